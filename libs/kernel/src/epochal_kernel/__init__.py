@@ -1,0 +1,1 @@
+"""Event log, bus, RPC, projections, runtime: what every Epochal service stands on."""

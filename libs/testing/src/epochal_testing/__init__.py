@@ -1,0 +1,1 @@
+"""Testing kit: real servers, fault proxy, contract suites, hand-turned clock."""

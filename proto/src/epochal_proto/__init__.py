@@ -1,0 +1,1 @@
+"""The contract of Epochal, generated from proto/ when the distribution is built."""

@@ -1,0 +1,1 @@
+"""The Python client of Epochal: tracking, CLI."""

@@ -1,0 +1,1 @@
+"""The doors of Epochal: gRPC, REST, SSE, artifacts; and who may do what."""

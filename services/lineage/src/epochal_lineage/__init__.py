@@ -1,0 +1,1 @@
+"""What came from what: lineage graph, model registry, audit."""

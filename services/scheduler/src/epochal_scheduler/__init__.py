@@ -1,0 +1,1 @@
+"""Runs: specs, lifecycle, queues, agents."""

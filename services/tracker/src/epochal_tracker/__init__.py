@@ -1,0 +1,1 @@
+"""Telemetry, parameters, tags, logs, artifacts and the search over runs."""
