@@ -1,0 +1,230 @@
+"""The bytes of telemetry: columns of points and blocks of log lines, to and from protobuf.
+
+This module stands alone: it needs `epochal_proto` and zstandard and nothing else of the SDK, so
+that any producer or reader can use it. The format is that of `proto/epochal/v1/telemetry.proto`:
+
+- steps and times: int64, each replaced by its difference to the one before (the first to 0), modulo
+  2^64, little endian, then zstd. Modulo arithmetic makes every int64 exact, however far apart.
+- values: float64, little endian, byte-shuffled (byte 0 of every value, then byte 1 of every value,
+  ...), then zstd. Bits are kept: NaN payloads, infinities and -0.0 come back as they went in.
+
+Why columns: a batch costs a few calls into C, not one Python object a point. numpy makes it faster
+where it is installed, and the bytes are the same without it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+import epochal_proto.v1 as pb
+import zstandard
+
+try:
+    import numpy as np
+except ImportError:  # numpy is optional: the pure path gives the same bytes
+    HAS_NUMPY = False
+else:
+    HAS_NUMPY = True
+
+ZSTD_LEVEL: Final = 1
+"""Level 3 saves about 2 % of the bytes of real training curves and takes twice the time."""
+
+_MASK: Final = (1 << 64) - 1
+_BIG_ENDIAN: Final = sys.byteorder == "big"
+
+
+class ColumnError(ValueError):
+    """Bytes that are not what telemetry.proto says: wrong length, bad zstd, absurd count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Points of one metric: three columns of one length, in the order they were logged."""
+
+    metric: str
+    steps: array[int]
+    times_us: array[int]
+    values: array[float]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @classmethod
+    def of(
+        cls, metric: str, steps: Iterable[int], times_us: Iterable[int], values: Iterable[float]
+    ) -> Points:
+        """Builds the columns from any iterables of equal length.
+
+        Raises:
+            ColumnError: The lengths differ.
+            OverflowError: A step or time is not an int64.
+        """
+        points = cls(metric, array("q", steps), array("q", times_us), array("d", values))
+        if not len(points.steps) == len(points.times_us) == len(points.values):
+            raise ColumnError(f"columns of {metric!r} differ in length")
+        return points
+
+
+def encode_points(points: Points) -> pb.PointColumn:
+    """Encodes one metric's points, summarised for readers that never look inside.
+
+    `first_*` and `last_*` are the least and greatest step and time, so a reader may skip a chunk by
+    range whatever the order; `last` is the value of the last point in the order given.
+
+    Raises:
+        ColumnError: There is no point.
+    """
+    if not points.values:
+        raise ColumnError(f"no point in column {points.metric!r}")
+    least, greatest = _bounds(points.values)
+    first_step, last_step = _span(points.steps)
+    first_time_us, last_time_us = _span(points.times_us)
+    return pb.PointColumn(
+        metric=points.metric,
+        points=len(points),
+        steps=_compress(_delta(points.steps)),
+        times=_compress(_delta(points.times_us)),
+        values=_compress(_shuffle(_little(points.values).tobytes())),
+        first_step=first_step,
+        last_step=last_step,
+        first_time_us=first_time_us,
+        last_time_us=last_time_us,
+        min=least,
+        max=greatest,
+        last=points.values[-1],
+    )
+
+
+def decode_points(column: pb.PointColumn) -> Points:
+    """Decodes one column; the inverse of `encode_points`, bit for bit.
+
+    Raises:
+        ColumnError: The bytes are not three columns of `points` entries.
+    """
+    size = column.points * 8
+    values: array[float] = array("d")
+    values.frombytes(_unshuffle(_decompress(column.values, size)))
+    return Points(
+        column.metric,
+        _undelta(_decompress(column.steps, size)),
+        _undelta(_decompress(column.times, size)),
+        _little(values),
+    )
+
+
+def encode_log_lines(lines: Sequence[pb.LogLine], first_line: int) -> pb.LogLines:
+    """Encodes lines of output; `first_line` counts lines from 0 within the producer."""
+    block = pb.LogBlock(lines=lines).SerializeToString()
+    return pb.LogLines(lines=len(lines), first_line=first_line, block=_compress(block))
+
+
+def decode_log_lines(lines: pb.LogLines, max_bytes: int = 64 * 1024 * 1024) -> list[pb.LogLine]:
+    """Decodes lines of output.
+
+    Raises:
+        ColumnError: The block is not zstd of a `LogBlock` of at most `max_bytes`.
+    """
+    try:
+        raw = _codec().decompressor.decompress(lines.block, max_output_size=max_bytes)
+    except zstandard.ZstdError as error:
+        raise ColumnError(f"log block does not decompress: {error}") from error
+    return list(pb.LogBlock.FromString(raw).lines)
+
+
+class _Codec(threading.local):
+    """Zstd contexts are cheap to use again and must not be shared by threads."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_CODECS: Final = _Codec()
+
+
+def _codec() -> _Codec:
+    return _CODECS
+
+
+def _compress(raw: bytes) -> bytes:
+    return _CODECS.compressor.compress(raw)
+
+
+def _decompress(data: bytes, size: int) -> bytes:
+    try:
+        declared = zstandard.frame_content_size(data)
+        if declared not in (-1, size):
+            raise ColumnError(f"column holds {declared} bytes, expected {size}")
+        raw = _CODECS.decompressor.decompress(data, max_output_size=max(size, 1))
+    except zstandard.ZstdError as error:
+        raise ColumnError(f"column does not decompress: {error}") from error
+    if len(raw) != size:
+        raise ColumnError(f"column holds {len(raw)} bytes, expected {size}")
+    return raw
+
+
+def _little(column: array[float]) -> array[float]:
+    if _BIG_ENDIAN:
+        column = column[:]
+        column.byteswap()
+    return column
+
+
+def _delta(column: array[int]) -> bytes:
+    if HAS_NUMPY:
+        signed = np.frombuffer(column, dtype="=i8")
+        return np.diff(signed, prepend=np.int64(0)).astype("<i8", copy=False).tobytes()
+    previous = array("q", [0]) + column[:-1]
+    deltas = array(
+        "Q", [(now - before) & _MASK for before, now in zip(previous, column, strict=True)]
+    )
+    if _BIG_ENDIAN:
+        deltas.byteswap()
+    return deltas.tobytes()
+
+
+def _undelta(raw: bytes) -> array[int]:
+    column: array[int] = array("q")
+    if HAS_NUMPY:
+        column.frombytes(np.cumsum(np.frombuffer(raw, dtype="<i8"), dtype="=i8").tobytes())
+        return column
+    deltas: array[int] = array("Q")
+    deltas.frombytes(raw)
+    if _BIG_ENDIAN:
+        deltas.byteswap()
+    column.frombytes(array("Q", [total & _MASK for total in accumulate(deltas)]).tobytes())
+    return column
+
+
+def _shuffle(raw: bytes) -> bytes:
+    return b"".join([raw[byte::8] for byte in range(8)])
+
+
+def _unshuffle(raw: bytes) -> bytes:
+    count = len(raw) // 8
+    out = bytearray(len(raw))
+    for byte in range(8):
+        out[byte::8] = raw[byte * count : (byte + 1) * count]
+    return bytes(out)
+
+
+def _span(column: array[int]) -> tuple[int, int]:
+    if HAS_NUMPY:
+        integers = np.frombuffer(column, dtype="=i8")
+        return int(integers.min()), int(integers.max())
+    return min(column), max(column)
+
+
+def _bounds(values: array[float]) -> tuple[float, float]:
+    if HAS_NUMPY:
+        column = np.frombuffer(values, dtype="=f8")
+        return float(np.fmin.reduce(column)), float(np.fmax.reduce(column))
+    numbers = [value for value in values if not math.isnan(value)]
+    return (min(numbers), max(numbers)) if numbers else (math.nan, math.nan)
