@@ -1,0 +1,418 @@
+"""A real PostgreSQL server with its data in one folder.
+
+The folder holds `data` (PGDATA), `password` (0600), `server.log` and a lock. Clients come in over
+loopback TCP with a generated password; there is no Unix socket and no `trust`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from epochal_embedded.errors import IncompatibleData, ServerFailed, StartTimedOut
+from epochal_embedded.servers.accounts import Account, can_enter, server_account
+from epochal_embedded.servers.binaries import PostgresBinaries, find_postgres
+from epochal_embedded.servers.children import (
+    Child,
+    Step,
+    read_tail,
+    rotate_log,
+    start_child,
+    stop_orphan,
+)
+from epochal_embedded.servers.complaints import failure
+from epochal_embedded.servers.folders import FolderLock, kept_secret, make_folder
+from epochal_embedded.servers.ports import LOOPBACK, free_port
+
+_NAME = "PostgreSQL"
+_USER = "epochal"
+_STOP_LADDER = (Step(signal.SIGINT, 30.0), Step(signal.SIGQUIT, 10.0))
+_POLL_S = 0.02
+_ORPHAN_PATIENCE_S = 5.0
+
+_SETTINGS = f"""\
+# Written by Epochal at every start; put settings of your own in postgresql.auto.conf.
+listen_addresses = '{LOOPBACK}'
+unix_socket_directories = ''
+password_encryption = 'scram-sha-256'
+max_connections = 120
+shared_buffers = '96MB'
+maintenance_work_mem = '64MB'
+wal_buffers = '4MB'
+max_wal_size = '1GB'
+checkpoint_completion_target = 0.9
+effective_cache_size = '512MB'
+random_page_cost = 1.1
+jit = off
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_min_messages = warning
+log_checkpoints = off
+log_line_prefix = '%m [%p] '
+idle_in_transaction_session_timeout = '60s'
+client_connection_check_interval = '5s'
+tcp_keepalives_idle = 60
+"""
+_DURABLE = """\
+fsync = on
+synchronous_commit = on
+full_page_writes = on
+"""
+# Commits still reach the operating system one by one, so a killed server loses none of them.
+_VOLATILE = """\
+fsync = off
+synchronous_commit = on
+full_page_writes = off
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresPlaces:
+    """Where a server may put things when the wanted folder cannot be reached by its account."""
+
+    cache: Path = Path("/var/cache/epochal")
+    relocated: Path = Path("/var/lib/epochal/relocated")
+
+
+class PostgresServer:
+    """PostgreSQL as a child of this process.
+
+    The port is chosen once and kept, so that a client reconnects after the server died and was
+    started again. A folder left by a kill -9 is recovered: PostgreSQL replays its WAL, and a
+    `postmaster.pid` that names no server of this folder is removed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        durable: bool = True,
+        places: PostgresPlaces | None = None,
+    ) -> None:
+        """Describe the server; nothing is touched before `start`.
+
+        Args:
+            folder: the server's own folder, made when missing.
+            port: loopback port, 0 for a free one.
+            durable: False turns fsync off, for tests whose data may be lost with the machine.
+            places: where the binaries and the folder go when the account cannot reach them.
+        """
+        self._wanted = folder.absolute()
+        self._port = port
+        self._durable = durable
+        self._places = places or PostgresPlaces()
+        self._folder = self._wanted
+        self._child: Child | None = None
+        self._lock: FolderLock | None = None
+        self._password = ""
+
+    @property
+    def port(self) -> int:
+        """The loopback port, 0 before the first start when it was left to the server."""
+        return self._port
+
+    @property
+    def folder(self) -> Path:
+        """The folder in use; another than asked for when the account could not reach that one."""
+        return self._folder
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id while it runs."""
+        return self._child.pid if self.running and self._child else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the postmaster lives."""
+        return self._child is not None and self._child.returncode is None
+
+    def url(self, database: str = "epochal") -> str:
+        """The connection URL of a database, with the password in it."""
+        return f"postgresql://{_USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"
+
+    async def start(self, *, timeout_s: float = 60.0) -> None:
+        """Start the server and return once it answers a query; harmless while it runs.
+
+        Raises:
+            ServerFailed: with the end of the server's log; DiskFull, PortTaken, FolderInUse,
+                IncompatibleData and StartTimedOut when the cause is known.
+            ServerMissing: there is no PostgreSQL to run.
+            AccountMissing: this process is root and there is nobody else to run the server as.
+        """
+        if self.running:
+            return
+        account = server_account()
+        binaries = await asyncio.to_thread(find_postgres, account, self._places.cache)
+        self._folder = _own_folder(self._wanted, account, self._places.relocated)
+        self._lock = self._lock or FolderLock(self._folder / "lock", _NAME)
+        self._lock.acquire()
+        try:
+            self._password = kept_secret(self._folder / "password")
+            await self._prepare(binaries, account, timeout_s)
+            await self._launch(binaries, account, timeout_s)
+        except BaseException:
+            await self._abandon()
+            raise
+
+    async def stop(self) -> None:
+        """Stop after a checkpoint (fast shutdown: sessions are ended); harmless when stopped."""
+        if self._child is not None:
+            await self._child.stop(_STOP_LADDER)
+        self._release()
+
+    async def kill(self) -> None:
+        """Kill the postmaster with SIGKILL, as a crash would; `start` recovers the folder."""
+        if self._child is not None:
+            self._child.send(signal.SIGKILL)
+            await self._child.wait()
+        self._release()
+
+    async def wait(self) -> int:
+        """Wait until the postmaster exits and return its status."""
+        if self._child is None:
+            return 0
+        return await self._child.wait()
+
+    def _release(self) -> None:
+        self._child = None
+        if self._lock is not None:
+            self._lock.release()
+
+    async def _abandon(self) -> None:
+        await self.stop()
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "server.log"
+
+    async def _prepare(
+        self, binaries: PostgresBinaries, account: Account | None, timeout_s: float
+    ) -> None:
+        """Make the data folder complete, of the right version, and free of a previous life."""
+        if not self._data.exists():
+            await self._initialise(binaries, account, timeout_s)
+        written_by = int((self._data / "PG_VERSION").read_text(encoding="ascii"))
+        if written_by != binaries.major:
+            raise IncompatibleData(
+                _NAME,
+                f"the folder {self._data} was written by version {written_by} and this is version "
+                f"{binaries.major}; upgrade it with pg_upgrade, or start in another folder",
+            )
+        await _clear_previous_life(self._data)
+        _write_for(
+            account,
+            self._data / "epochal.conf",
+            _SETTINGS + (_DURABLE if self._durable else _VOLATILE),
+        )
+        rotate_log(self._log)
+
+    async def _initialise(
+        self, binaries: PostgresBinaries, account: Account | None, timeout_s: float
+    ) -> None:
+        """Create the data folder in two steps, so that a crash leaves none or a complete one."""
+        staging = self._folder / "data.new"
+        if staging.exists():
+            shutil.rmtree(staging)
+        password_file = self._folder / ".initial-password"
+        _write_for(account, password_file, self._password)
+        offset = _size(self._log)
+        try:
+            child = await start_child(
+                [
+                    binaries.initdb,
+                    f"--pgdata={staging}",
+                    f"--username={_USER}",
+                    f"--pwfile={password_file}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    # 256 random bits need no stretching, and each connection would pay for it.
+                    "--set=scram_iterations=1",
+                    *(() if self._durable else ("--no-sync",)),
+                ],
+                log_path=self._log,
+                environment=_environment(),
+                death_signal=signal.SIGKILL,
+                account=account,
+            )
+            try:
+                async with asyncio.timeout(timeout_s):
+                    status = await child.wait()
+            except TimeoutError:
+                await child.stop(())
+                raise StartTimedOut(_NAME, f"initdb took longer than {timeout_s:g} s") from None
+        finally:
+            password_file.unlink()
+        if status != 0:
+            raise failure(
+                _NAME, read_tail(self._log, offset), f"initdb failed with status {status}"
+            )
+        with (staging / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+            configuration.write("\ninclude 'epochal.conf'\n")
+        staging.rename(self._data)
+
+    async def _launch(
+        self, binaries: PostgresBinaries, account: Account | None, timeout_s: float
+    ) -> None:
+        if self._port == 0:
+            self._port = free_port()
+        offset = _size(self._log)
+        self._child = await start_child(
+            [binaries.postgres, "-D", str(self._data), "-p", str(self._port)],
+            log_path=self._log,
+            environment=_environment(),
+            death_signal=signal.SIGINT,
+            account=account,
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._until_ready(self._child, offset)
+                await self._ensure_database("epochal")
+        except TimeoutError:
+            raise StartTimedOut(
+                _NAME,
+                f"it did not answer within {timeout_s:g} s",
+                log_tail=read_tail(self._log, offset),
+            ) from None
+
+    async def _until_ready(self, child: Child, offset: int) -> None:
+        while True:
+            if child.returncode is not None:
+                tail = read_tail(self._log, offset)
+                raise failure(_NAME, tail, f"it exited with status {child.returncode}")
+            # The postmaster says so in its pid file before it accepts anybody.
+            if _is_ready(self._data / "postmaster.pid", child.pid):
+                try:
+                    connection = await asyncpg.connect(self.url("postgres"))
+                except (OSError, asyncpg.CannotConnectNowError):
+                    pass
+                else:
+                    await connection.close()
+                    return
+            await asyncio.sleep(_POLL_S)
+
+    async def _ensure_database(self, name: str) -> None:
+        connection = await asyncpg.connect(self.url("postgres"))
+        try:
+            known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
+            if known is None:
+                await connection.execute(f'CREATE DATABASE "{name}"')
+        except asyncpg.DiskFullError as error:
+            raise failure(_NAME, str(error), "it could not create its database") from error
+        finally:
+            await connection.close()
+
+
+def _environment() -> dict[str, str]:
+    # Not ours: PGDATA, PGPORT, LC_* or LD_PRELOAD of the caller would change the server.
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _write_for(account: Account | None, path: Path, text: str) -> None:
+    """Write a 0600 file that the server's account owns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        if account is not None:
+            os.fchown(file.fileno(), account.uid, account.gid)
+        file.write(text)
+
+
+def _own_folder(wanted: Path, account: Account | None, relocated: Path) -> Path:
+    """Make the server's folder and return it.
+
+    When the account cannot reach the wanted place, the folder is made under `relocated`, with a
+    name that follows from the wanted path, and a link at the wanted path leads there.
+    """
+    folder = wanted
+    if not can_enter(wanted.parent, account):
+        name = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
+        folder = relocated / f"postgres-{name}"
+        make_folder(relocated, 0o711)
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            wanted.symlink_to(folder, target_is_directory=True)
+    if wanted.is_symlink():
+        folder = wanted.resolve()
+    created = make_folder(folder, 0o700)
+    if created and account is not None:
+        os.chown(folder, account.uid, account.gid)
+    return folder
+
+
+def _is_ready(pid_file: Path, pid: int) -> bool:
+    """Read the postmaster's own word (line 8 of its pid file) that it accepts connections."""
+    try:
+        lines = pid_file.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, PermissionError):
+        return False
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+async def _clear_previous_life(data: Path) -> None:
+    """Stop whatever a killed server left in its data folder and remove a stale pid file.
+
+    The caller holds the folder's lock, so no live supervisor owns these processes. PostgreSQL
+    itself refuses to start while the number in `postmaster.pid` is alive, even if it now names
+    a stranger: after a restart of a container, small numbers come back at once.
+    """
+    pid_file = data / "postmaster.pid"
+    try:
+        pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        pid = 0
+    postmaster = _server_of(pid, data)
+    if postmaster is not None:
+        await stop_orphan(postmaster, _STOP_LADDER)
+    deadline = time.monotonic() + _ORPHAN_PATIENCE_S
+    while orphans := _backends_in(data):
+        if time.monotonic() > deadline:
+            for orphan in orphans:
+                await stop_orphan(orphan, ())
+        await asyncio.sleep(_POLL_S)
+    with suppress(FileNotFoundError):
+        pid_file.unlink()
+
+
+def _server_of(pid: int, data: Path) -> psutil.Process | None:
+    """Return the process if it is a PostgreSQL server that works in this data folder."""
+    if pid <= 0:
+        return None
+    try:
+        process = psutil.Process(pid)
+        mine = process.name().startswith("postgres") and Path(process.cwd()) == data.resolve()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return process if mine else None
+
+
+def _backends_in(data: Path) -> list[psutil.Process]:
+    """Return every PostgreSQL process that works in this data folder."""
+    named = (process.pid for process in psutil.process_iter(["name"]))
+    return [found for pid in named if (found := _server_of(pid, data)) is not None]
+
+
+__all__ = ["PostgresPlaces", "PostgresServer", "ServerFailed"]
