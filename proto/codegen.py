@@ -165,8 +165,26 @@ def _install(source: Path, target: Path) -> None:
         text = path.read_text()
         for package in ("epochal.v1", "buf.validate"):
             moved = "epochal_proto." + package.removeprefix("epochal.")
-            text = re.sub(rf"^from {re.escape(package)} import", f"from {moved} import", text, flags=re.M)
+            text = re.sub(
+                rf"^from {re.escape(package)} import", f"from {moved} import", text, flags=re.M
+            )
+        if path.name == "options_pb2.pyi":
+            text = _typed_extensions(text)
         (target / path.name).write_text(text)
+
+
+def _typed_extensions(stub: str) -> str:
+    """Give our two extensions the types that protoc's own stubs leave out."""
+    for name, options, value in (
+        ("policy", "MethodOptions", "MethodPolicy"),
+        ("event", "MessageOptions", "EventPolicy"),
+    ):
+        stub = stub.replace(
+            f"{name}: _descriptor.FieldDescriptor",
+            f"{name}: _ExtensionFieldDescriptor[_descriptor_pb2.{options}, {value}]",
+        )
+    imported = "from google.protobuf.internal.extension_dict import _ExtensionFieldDescriptor\n"
+    return imported + stub
 
 
 def _write_package(

@@ -1,0 +1,60 @@
+"""Named places where a test may stop the process dead.
+
+In production `failpoint` is a dictionary look-up that finds nothing. A test sets
+`EPOCHAL_FAILPOINTS="relay.after_publish=kill"` (or `=kill@3` for the third time) and the process
+gets SIGKILL there: no clean-up, as in a power loss. Every name must be declared in `FAILPOINTS`,
+and the failure-matrix test walks that list, so a new step cannot stay untested.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+FAILPOINTS: Final[dict[str, str]] = {
+    "append.before": "commands are coalesced, nothing is sent to PostgreSQL",
+    "append.before_commit": "the batch is inserted, not committed",
+    "append.after_commit": "the batch is committed, no caller has its answer",
+    "relay.before_publish": "a page is read, nothing is published",
+    "relay.after_publish": "a window is published, its acknowledgements are not read",
+    "consumer.before_commit": "effects and checkpoint are written, not committed",
+    "consumer.after_commit": "the batch is committed, messages are not acknowledged",
+    "sink.after_copy": "telemetry is copied, not committed",
+    "sink.after_commit": "telemetry is committed, messages are not acknowledged",
+}
+
+_VARIABLE: Final = "EPOCHAL_FAILPOINTS"
+
+
+class UnknownFailpoint(ValueError):
+    """The environment names a failpoint that no code has."""
+
+
+def _parse(text: str) -> dict[str, int]:
+    armed: dict[str, int] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, _, action = item.partition("=")
+        verb, _, count = action.partition("@")
+        if name not in FAILPOINTS or verb != "kill":
+            known = ", ".join(sorted(FAILPOINTS))
+            raise UnknownFailpoint(
+                f"{_VARIABLE}: {item!r} is not NAME=kill[@N] with NAME of {known}"
+            )
+        armed[name] = int(count or 1)
+    return armed
+
+
+_armed: Final[dict[str, int]] = _parse(os.environ.get(_VARIABLE, ""))
+
+
+def failpoint(name: str) -> None:
+    """Die here with SIGKILL when a test armed `name`; else do nothing."""
+    if not _armed:
+        return
+    left = _armed.get(name)
+    if left is None:
+        return
+    if left <= 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    _armed[name] = left - 1

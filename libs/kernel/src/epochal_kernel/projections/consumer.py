@@ -1,0 +1,215 @@
+"""A consumer keeps one service's read model, and its intents, level with the log.
+
+For every batch, in one transaction: lock the checkpoint (a twin waits and then finds it moved),
+apply checkpoint+1 and what follows, let reactors write intents, move the checkpoint, commit. Only
+then are messages acknowledged. What was seen before is skipped; what is missing is read from
+PostgreSQL. So delivery may be lost, late, repeated or shuffled, and the broker may be away: the
+outcome is the same, only slower.
+
+The transaction does not wait for its own fsync. After a power loss both effect and checkpoint are
+back where they were, and the log, which did wait, is read again from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+from nats.errors import Error as NatsError
+
+from epochal_kernel.clock import Clock
+from epochal_kernel.errors import DeadlineExceeded, EpochalError, Unavailable
+from epochal_kernel.failpoints import failpoint
+from epochal_kernel.ids import Position
+from epochal_kernel.log.events import Event, EventCodec, EventRecord
+from epochal_kernel.log.reader import LogReader
+from epochal_kernel.postgres import Pool, adapting
+from epochal_kernel.projections.batch import ProjectionFailed, apply_batch
+from epochal_kernel.projections.inbox import Inbox
+from epochal_kernel.projections.model import Reactor, ReadModel
+from epochal_kernel.projections.store import Progress, read_checkpoint, write_checkpoint
+from epochal_kernel.signals import LogSignal
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+BATCH = 1_000
+POLL_S = 1.0
+ATTEMPTS = 3
+PAUSE_S = 0.2
+
+_log = structlog.get_logger(__name__)
+
+
+class Halted(EpochalError):
+    """A consumer met an event it cannot apply, parked it and stopped."""
+
+    grpc_code = "DATA_LOSS"
+    default_reason = "CONSUMER_HALTED"
+
+
+class Consumer:
+    """One per service: all its projectors and reactors behind one checkpoint."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        model: ReadModel,
+        reactors: Sequence[Reactor],
+        inbox: Inbox,
+        signal: LogSignal,
+        progress: Progress,
+        codec: EventCodec,
+        clock: Clock,
+    ) -> None:
+        self._pool = pool
+        self._model = model
+        self._reactors = tuple(reactors)
+        self._inbox = inbox
+        self._signal = signal
+        self._progress = progress
+        self._codec = codec
+        self._clock = clock
+        self._name = model.service
+        self._pause = asyncio.Lock()
+        self.halted: Halted | None = None
+
+    @property
+    def paused(self) -> asyncio.Lock:
+        """Held while a batch is applied; hold it to keep the read model still."""
+        return self._pause
+
+    async def run(self) -> None:
+        """Follow the log until cancelled, or until an event cannot be applied.
+
+        After parking an event the consumer stays halted: `halted` says why, and everything that
+        waits for a later position times out. Nothing is ever skipped.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            position = await self._checkpoint()
+            self._progress.reached(position)
+            puller = tasks.create_task(self._inbox.run(position))
+            try:
+                await self._follow()
+            except Halted as error:
+                self.halted = error
+                _log.error("consumer.halted", consumer=self._name, error=error.message)
+            puller.cancel()
+
+    async def _follow(self) -> None:
+        while True:
+            taken = self._inbox.take()
+            try:
+                applied = await self._step([record for record, _ in taken])
+            except (Unavailable, DeadlineExceeded) as error:
+                _log.warning("consumer.interrupted", consumer=self._name, error=error.message)
+                await self._clock.sleep(PAUSE_S)
+                continue
+            if taken:
+                await self._acknowledge(taken[-1][1])
+            if not applied:
+                await self._wait()
+
+    async def _step(self, records: list[EventRecord]) -> int:
+        """Apply what follows the checkpoint; return how many events that was."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._pause:
+                    return await self._apply_next(records)
+            except ProjectionFailed as error:
+                if attempt == ATTEMPTS:
+                    await self._park(error.position, attempt, error)
+                    raise Halted(
+                        f"{error}: {error.__cause__!r}; it is parked, and nothing after it is applied"
+                    ) from error
+                await self._clock.sleep(PAUSE_S)
+        return 0
+
+    async def _apply_next(self, records: list[EventRecord]) -> int:
+        with adapting():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute("SET LOCAL synchronous_commit = off")
+                position = await read_checkpoint(connection, self._name, lock=True)
+                following = contiguous(records, position)
+                if not following:
+                    following = await LogReader(connection).page(position, BATCH)
+                if following:
+                    events = self._decode(following)
+                    await apply_batch(connection, self._model, events)
+                    for event in events:
+                        for reactor in self._reactors:
+                            await reactor.react(connection, event)
+                    position = events[-1].position
+                    await write_checkpoint(connection, self._name, position)
+                    failpoint("consumer.before_commit")
+        failpoint("consumer.after_commit")
+        self._progress.reached(position)
+        return len(following)
+
+    def _decode(self, records: Sequence[EventRecord]) -> list[Event]:
+        """Decode up to the first event that cannot be; that one fails when it comes first."""
+        events: list[Event] = []
+        for record in records:
+            try:
+                events.append(self._codec.decode(record))
+            except EpochalError as error:
+                if events:
+                    break
+                raise ProjectionFailed(record.position, record.type, "codec") from error
+        return events
+
+    async def _park(self, position: int, attempts: int, error: ProjectionFailed) -> None:
+        with adapting():
+            async with self._pool.acquire() as connection:
+                await connection.execute(
+                    f"INSERT INTO {self._model.service}.parked AS p (consumer, position, attempts, "
+                    "error) VALUES ($1, $2, $3, $4) ON CONFLICT (consumer, position) DO UPDATE "
+                    "SET attempts = p.attempts + EXCLUDED.attempts, error = EXCLUDED.error",
+                    self._name,
+                    position,
+                    attempts,
+                    f"{error}: {error.__cause__!r}",
+                )
+
+    async def _checkpoint(self) -> Position:
+        while True:
+            try:
+                with adapting():
+                    async with self._pool.acquire() as connection:
+                        return await read_checkpoint(connection, self._name)
+            except Unavailable as error:
+                _log.warning("consumer.interrupted", consumer=self._name, error=error.message)
+                await self._clock.sleep(PAUSE_S)
+
+    async def _wait(self) -> None:
+        """Wait for a message, a local append, or the next poll."""
+        position = self._progress.position
+        local = asyncio.create_task(self._signal.wait_beyond(position, POLL_S))
+        remote = asyncio.create_task(self._inbox.wait(POLL_S))
+        try:
+            await asyncio.wait({local, remote}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            local.cancel()
+            remote.cancel()
+
+    async def _acknowledge(self, message: Msg) -> None:
+        """Tell the broker; harmless when it fails, for the checkpoint is what counts."""
+        try:
+            await message.ack()
+        except (NatsError, OSError) as error:
+            _log.debug("consumer.ack_failed", consumer=self._name, error=repr(error))
+
+
+def contiguous(records: Sequence[EventRecord], position: int) -> list[EventRecord]:
+    """Pick the run position+1, position+2, ... out of what has arrived, whatever its order."""
+    waiting = {record.position: record for record in records if record.position > position}
+    run: list[EventRecord] = []
+    while (record := waiting.get(Position(position + 1))) is not None:
+        run.append(record)
+        position += 1
+        if len(run) == BATCH:
+            break
+    return run

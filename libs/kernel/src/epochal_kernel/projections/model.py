@@ -1,0 +1,55 @@
+"""What read model a service has, and the reactors that live beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from epochal_kernel.log.events import Event
+from epochal_kernel.postgres import Connection
+from epochal_kernel.projections.rows import Projector
+from epochal_kernel.projections.tables import Table
+
+
+class Reactor(Protocol):
+    """Turns events into intents: rows that ask for a side effect, in the same transaction.
+
+    Never constructed in replay: a rebuild takes projectors only, so that history read again sends
+    no mail twice. The side effect itself is done by a worker that drains the intents.
+    """
+
+    name: str
+
+    async def react(self, transaction: Connection, event: Event) -> None:
+        """Write the intents of one event. Must be deterministic and touch nothing but rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """The projectors of one service and the version of what they make.
+
+    Raise `version` whenever a table or the meaning of a projector changes: the new generation is
+    built beside the old one from position 0, then takes its place.
+
+    Attributes:
+        service: name and schema of the service, such as "tracker".
+        version: generation, from 1.
+        ddl: CREATE statements with unqualified names.
+        projectors: applied in order.
+    """
+
+    service: str
+    version: int
+    ddl: str
+    projectors: tuple[Projector, ...]
+
+    @property
+    def schema(self) -> str:
+        """Schema of this generation."""
+        return f"{self.service}_rm_{self.version}"
+
+    @property
+    def tables(self) -> tuple[Table[Any], ...]:
+        """All tables of all projectors."""
+        return tuple(table for projector in self.projectors for table in projector.tables)

@@ -1,0 +1,147 @@
+"""Rebuilding a read model from the log, beside the live one, and comparing the two.
+
+`replay` writes a new generation in a schema of its own; `compare` digests live and rebuilt tables
+at one equal position; `switch` puts the new one in the live one's place. The live consumer goes on
+meanwhile and is held still only for the last few events of a switch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from epochal_kernel.ids import Position
+from epochal_kernel.log.events import EventCodec
+from epochal_kernel.log.reader import LogReader
+from epochal_kernel.postgres import Connection, Pool, adapting
+from epochal_kernel.projections.batch import apply_batch
+from epochal_kernel.projections.model import ReadModel
+from epochal_kernel.projections.store import (
+    Generation,
+    create_generation,
+    live_generation,
+    read_checkpoint,
+    set_search_path,
+    write_checkpoint,
+)
+
+BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Rows of one table and the sha256 over them in key order, as hex."""
+
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One table, live and rebuilt."""
+
+    table: str
+    live: Digest
+    rebuilt: Digest
+
+    @property
+    def equal(self) -> bool:
+        """Whether the two have the same rows."""
+        return self.live == self.rebuilt
+
+
+async def live_digests(
+    pool: Pool, model: ReadModel, generation: Generation
+) -> tuple[Position, dict[str, Digest]]:
+    """Digest the live tables in one snapshot, with the position they are at."""
+    with adapting():
+        async with pool.acquire() as connection:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                await connection.execute(
+                    "SELECT set_config('search_path', $1, true)", generation.schema
+                )
+                position = await connection.fetchval(
+                    "SELECT position FROM checkpoint WHERE consumer = $1", model.service
+                )
+                return Position(position or 0), await digests(connection, model)
+
+
+async def digests(connection: Connection, model: ReadModel) -> dict[str, Digest]:
+    """Digest the tables in the connection's search path."""
+    found: dict[str, Digest] = {}
+    for table in model.tables:
+        row = await connection.fetchrow(table.digest_sql)
+        assert row is not None
+        found[table.name] = Digest(row[0], row[1])
+    return found
+
+
+async def replay(
+    connection: Connection, model: ReadModel, schema: str, codec: EventCodec, until: Position
+) -> AsyncIterator[Position]:
+    """Apply the log up to `until` to the generation in `schema`, yielding after every page.
+
+    Starts from the generation's own checkpoint, so it can go on where it stopped. Only projectors
+    run: reactors are not part of a `ReadModel`.
+
+    Raises:
+        LogCorrupted: the log has a hole.
+        ProjectionFailed: an event cannot be applied.
+    """
+    with adapting():
+        await set_search_path(connection, schema)
+        position = await read_checkpoint(connection, model.service)
+        reader = LogReader(connection)
+        while position < until:
+            records = await reader.page(position, min(BATCH, until - position))
+            if not records:
+                return
+            events = [codec.decode(record) for record in records]
+            async with connection.transaction():
+                await connection.execute("SET LOCAL synchronous_commit = off")
+                await apply_batch(connection, model, events)
+                position = events[-1].position
+                await write_checkpoint(connection, model.service, position)
+            yield position
+
+
+async def switch(pool: Pool, model: ReadModel, schema: str, codec: EventCodec) -> Position:
+    """Put the generation in `schema` in the place of the live one; return the position of the change.
+
+    Holds the live checkpoint, so the live consumer stands still, catches the new generation up to
+    it, then changes which one is live, all in a moment; the old schema is dropped.
+    """
+    with adapting():
+        async with pool.acquire() as holder, pool.acquire() as builder, holder.transaction():
+            live = await live_generation(holder, model.service)
+            assert live is not None
+            await holder.execute("SELECT set_config('search_path', $1, true)", live.schema)
+            position = await read_checkpoint(holder, model.service, lock=True)
+            async for _ in replay(builder, model, schema, codec, position):
+                continue
+            await holder.execute(
+                f"UPDATE {model.service}.read_model SET schema = $1, version = $2",
+                schema,
+                model.version,
+            )
+            if live.schema != schema:
+                await holder.execute(f"DROP SCHEMA {live.schema} CASCADE")
+            await set_search_path(builder, "public")
+    return position
+
+
+async def upgrade(pool: Pool, model: ReadModel, codec: EventCodec) -> AsyncIterator[Position]:
+    """Build the generation of this release when the live one is of another, then switch to it.
+
+    Yields positions as it goes. Does nothing when the live generation is of this version.
+    """
+    async with pool.acquire() as connection:
+        live = await live_generation(connection, model.service)
+        if live is None or live.version == model.version:
+            return
+        await create_generation(connection, model, model.schema)
+        target = (await LogReader(connection).head()).position
+        async for position in replay(connection, model, model.schema, codec, target):
+            yield position
+        await set_search_path(connection, "public")
+    yield await switch(pool, model, model.schema, codec)

@@ -1,0 +1,157 @@
+"""The calling end: typed calls to whichever instance of a service answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import nats.errors
+from epochal_proto.method import AnyMethod, StreamMethod, UnaryMethod
+from google.protobuf.message import Message
+from nats.aio.msg import Msg
+
+from epochal_kernel.bus import Bus, adapting
+from epochal_kernel.errors import Unavailable
+from epochal_kernel.rpc import wire
+from epochal_kernel.rpc.context import CallContext
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """An answer whose message is still bytes, and the position of what was written."""
+
+    body: bytes
+    position: int
+
+
+class RpcClient:
+    """Calls methods over the bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def call(
+        self,
+        method: UnaryMethod[RequestT, ResponseT],
+        request: Message,
+        context: CallContext,
+    ) -> ResponseT:
+        """Call and parse; a written position is noted in the context.
+
+        Raises:
+            EpochalError: what the handler raised; `Unavailable` when nobody serves the method.
+        """
+        answer = await self.call_raw(method, request.SerializeToString(), context)
+        context.wrote(answer.position)
+        return method.response.FromString(answer.body)
+
+    async def call_raw(self, method: AnyMethod, body: bytes, context: CallContext) -> RawAnswer:
+        """Call with bytes in, bytes out.
+
+        Raises:
+            EpochalError: as for `call`.
+        """
+        with adapting():
+            try:
+                message = await self._bus.client.request(
+                    wire.subject(method),
+                    body,
+                    timeout=context.timeout_s,
+                    headers=context.to_headers(),
+                )
+            except nats.errors.NoRespondersError as error:
+                raise _nobody(method) from error
+        headers = message.headers or {}
+        if wire.ERROR_CODE in headers:
+            raise wire.decode_error(message.data, headers.get(wire.ERROR, ""))
+        return RawAnswer(message.data, int(headers.get(wire.POSITION, "0")))
+
+    async def stream(
+        self,
+        method: StreamMethod[RequestT, ResponseT],
+        request: Message,
+        context: CallContext,
+        owner: str = "",
+    ) -> AsyncIterator[ResponseT]:
+        """Call and yield responses; leaving the loop tells the server to stop.
+
+        Args:
+            method: what to call.
+            request: with what.
+            context: on whose behalf.
+            owner: which service, for a method that each of them serves.
+
+        Raises:
+            EpochalError: what the handler raised, or `Unavailable` when it went silent.
+        """
+        async for body in self.stream_raw(method, request.SerializeToString(), context, owner):
+            yield method.response.FromString(body)
+
+    async def stream_raw(
+        self, method: AnyMethod, body: bytes, context: CallContext, owner: str = ""
+    ) -> AsyncIterator[bytes]:
+        """Call with bytes in and yield bytes.
+
+        Raises:
+            EpochalError: as for `stream`.
+        """
+        client = self._bus.client
+        with adapting():
+            inbox = client.new_inbox()
+            subscription = await client.subscribe(inbox, pending_msgs_limit=4 * wire.WINDOW)
+            await client.publish(
+                wire.subject(method, owner), body, reply=inbox, headers=context.to_headers()
+            )
+        grants = ""
+        granted = 0
+        try:
+            while True:
+                with adapting():
+                    message = await _next(subscription.next_msg, method)
+                headers = message.headers or {}
+                if wire.ERROR_CODE in headers:
+                    raise wire.decode_error(message.data, headers.get(wire.ERROR, ""))
+                kind = headers.get(wire.STREAM, "")
+                if kind == "open":
+                    grants = headers[wire.GRANTS]
+                elif kind == "end":
+                    grants = ""
+                    return
+                elif kind == "item":
+                    yield message.data
+                    granted += 1
+                if grants and (kind == "keepalive" or granted >= wire.WINDOW // 2):
+                    with adapting():
+                        await client.publish(grants, str(granted).encode())
+                    granted = 0
+                elif headers.get("Status") == "503":
+                    raise _nobody(method)
+        finally:
+            if not client.is_closed:
+                with adapting():
+                    if grants:
+                        await client.publish(grants, b"cancel")
+                    await subscription.unsubscribe()
+
+
+async def _next(next_message: object, method: AnyMethod) -> Msg:
+    assert callable(next_message)
+    try:
+        message: Msg = await next_message(timeout=wire.GONE_S)
+    except (TimeoutError, nats.errors.TimeoutError):
+        raise Unavailable(
+            f"{method.full_name} went silent", reason="STREAM_LOST", retry_after_s=0.5
+        ) from None
+    return message
+
+
+def _nobody(method: AnyMethod) -> Unavailable:
+    return Unavailable(
+        f"no {method.policy.owner} is there to answer {method.full_name}",
+        reason="NO_INSTANCE",
+        retry_after_s=0.5,
+    )
