@@ -1,0 +1,99 @@
+"""A tree of nodes against the schema: every finding with its place and a way to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from epochal_scheduler.spec.issues import Issue, dotted
+from epochal_scheduler.spec.nodes import Node, locate
+from epochal_scheduler.spec.schema.lookup import fields_at
+from epochal_scheduler.spec.suggestions import did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+Path = tuple[str | int, ...]
+
+_EXPECTED: Mapping[str, str] = {
+    "string_type": "text; put it in quotes",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list; put each item after '- '",
+    "dict_type": "a mapping of names to values",
+    "model_type": "a mapping of fields",
+    "model_attributes_type": "a mapping of fields",
+}
+
+
+def validate(
+    model: type[Model],
+    data: JsonValue,
+    root: Node,
+    *,
+    ignore: Callable[[Path], bool] = lambda path: False,
+    context: dict[str, bool] | None = None,
+) -> tuple[Model | None, list[Issue]]:
+    """Validates data against a model.
+
+    Args:
+        model: the root model.
+        data: plain data; has the shape of `root` apart from values.
+        root: the tree that knows the places.
+        ignore: true for paths that something else has complained of already.
+        context: handed to the validators, such as `RENDERED`.
+
+    Returns:
+        The model, or None and all issues. With only ignored errors: None and no issues.
+    """
+    try:
+        return model.model_validate(data, context=context), []
+    except ValidationError as error:
+        issues = []
+        for details in error.errors(include_url=False, include_context=True):
+            mark, path = locate(root, details["loc"])
+            if not ignore(path):
+                rule, message = _explain(model, details, path)
+                issues.append(Issue(mark, dotted(path), rule, message))
+        return None, issues
+
+
+def _explain(model: type[BaseModel], details: ErrorDetails, path: Path) -> tuple[str, str]:
+    kind, name = details["type"], str(path[-1]) if path else "file"
+    if kind == "extra_forbidden":
+        hint = did_you_mean(name, fields_at(model, path[:-1]))
+        return "unknown_field", f"there is no field '{name}'; {hint or 'remove it'}"
+    if kind == "missing":
+        return "missing_field", f"'{name}' is missing; add it"
+    if kind in _EXPECTED:
+        shown = _shown(details["input"])
+        return "wrong_type", f"'{name}' must be {_EXPECTED[kind]}; it is {shown}"
+    context = details.get("ctx", {})
+    if kind == "literal_error":
+        value, expected = details["input"], str(context["expected"])
+        known = [word.strip("' ") for word in expected.replace(" or ", ",").split(",")]
+        hint = did_you_mean(str(value), known)
+        return "unknown_value", f"'{name}' cannot be {_shown(value)}; {hint or 'use ' + expected}"
+    if kind == "string_pattern_mismatch":
+        return "invalid_value", f"'{name}' must match {context['pattern']}"
+    if kind in ("unsupported_version",):
+        return kind, details["msg"]
+    return "invalid_value", f"'{name}': {details['msg'][:1].lower()}{details['msg'][1:]}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
