@@ -1,0 +1,1 @@
+"""What a run may do next: pure decisions over pure state."""
