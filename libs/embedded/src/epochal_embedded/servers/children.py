@@ -107,6 +107,12 @@ async def start_child(
     return Child(process, log_path)
 
 
+def kill_session(pid: int) -> None:
+    """Kill what a stopped child left in the process group it led."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def rotate_log(path: Path, limit_bytes: int = _LOG_LIMIT_BYTES, *, keep: int = 3) -> bool:
     """Copy a log that is too long to `path.1` and empty it; return whether that happened.
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
+from typing import TextIO
 
 from epochal_embedded.errors import FolderInUse
 
@@ -44,14 +45,29 @@ class FolderLock:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file of mode 0600 atomically, so that a reader never sees half of it."""
+    """Replace a file of mode 0600 durably: a power loss leaves the old one or the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with _private(temporary) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def publish(path: Path, text: str) -> None:
+    """Replace a file of mode 0600 so that a reader never sees half of it.
+
+    Not synced: for what is true only while this process lives, and is written often.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with _private(temporary) as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def _private(path: Path) -> TextIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    return os.fdopen(descriptor, "w", encoding="utf-8")
 
 
 def kept_secret(path: Path) -> str:

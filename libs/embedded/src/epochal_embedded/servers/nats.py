@@ -64,6 +64,7 @@ class NatsServer:
         monitor_port: int | None = None,
         durable: bool = True,
         limits: NatsLimits | None = None,
+        log_path: Path | None = None,
     ) -> None:
         """Describe the server; nothing is touched before `start`.
 
@@ -73,15 +74,27 @@ class NatsServer:
             monitor_port: port of the HTTP monitoring endpoint, None for none.
             durable: False leaves syncing to the server's default, for tests.
             limits: payload and memory limits.
+            log_path: the server's log, `server.log` in its folder when None.
         """
         self._folder = folder.absolute()
         self._port = port
         self._monitor_port = monitor_port
         self._durable = durable
         self._limits = limits or NatsLimits()
+        self._log = log_path or self._folder / "server.log"
         self._child: Child | None = None
         self._lock = FolderLock(self._folder / "lock", _NAME)
         self._token = ""
+
+    @property
+    def name(self) -> str:
+        """How the supervisor calls this server."""
+        return "nats"
+
+    @property
+    def probed(self) -> bool:
+        """Whether `/readyz` is answered on its port; this server speaks no HTTP there."""
+        return False
 
     @property
     def port(self) -> int:
@@ -181,7 +194,7 @@ class NatsServer:
         )
 
     async def _launch(self, binary: Path, timeout_s: float) -> None:
-        log = self._folder / "server.log"
+        log = self._log
         rotate_log(log)
         offset = log.stat().st_size if log.exists() else 0
         self._child = await start_child(

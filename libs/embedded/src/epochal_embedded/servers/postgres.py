@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import asyncpg
 import psutil
@@ -34,7 +35,7 @@ from epochal_embedded.servers.complaints import failure
 from epochal_embedded.servers.folders import FolderLock, kept_secret, make_folder
 from epochal_embedded.servers.ports import LOOPBACK, free_port
 
-_NAME = "PostgreSQL"
+_NAME: Final = "PostgreSQL"
 _USER = "epochal"
 _STOP_LADDER = (Step(signal.SIGINT, 30.0), Step(signal.SIGQUIT, 10.0))
 _POLL_S = 0.02
@@ -99,6 +100,7 @@ class PostgresServer:
         port: int = 0,
         durable: bool = True,
         places: PostgresPlaces | None = None,
+        log_path: Path | None = None,
     ) -> None:
         """Describe the server; nothing is touched before `start`.
 
@@ -107,15 +109,27 @@ class PostgresServer:
             port: loopback port, 0 for a free one.
             durable: False turns fsync off, for tests whose data may be lost with the machine.
             places: where the binaries and the folder go when the account cannot reach them.
+            log_path: the server's log, `server.log` in its folder when None.
         """
         self._wanted = folder.absolute()
         self._port = port
         self._durable = durable
         self._places = places or PostgresPlaces()
         self._folder = self._wanted
+        self._log_path = log_path
         self._child: Child | None = None
         self._lock: FolderLock | None = None
         self._password = ""
+
+    @property
+    def name(self) -> str:
+        """How the supervisor calls this server."""
+        return "postgres"
+
+    @property
+    def probed(self) -> bool:
+        """Whether `/readyz` is answered on its port; this server speaks no HTTP there."""
+        return False
 
     @property
     def port(self) -> int:
@@ -198,7 +212,7 @@ class PostgresServer:
 
     @property
     def _log(self) -> Path:
-        return self._folder / "server.log"
+        return self._log_path or self._folder / "server.log"
 
     async def _prepare(
         self, binaries: PostgresBinaries, account: Account | None, timeout_s: float

@@ -1,0 +1,123 @@
+"""The platform's own programs, as data.
+
+What is run, whether it is asked if it is ready, and when it is stopped. `EPOCHAL_PROGRAMS` names a
+JSON file that replaces the list.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from epochal_embedded.errors import EmbeddedError
+from epochal_embedded.home import Home, Secrets
+from epochal_embedded.servers.ports import LOOPBACK
+
+GATEWAY_GRPC = "gateway-grpc"
+
+# They belong to a client or to one run; a service that inherited them would act for somebody.
+_NOT_INHERITED = frozenset(
+    f"EPOCHAL_{name}"
+    for name in ("URL", "TOKEN", "PROJECT", "RUN", "ATTEMPT", "HOME", "CONFIG", "SPOOL")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program of the platform.
+
+    Attributes:
+        name: how it is called in tables, logs and ports.
+        module: run as `python -m MODULE`.
+        probed: whether it serves `/readyz` on its port; otherwise it is ready once it runs.
+        stop_order: programs with a lower number are stopped first.
+        patience_s: how long it may drain before it is killed.
+        environment: variables of its own.
+    """
+
+    name: str
+    module: str
+    probed: bool = True
+    stop_order: int = 1
+    patience_s: float = 15.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+# Intake stops first, then what does the work, then what keeps it.
+PROGRAMS: tuple[Program, ...] = (
+    Program("gateway", "epochal_gateway.main", stop_order=1),
+    Program("agent", "epochal_scheduler.agent.main", probed=False, stop_order=0, patience_s=20.0),
+    Program("scheduler", "epochal_scheduler.main", stop_order=2),
+    Program("tracker", "epochal_tracker.main", stop_order=2),
+    Program("lineage", "epochal_lineage.main", stop_order=2),
+    Program("notifier", "epochal_notifier.main", stop_order=2),
+)
+
+
+def programs(environ: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
+    """Return the programs to run.
+
+    Raises:
+        EmbeddedError: the file named by EPOCHAL_PROGRAMS is not a list of programs.
+    """
+    replaced = environ.get("EPOCHAL_PROGRAMS")
+    if not replaced:
+        return PROGRAMS
+    try:
+        listed = json.loads(Path(replaced).read_text(encoding="utf-8"))
+        return tuple(Program(**item) for item in listed)
+    except (OSError, ValueError, TypeError) as error:
+        raise EmbeddedError(f"EPOCHAL_PROGRAMS: {replaced} lists no programs: {error}") from error
+
+
+def port_names(chosen: Sequence[Program]) -> list[str]:
+    """Return the names of every port the platform needs, servers first."""
+    return ["postgres", "nats", GATEWAY_GRPC, *(program.name for program in chosen)]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Everything the programs must be told to find each other."""
+
+    home: Home
+    secrets: Secrets
+    ports: Mapping[str, int]
+    database_url: str
+    nats_url: str
+
+    @property
+    def url(self) -> str:
+        """The platform's URL for clients on this machine."""
+        return f"http://{LOOPBACK}:{self.ports['gateway']}"
+
+    def environment(
+        self, program: Program, environ: Mapping[str, str] = os.environ
+    ) -> dict[str, str]:
+        """Return the full environment of a program.
+
+        The caller's own variables pass through (PATH, proxies, credentials of an object store,
+        EPOCHAL_LOG_LEVEL), except those that belong to a client.
+        """
+        inherited = {key: value for key, value in environ.items() if key not in _NOT_INHERITED}
+        data = self.home.root / program.name
+        return {
+            "EPOCHAL_OBJECT_STORE_URL": f"file://{self.home.objects}",
+            # Each of many processes keeps its allocator small: the platform shares a laptop.
+            "MALLOC_ARENA_MAX": "2",
+            **inherited,
+            "PYTHONUNBUFFERED": "1",
+            "EPOCHAL_DATABASE_URL": self.database_url,
+            "EPOCHAL_NATS_URL": self.nats_url,
+            "EPOCHAL_DATA_DIR": str(data),
+            "EPOCHAL_HTTP_PORT": str(self.ports[program.name]),
+            "EPOCHAL_GATEWAY_GRPC_PORT": str(self.ports[GATEWAY_GRPC]),
+            "EPOCHAL_GATEWAY_HTTP_PORT": str(self.ports.get("gateway", 0)),
+            "EPOCHAL_BOOTSTRAP_TOKEN": self.secrets.owner_token,
+            "EPOCHAL_RUN_TOKEN_SECRET": self.secrets.run_token_secret,
+            "EPOCHAL_SECRET_KEY": self.secrets.sealing_key,
+            "EPOCHAL_URL": self.url,
+            **program.environment,
+        }
