@@ -1,7 +1,7 @@
 """Generates `epochal_proto.v1` from `epochal/v1/*.proto`.
 
-protoc writes messages and type stubs; this module adds what is ours: one import for all messages
-(`epochal_proto.v1`), typed method descriptors (`epochal_proto.v1.services`) and the table of events.
+protoc writes messages and type stubs; this module adds what is ours: one import for all
+messages (`epochal_proto.v1`), typed method descriptors (`epochal_proto.v1.services`) and the table of events.
 An RPC without a policy, or an event without a category, stops the build here, so that a contract
 the gateway would have to guess about cannot be installed.
 """
@@ -168,20 +168,22 @@ def _install(source: Path, target: Path) -> None:
             text = re.sub(
                 rf"^from {re.escape(package)} import", f"from {moved} import", text, flags=re.M
             )
-        if path.name == "options_pb2.pyi":
+        if path.name in ("options_pb2.pyi", "validate_pb2.pyi"):
             text = _typed_extensions(text)
         (target / path.name).write_text(text)
 
 
 def _typed_extensions(stub: str) -> str:
-    """Give our two extensions the types that protoc's own stubs leave out."""
+    """Give extensions of options the types that protoc's own stubs leave out."""
     for name, options, value in (
         ("policy", "MethodOptions", "MethodPolicy"),
         ("event", "MessageOptions", "EventPolicy"),
+        ("field", "FieldOptions", "FieldRules"),
+        ("oneof", "OneofOptions", "OneofRules"),
     ):
         stub = stub.replace(
-            f"{name}: _descriptor.FieldDescriptor",
-            f"{name}: _ExtensionFieldDescriptor[_descriptor_pb2.{options}, {value}]",
+            f"\n{name}: _descriptor.FieldDescriptor",
+            f"\n{name}: _ExtensionFieldDescriptor[_descriptor_pb2.{options}, {value}]",
         )
     imported = "from google.protobuf.internal.extension_dict import _ExtensionFieldDescriptor\n"
     return imported + stub

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from google.protobuf.message import Message
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import MethodDescriptor
+    from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
     from epochal_proto.v1.options_pb2 import MethodPolicy
 
@@ -65,6 +65,11 @@ class UnaryMethod(Method[Request, Response]):
 @dataclass(frozen=True)
 class StreamMethod(Method[Request, Response]):
     """One request, many responses."""
+
+
+def descriptor_of(kind: type[Message] | Message) -> Descriptor:
+    """Return the descriptor of a message or message type, as the type that type checkers know."""
+    return cast("Descriptor", kind.DESCRIPTOR)
 
 
 AnyMethod = UnaryMethod[Message, Message] | StreamMethod[Message, Message]

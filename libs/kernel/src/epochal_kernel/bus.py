@@ -91,7 +91,13 @@ class Bus:
         try:
             await self._connect()
             self._ready.set()
-            _log.info("bus.connected", server=str(self._client.connected_url and self._client.connected_url.netloc.rpartition('@')[2]))
+            _log.info(
+                "bus.connected",
+                server=str(
+                    self._client.connected_url
+                    and self._client.connected_url.netloc.rpartition("@")[2]
+                ),
+            )
             await asyncio.Event().wait()
         finally:
             await self._close()
@@ -212,7 +218,12 @@ class Bus:
         _log.warning("bus.lost")
 
     async def _on_back(self) -> None:
-        _log.info("bus.back", server=str(self._client.connected_url and self._client.connected_url.netloc.rpartition('@')[2]))
+        _log.info(
+            "bus.back",
+            server=str(
+                self._client.connected_url and self._client.connected_url.netloc.rpartition("@")[2]
+            ),
+        )
 
     async def _close(self) -> None:
         if self._client.is_closed or not self._ready.is_set():

@@ -227,7 +227,7 @@ def to_status(error: EpochalError) -> status_pb2.Status:
 
 
 def from_status(status: status_pb2.Status) -> EpochalError:
-    """Translate google.rpc.Status back; unknown codes become `EpochalError`, unknown details are left out."""
+    """Translate google.rpc.Status back; unknown codes become `EpochalError`."""
     reason, resource = "", ""
     violations: list[Violation] = []
     retry_after_s: float | None = None

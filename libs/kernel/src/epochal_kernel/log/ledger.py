@@ -36,7 +36,10 @@ _COMMAND = "SELECT request_sha256, last_position FROM log.command WHERE command_
 class Aggregate(Protocol[State]):
     """How one kind of stream folds: pure, no clock, no ids, no IO."""
 
-    category: str
+    @property
+    def category(self) -> str:
+        """Category of the streams it folds."""
+        ...
 
     def initial(self) -> State:
         """Return the state before the first event."""

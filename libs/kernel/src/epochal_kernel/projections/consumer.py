@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from nats.errors import Error as NatsError
@@ -50,6 +50,17 @@ class Halted(EpochalError):
     default_reason = "CONSUMER_HALTED"
 
 
+class Listener(Protocol):
+    """Keeps something in memory level with the read model; called after every commit."""
+
+    async def follow(self, before: int, events: Sequence[Event], position: int) -> None:
+        """Take note that the read model went from `before` to `position` by these events.
+
+        `before` further on than the last `position` means that another process took some.
+        """
+        ...
+
+
 class Consumer:
     """One per service: all its projectors and reactors behind one checkpoint."""
 
@@ -64,7 +75,9 @@ class Consumer:
         progress: Progress,
         codec: EventCodec,
         clock: Clock,
+        listeners: Sequence[Listener] = (),
     ) -> None:
+        self._listeners = tuple(listeners)
         self._pool = pool
         self._model = model
         self._reactors = tuple(reactors)
@@ -123,7 +136,7 @@ class Consumer:
                 if attempt == ATTEMPTS:
                     await self._park(error.position, attempt, error)
                     raise Halted(
-                        f"{error}: {error.__cause__!r}; it is parked, and nothing after it is applied"
+                        f"{error}: {error.__cause__!r}; it is parked, nothing after it is applied"
                     ) from error
                 await self._clock.sleep(PAUSE_S)
         return 0
@@ -132,7 +145,8 @@ class Consumer:
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute("SET LOCAL synchronous_commit = off")
-                position = await read_checkpoint(connection, self._name, lock=True)
+                position = before = await read_checkpoint(connection, self._name, lock=True)
+                events: list[Event] = []
                 following = contiguous(records, position)
                 if not following:
                     following = await LogReader(connection).page(position, BATCH)
@@ -146,6 +160,8 @@ class Consumer:
                     await write_checkpoint(connection, self._name, position)
                     failpoint("consumer.before_commit")
         failpoint("consumer.after_commit")
+        for listener in self._listeners:
+            await listener.follow(before, events, position)
         self._progress.reached(position)
         return len(following)
 

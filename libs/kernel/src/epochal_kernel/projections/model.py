@@ -18,7 +18,10 @@ class Reactor(Protocol):
     no mail twice. The side effect itself is done by a worker that drains the intents.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        ...
 
     async def react(self, transaction: Connection, event: Event) -> None:
         """Write the intents of one event. Must be deterministic and touch nothing but rows."""

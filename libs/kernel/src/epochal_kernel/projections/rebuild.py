@@ -106,7 +106,7 @@ async def replay(
 
 
 async def switch(pool: Pool, model: ReadModel, schema: str, codec: EventCodec) -> Position:
-    """Put the generation in `schema` in the place of the live one; return the position of the change.
+    """Put the generation in `schema` in the place of the live one; return where that was.
 
     Holds the live checkpoint, so the live consumer stands still, catches the new generation up to
     it, then changes which one is live, all in a moment; the old schema is dropped.

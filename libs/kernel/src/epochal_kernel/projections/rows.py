@@ -91,8 +91,15 @@ class Projector(Protocol):
     Side effects have no place here; see `Reactor`. A projector runs live and in every replay.
     """
 
-    name: str
-    tables: tuple[Table[Any], ...]
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        ...
+
+    @property
+    def tables(self) -> tuple[Table[Any], ...]:
+        """Tables it writes; no other projector of the model writes them."""
+        ...
 
     def touches(self, event: Event) -> Iterable[RowRef]:
         """Name every row that `apply` may read for this event."""

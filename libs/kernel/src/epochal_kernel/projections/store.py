@@ -19,7 +19,7 @@ READ_YOUR_WRITES_S = 5.0
 
 _STATE = """
 CREATE TABLE IF NOT EXISTS {schema}.read_model (
-    only smallint PRIMARY KEY CHECK (only = 1), schema text NOT NULL, version integer NOT NULL
+    id smallint PRIMARY KEY CHECK (id = 1), schema text NOT NULL, version integer NOT NULL
 );
 CREATE TABLE IF NOT EXISTS {schema}.parked (
     consumer text NOT NULL, position bigint NOT NULL, attempts integer NOT NULL,
@@ -84,7 +84,7 @@ class Progress:
 
 
 async def prepare(connection: Connection, model: ReadModel) -> Generation:
-    """Make the bookkeeping tables, and the first generation if there is none; return the live one."""
+    """Make what is missing of bookkeeping and first generation; return the live one."""
     with adapting():
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", model.service)

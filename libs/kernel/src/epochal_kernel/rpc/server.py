@@ -190,7 +190,7 @@ class RpcServer:
         body = response.SerializeToString()
         if len(body) > MAX_PAYLOAD_BYTES - 4096:
             raise ResourceExhausted(
-                f"the answer has {len(body)} bytes, more than fit one message: ask for a smaller page",
+                f"the answer of {len(body)} bytes fits no message: ask for a smaller page",
                 reason="ANSWER_TOO_LARGE",
             )
         headers = {wire.POSITION: str(context.position)} if context.position else None

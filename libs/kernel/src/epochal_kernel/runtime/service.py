@@ -26,7 +26,7 @@ from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
-from epochal_kernel.projections.consumer import Consumer
+from epochal_kernel.projections.consumer import Consumer, Listener
 from epochal_kernel.projections.inbox import Inbox
 from epochal_kernel.projections.model import Reactor, ReadModel
 from epochal_kernel.projections.rebuild import upgrade
@@ -74,11 +74,13 @@ class Parts:
 
     Attributes:
         reactors: write intents; live only, never in replay.
+        listeners: kept level with the read model, in memory.
         background: endless tasks, such as workers that drain intents.
         http: the ASGI application; probes and metrics are added when it is None.
     """
 
     reactors: Sequence[Reactor] = ()
+    listeners: Sequence[Listener] = ()
     background: Sequence[Background] = ()
     http: Callable[[Health], Starlette] | None = None
 
@@ -223,6 +225,7 @@ def _consumer(kernel: Kernel, parts: Parts) -> Consumer:
         progress=kernel.progress,
         codec=kernel.codec,
         clock=kernel.clock,
+        listeners=parts.listeners,
     )
 
 

@@ -27,7 +27,6 @@ CREATE TABLE log.event (
     CONSTRAINT event_id_once UNIQUE (event_id),
     CONSTRAINT stream_version_once UNIQUE (category, stream_id, version)
 );
-ALTER TABLE log.event ALTER COLUMN payload SET COMPRESSION lz4;
 CREATE INDEX event_by_org         ON log.event (org_id, position);
 CREATE INDEX event_by_actor       ON log.event (actor, position);
 CREATE INDEX event_by_resource    ON log.event (resource text_pattern_ops, position);
@@ -71,12 +70,12 @@ CREATE TRIGGER event_is_never_truncated BEFORE TRUNCATE ON log.event
 
 -- What is hashed of an event: every column but the chain, each with its length, big-endian.
 CREATE FUNCTION log.leaf(
-    position bigint, event_id uuid, org_id text, category text, stream_id uuid, version integer,
+    place bigint, event_id uuid, org_id text, category text, stream_id uuid, version integer,
     type text, payload bytea, actor text, resource text, correlation_id uuid, causation_id uuid,
     traceparent text, recorded_at timestamptz
 ) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT sha256(
-        int8send(position) || uuid_send(event_id)
+        int8send(place) || uuid_send(event_id)
         || int4send(octet_length(org_id)) || convert_to(org_id, 'UTF8')
         || int4send(octet_length(category)) || convert_to(category, 'UTF8')
         || uuid_send(stream_id) || int4send(version)

@@ -1,0 +1,46 @@
+"""The HTTP application: REST, artifacts, the OpenAPI document, discovery and probes."""
+
+from __future__ import annotations
+
+import json
+
+from epochal_kernel.runtime.health import Health
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from epochal_gateway.doors import openapi
+from epochal_gateway.doors.artifacts_door import ROUTE, ArtifactDoor
+from epochal_gateway.doors.rest_door import RestDoor
+
+_VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def build_app(
+    rest: RestDoor, artifacts: ArtifactDoor, health: Health, version: str, grpc_address: str
+) -> Starlette:
+    """Put the routes together."""
+    text = json.dumps(openapi.document(version)).encode()
+
+    async def openapi_json(_: Request) -> Response:
+        return Response(text, media_type="application/json")
+
+    async def discovery(_: Request) -> Response:
+        return JSONResponse({"grpc": grpc_address, "version": version})
+
+    async def serve_rest(request: Request) -> Response:
+        return await rest(request)
+
+    async def serve_artifact(request: Request) -> Response:
+        return await artifacts(request)
+
+    return Starlette(
+        routes=[
+            *health.routes(),
+            Route("/.well-known/epochal", discovery),
+            Route("/openapi.json", openapi_json),
+            Route(ROUTE, serve_artifact, methods=["GET", "HEAD", "PUT"]),
+            Route("/{path:path}", serve_rest, methods=_VERBS),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Who may do what: pure decisions about organisations, projects, members and tokens."""

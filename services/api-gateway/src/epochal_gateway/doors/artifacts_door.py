@@ -1,0 +1,159 @@
+"""The artifact door: PUT and GET of bytes at /v1/RUN/artifacts/PATH, streamed."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import AsyncIterator
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import EpochalError, InvalidArgument, OutOfRange, Violation
+from epochal_kernel.ids import Ids
+from epochal_kernel.rpc.client import RpcClient
+from epochal_kernel.rpc.context import CallContext
+from epochal_proto.v1.services import ArtifactService
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from epochal_gateway.doors.dispatch import Dispatcher
+from epochal_gateway.doors.problems import problem_response
+from epochal_gateway.doors.rest_door import POSITION, caller_of
+from epochal_gateway.doors.transcoding import response_json
+from epochal_gateway.doors.validation import validate
+from epochal_gateway.identity.authentication import Identity
+from epochal_gateway.identity.authorization import Authorizer
+from epochal_gateway.objects import Objects
+
+ROUTE = "/v1/orgs/{org}/projects/{project}/runs/{run}/artifacts/{path:path}"
+
+_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+
+
+class ArtifactDoor:
+    """Uploads and downloads; the tracker keeps the index."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        authorizer: Authorizer,
+        objects: Objects,
+        remote: RpcClient,
+        ids: Ids,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._authorizer = authorizer
+        self._objects = objects
+        self._remote = remote
+        self._ids = ids
+
+    async def __call__(self, request: Request) -> Response:
+        """Serve one request; every error is problem JSON."""
+        try:
+            if request.method == "PUT":
+                return await self._put(request)
+            return await self._get(request)
+        except EpochalError as error:
+            return problem_response(error)
+
+    async def _put(self, request: Request) -> Response:
+        run, path = _names(request)
+        identity, context = self._admit(request, "run.write", run)
+        commit = pb.CommitArtifactRequest(
+            run=run,
+            path=path,
+            sha256=bytes(32),
+            kind=request.headers.get("epochal-artifact-kind", "file"),
+            media_type=request.headers.get("content-type", "application/octet-stream"),
+            request_id=request.headers.get("epochal-request-id", ""),
+        )
+        validate(commit)
+        stored = await self._objects.put(self._ids.uuid7(), _parts(request), _expected(request))
+        commit.sha256, commit.size_bytes = stored.sha256, stored.size_bytes
+        artifact = await self._remote.call(ArtifactService.COMMIT_ARTIFACT, commit, context)
+        self._dispatcher.note_write(identity, context.position)
+        return Response(
+            response_json(artifact),
+            headers={"content-type": "application/json", POSITION: str(context.position)},
+        )
+
+    async def _get(self, request: Request) -> Response:
+        run, path = _names(request)
+        _, context = self._admit(request, "run.read", run)
+        wanted = pb.GetArtifactRequest(run=run, path=path)
+        validate(wanted)
+        artifact = await self._remote.call(ArtifactService.GET_ARTIFACT, wanted, context)
+        start, end = _range(request.headers.get("range", ""), artifact.size_bytes)
+        etag = f'"{artifact.digest}"'
+        headers = {
+            "etag": etag,
+            "accept-ranges": "bytes",
+            "content-length": str(end - start),
+            "content-disposition": "attachment",
+            "x-content-type-options": "nosniff",
+        }
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers={"etag": etag})
+        status = 200
+        if (start, end) != (0, artifact.size_bytes):
+            status = 206
+            headers["content-range"] = f"bytes {start}-{end - 1}/{artifact.size_bytes}"
+        media_type = artifact.media_type or "application/octet-stream"
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers, media_type=media_type)
+        digest = bytes.fromhex(artifact.digest.removeprefix("sha256:"))
+        return StreamingResponse(
+            self._objects.get(digest, start, end), status, headers, media_type=media_type
+        )
+
+    def _admit(self, request: Request, permission: str, run: str) -> tuple[Identity, CallContext]:
+        caller = caller_of(request)
+        identity = self._dispatcher.identify(caller)
+        self._authorizer.check(identity, permission, run, write=permission == "run.write")
+        return identity, self._dispatcher.context(identity, run, caller)
+
+
+def _names(request: Request) -> tuple[str, str]:
+    parts = request.path_params
+    run = f"orgs/{parts['org']}/projects/{parts['project']}/runs/{parts['run']}"
+    return run, parts["path"]
+
+
+async def _parts(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for part in request.stream():
+            if part:
+                yield part
+    except ClientDisconnect as error:
+        raise InvalidArgument("the upload ended early; nothing is kept") from error
+
+
+def _expected(request: Request) -> bytes | None:
+    text = request.headers.get("epochal-content-sha256")
+    if text is None:
+        return None
+    try:
+        digest = binascii.unhexlify(text)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 32:
+        raise InvalidArgument(
+            "header Epochal-Content-Sha256 must be 64 hex digits",
+            violations=[Violation("Epochal-Content-Sha256", "sha256", "64 hex digits")],
+        )
+    return digest
+
+
+def _range(header: str, size: int) -> tuple[int, int]:
+    """Return the bytes [start, end) that a Range header asks for (RFC 9110, one range)."""
+    match = _RANGE.match(header)
+    if match is None or match.group(1) == match.group(2) == "":
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    start, end = int(first), min(int(last) + 1 if last else size, size)
+    if start >= size or start >= end:
+        raise OutOfRange(
+            f"range {header!r} lies outside the {size} bytes", reason="RANGE_NOT_SATISFIABLE"
+        )
+    return start, end

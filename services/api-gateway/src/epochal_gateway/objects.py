@@ -1,0 +1,153 @@
+"""The object store: content-addressed objects in a folder, S3, GCS or Azure, by obstore.
+
+An object's name is the sha256 of its bytes, so an upload that comes twice is stored once and a
+name never changes its meaning. Bytes are streamed both ways, a few megabytes in memory at most.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import obstore
+from epochal_kernel.errors import (
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+    Violation,
+)
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+CHUNK_BYTES = 5 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object that is in the store: its sha256 and size."""
+
+    sha256: bytes
+    size_bytes: int
+
+
+def open_store(url: str) -> ObjectStore:
+    """Open a store by URL; a folder is made when it is not there.
+
+    Raises:
+        InvalidArgument: no store has such a URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        folder = Path(unquote(parts.path))
+        folder.mkdir(parents=True, exist_ok=True)
+        return LocalStore(folder)
+    try:
+        return from_url(url)
+    except (BaseError, ValueError) as error:
+        raise InvalidArgument(f"EPOCHAL_OBJECT_STORE_URL: {error}") from error
+
+
+class Objects:
+    """Puts and gets objects by digest."""
+
+    def __init__(self, store: ObjectStore, max_bytes: int) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+
+    async def put(
+        self, upload_id: UUID, parts: AsyncIterator[bytes], expected: bytes | None
+    ) -> Stored:
+        """Stream bytes in under a temporary name, then give them the name of their digest.
+
+        Args:
+            upload_id: makes the temporary name.
+            parts: the bytes.
+            expected: sha256 they must have, if the client said.
+
+        Raises:
+            InvalidArgument: the bytes have another sha256 than expected; nothing is kept.
+            ResourceExhausted: too large, or the store is full; nothing is kept.
+            Unavailable: the store does not answer.
+        """
+        hasher = hashlib.sha256()
+        size = 0
+
+        async def hashed() -> AsyncIterator[bytes]:
+            nonlocal size
+            async for part in parts:
+                size += len(part)
+                if size > self._max_bytes:
+                    raise ResourceExhausted(
+                        f"the artifact is larger than {self._max_bytes} bytes",
+                        reason="ARTIFACT_TOO_LARGE",
+                    )
+                hasher.update(part)
+                yield part
+
+        temporary = f"uploads/{upload_id}"
+        kept = False
+        try:
+            await obstore.put_async(
+                self._store, temporary, hashed(), chunk_size=CHUNK_BYTES, max_concurrency=2
+            )
+            digest = hasher.digest()
+            if expected is not None and expected != digest:
+                raise InvalidArgument(
+                    f"the bytes have sha256 {digest.hex()}, not {expected.hex()}: send them again",
+                    reason="DIGEST_MISMATCH",
+                    violations=[
+                        Violation("Epochal-Content-Sha256", "sha256", "must match the bytes")
+                    ],
+                )
+            await obstore.rename_async(self._store, temporary, object_name(digest))
+            kept = True
+        except BaseError as error:
+            raise _adapted(error) from error
+        finally:
+            if not kept:
+                await self._discard(temporary)
+        return Stored(digest, size)
+
+    async def get(self, sha256: bytes, start: int, end: int) -> AsyncIterator[bytes]:
+        """Stream bytes [start, end) of an object.
+
+        Raises:
+            NotFound: the store has no such object.
+            Unavailable: the store does not answer.
+        """
+        if start == end:
+            return
+        try:
+            result = await obstore.get_async(
+                self._store, object_name(sha256), options={"range": (start, end)}
+            )
+            async for part in result.stream(min_chunk_size=1024 * 1024):
+                yield bytes(part)
+        except FileNotFoundError as error:
+            raise NotFound(f"the object store has lost sha256:{sha256.hex()}") from error
+        except BaseError as error:
+            raise _adapted(error) from error
+
+    async def _discard(self, name: str) -> None:
+        try:
+            await obstore.delete_async(self._store, name)
+        except (BaseError, FileNotFoundError):
+            return  # never written; nothing to discard
+
+
+def object_name(sha256: bytes) -> str:
+    """Return the name of the object with a digest."""
+    text = sha256.hex()
+    return f"sha256/{text[:2]}/{text[2:]}"
+
+
+def _adapted(error: BaseError) -> Unavailable | ResourceExhausted:
+    text = str(error)
+    if "No space left" in text or "os error 28" in text:
+        return ResourceExhausted("the object store is full", reason="STORE_FULL")
+    return Unavailable(f"the object store failed: {text[:300]}", reason="STORE_UNAVAILABLE")

@@ -1,0 +1,1 @@
+"""The RPCs that the gateway answers itself: projects and access."""

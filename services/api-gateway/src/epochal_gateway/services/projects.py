@@ -1,0 +1,153 @@
+"""ProjectService: projects of an organisation."""
+
+from __future__ import annotations
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import Aborted, InvalidArgument, NotFound, Violation
+from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.projections.store import Progress
+from epochal_kernel.rpc.context import CallContext
+
+from epochal_gateway import names, paging
+from epochal_gateway.domain import organization as domain
+from epochal_gateway.identity.directory import Directory
+from epochal_gateway.projections import ProjectRow
+from epochal_gateway.services.callers import visible_projects
+from epochal_gateway.services.timestamps import timestamp
+from epochal_gateway.store import AccessStore
+
+_UPDATABLE = ("display_name", "description")
+
+
+class Projects:
+    """Handlers of ProjectService."""
+
+    def __init__(
+        self, ledger: Ledger, store: AccessStore, directory: Directory, progress: Progress
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._directory = directory
+        self._progress = progress
+        self._aggregate = domain.ScopeAggregate()
+
+    async def create_project(
+        self, request: pb.CreateProjectRequest, context: CallContext
+    ) -> pb.Project:
+        """Begin a project."""
+        name = f"{request.parent}/projects/{request.project_id}"
+        if request.validate_only:
+            state, _ = await self._ledger.load(self._aggregate, names.stream_of(name))
+            domain.create_project(state, name, request.display_name, request.description)
+            return pb.Project(
+                name=name,
+                display_name=request.display_name or request.project_id,
+                description=request.description,
+            )
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            names.stream_of(name),
+            name,
+            lambda state: domain.create_project(
+                state, name, request.display_name, request.description
+            ),
+            context.command(request, request.request_id),
+        )
+        return await self._written(name, outcome.position, context)
+
+    async def get_project(self, request: pb.GetProjectRequest, context: CallContext) -> pb.Project:
+        """Read one project."""
+        await self._progress.wait_for(context.min_position)
+        return await self._read(request.name)
+
+    async def list_projects(
+        self, request: pb.ListProjectsRequest, context: CallContext
+    ) -> pb.ListProjectsResponse:
+        """List the projects the caller may read."""
+        await self._progress.wait_for(context.min_position)
+        size = paging.page_size(request.page_size)
+        rows = await self._store.projects(
+            request.parent,
+            paging.decode(request.page_token),
+            request.show_archived,
+            visible_projects(self._directory, context.actor, request.parent),
+            size + 1,
+        )
+        more = len(rows) > size
+        return pb.ListProjectsResponse(
+            projects=[_project(row) for row in rows[:size]],
+            next_page_token=paging.encode(rows[size - 1].name) if more else "",
+        )
+
+    async def update_project(
+        self, request: pb.UpdateProjectRequest, context: CallContext
+    ) -> pb.Project:
+        """Change display name or description."""
+        project = request.project
+        paths = list(request.update_mask.paths) or [
+            path for path in _UPDATABLE if getattr(project, path)
+        ]
+        for path in paths:
+            if path not in _UPDATABLE:
+                raise InvalidArgument(
+                    f"{path} cannot be updated",
+                    violations=[
+                        Violation(
+                            "update_mask", "update_mask", f"use only {' and '.join(_UPDATABLE)}"
+                        )
+                    ],
+                )
+        if project.etag and project.etag != (await self._read(project.name)).etag:
+            raise Aborted(
+                f"{project.name} was changed since it was read: read it again",
+                reason="ETAG_MISMATCH",
+                resource=project.name,
+            )
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            names.stream_of(project.name),
+            project.name,
+            lambda state: domain.describe_project(
+                state,
+                project.name,
+                project.display_name if "display_name" in paths else None,
+                project.description if "description" in paths else None,
+            ),
+            context.command(request, request.request_id),
+        )
+        return await self._written(project.name, outcome.position, context)
+
+    async def archive_project(
+        self, request: pb.ArchiveProjectRequest, context: CallContext
+    ) -> pb.Project:
+        """Put a project away."""
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            names.stream_of(request.name),
+            request.name,
+            lambda state: domain.archive_project(state, request.name),
+            context.command(request, request.request_id),
+        )
+        return await self._written(request.name, outcome.position, context)
+
+    async def _written(self, name: str, position: int, context: CallContext) -> pb.Project:
+        context.wrote(position)
+        await self._progress.wait_for(position)
+        return await self._read(name)
+
+    async def _read(self, name: str) -> pb.Project:
+        row = await self._store.project(name)
+        if row is None:
+            raise NotFound(f"there is no {name}", resource=name)
+        return _project(row)
+
+
+def _project(row: ProjectRow) -> pb.Project:
+    return pb.Project(
+        name=row.name,
+        display_name=row.display_name,
+        description=row.description,
+        create_time=timestamp(row.create_time),
+        archived=row.archived,
+        etag=f'"{row.version}"',
+    )

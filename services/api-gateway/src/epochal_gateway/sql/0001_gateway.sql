@@ -1,0 +1,2 @@
+-- The gateway keeps nothing beside its read model.
+CREATE SCHEMA IF NOT EXISTS gateway;
