@@ -17,6 +17,7 @@ from epochal_embedded.home import Home, Secrets
 from epochal_embedded.servers.ports import LOOPBACK
 
 GATEWAY_GRPC = "gateway-grpc"
+GATEWAY_HTTP = "gateway-http"
 
 # They belong to a client or to one run; a service that inherited them would act for somebody.
 _NOT_INHERITED = frozenset(
@@ -75,7 +76,7 @@ def programs(environ: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
 
 def port_names(chosen: Sequence[Program]) -> list[str]:
     """Return the names of every port the platform needs, servers first."""
-    return ["postgres", "nats", GATEWAY_GRPC, *(program.name for program in chosen)]
+    return ["postgres", "nats", GATEWAY_GRPC, GATEWAY_HTTP, *(program.name for program in chosen)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Wiring:
     @property
     def url(self) -> str:
         """The platform's URL for clients on this machine."""
-        return f"http://{LOOPBACK}:{self.ports['gateway']}"
+        return f"http://{LOOPBACK}:{self.ports[GATEWAY_HTTP]}"
 
     def environment(
         self, program: Program, environ: Mapping[str, str] = os.environ
@@ -114,7 +115,7 @@ class Wiring:
             "EPOCHAL_DATA_DIR": str(data),
             "EPOCHAL_HTTP_PORT": str(self.ports[program.name]),
             "EPOCHAL_GATEWAY_GRPC_PORT": str(self.ports[GATEWAY_GRPC]),
-            "EPOCHAL_GATEWAY_HTTP_PORT": str(self.ports.get("gateway", 0)),
+            "EPOCHAL_GATEWAY_HTTP_PORT": str(self.ports[GATEWAY_HTTP]),
             "EPOCHAL_BOOTSTRAP_TOKEN": self.secrets.owner_token,
             "EPOCHAL_RUN_TOKEN_SECRET": self.secrets.run_token_secret,
             "EPOCHAL_SECRET_KEY": self.secrets.sealing_key,

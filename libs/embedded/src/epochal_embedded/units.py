@@ -76,7 +76,7 @@ class ProgramUnit:
 
     @property
     def port(self) -> int:
-        """The port of its probes, and for the gateway of its whole HTTP door."""
+        """The port of its probes and metrics, 0 for none."""
         return self._wiring.ports[self._program.name] if self._program.probed else 0
 
     @property

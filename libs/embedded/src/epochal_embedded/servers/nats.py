@@ -12,9 +12,6 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-import nats
-import nats.errors
-
 from epochal_embedded.errors import StartTimedOut
 from epochal_embedded.servers.binaries import find_nats
 from epochal_embedded.servers.children import (
@@ -38,6 +35,7 @@ from epochal_embedded.servers.ports import LOOPBACK, free_port
 _NAME = "NATS"
 _STOP_LADDER = (Step(signal.SIGINT, 20.0),)
 _POLL_S = 0.01
+_ANSWER_DEADLINE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,38 +215,33 @@ class NatsServer:
             if child.returncode is not None:
                 tail = read_tail(log, offset)
                 raise failure(_NAME, tail, f"it exited with status {child.returncode}")
-            if await _listens(self._port) and await _answers(self.url):
+            if await _answers(self._port, self._token):
                 return
             await asyncio.sleep(_POLL_S)
 
 
-async def _listens(port: int) -> bool:
-    # nats-py waits two seconds after a refused connection; a plain socket does not.
+async def _answers(port: int, token: str) -> bool:
+    """Log in and ask JetStream for its account, as any client does, in the server's own protocol.
+
+    Spoken by hand: importing the client library takes longer than starting the server.
+    """
+    login = json.dumps({"auth_token": token, "verbose": False, "lang": "python", "version": "0"})
     try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
+        async with asyncio.timeout(_ANSWER_DEADLINE_S):
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            try:
+                writer.write(
+                    f"CONNECT {login}\r\nSUB _INBOX.ready 1\r\n"
+                    "PUB $JS.API.INFO _INBOX.ready 0\r\n\r\n".encode()
+                )
+                while line := await reader.readline():
+                    if line.startswith((b"MSG _INBOX.ready", b"-ERR")):
+                        return line.startswith(b"MSG")
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError):  # ValueError: a line longer than the limit
         return False
-    writer.close()
-    await writer.wait_closed()
-    return True
-
-
-async def _answers(url: str) -> bool:
-    try:
-        client = await nats.connect(url, allow_reconnect=False, connect_timeout=2, error_cb=_ignore)
-    except (OSError, nats.errors.Error, TimeoutError):
-        return False
-    try:
-        await client.jetstream().account_info()
-    except (nats.errors.Error, TimeoutError):
-        return False
-    finally:
-        await client.close()
-    return True
-
-
-async def _ignore(error: Exception) -> None:
-    """Keep nats-py from logging refused connections while the server starts."""
+    return False
 
 
 __all__ = ["NatsLimits", "NatsServer"]
