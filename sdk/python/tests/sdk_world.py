@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+import time
 from uuid import uuid4
 
 import epochal_proto.v1 as pb
@@ -56,6 +57,14 @@ class World:
         with self.changed:
             self.open = False
             self.changed.notify_all()
+
+    def wait_until(self, true, timeout_s=20):
+        """Waits for a condition of this world, asked at every change."""
+        deadline = time.monotonic() + timeout_s
+        with self.changed:
+            while not true():
+                assert time.monotonic() < deadline, "the condition did not come true"
+                self.changed.wait(0.02)
 
     def record(self, type_, resource):
         with self.changed:

@@ -1,0 +1,316 @@
+"""A run as the training sees it: log, use, finish."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import SupportsFloat
+
+import epochal_proto.v1 as pb
+
+from epochal.artifacts import media_type
+from epochal.digests import Content, describe, file_sha256
+from epochal.ending import Outcome, end_run, finish_request, outcome_of
+from epochal.errors import InvalidArgument, RunClosed, Violation
+from epochal.files import named_files
+from epochal.modelfiles import write_model
+from epochal.names import last_part, project_of
+from epochal.options import RunOptions
+from epochal.recording import Recorder
+from epochal.series import to_points
+from epochal.spool.folder import RunFolder
+from epochal.telemetry import Telemetry
+from epochal.values import to_values
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModel:
+    """A model's files under its run, and the version it was registered as (empty when not yet)."""
+
+    path: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset a run read: name, place, and digest of its content if known."""
+
+    name: str
+    uri: str
+    digest: str
+
+
+class Run:
+    """One run. Made by `epochal.init`; safe to use from any number of threads.
+
+    with epochal.init(project="vision", params={"lr": 0.1}) as run:
+        for step in range(100):
+            run.log_metric("loss", train_one_step(), step)
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        recorder: Recorder,
+        telemetry: Telemetry,
+        options: RunOptions,
+        on_finish: Callable[[Run], None] = lambda _: None,
+    ) -> None:
+        self._folder = folder
+        self._recorder = recorder
+        self._telemetry = telemetry
+        self._options = options
+        self._on_finish = on_finish
+        self._ending = threading.Lock()
+        self._ended = False
+        self._add = telemetry.buffer.add
+
+    @property
+    def name(self) -> str:
+        """Resource name, `orgs/O/projects/P/runs/UUID`."""
+        return self._folder.run
+
+    @property
+    def id(self) -> str:
+        """The UUID alone."""
+        return last_part(self._folder.run)
+
+    @property
+    def project(self) -> str:
+        """Resource name of its project."""
+        return project_of(self._folder.run)
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps what the platform has not persisted."""
+        return self._folder.path
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process made the run and will finish it; false inside a scheduled run."""
+        return self._folder.owned
+
+    @property
+    def dropped_points(self) -> int:
+        """How many points could not be kept; when not 0 the run is marked incomplete."""
+        return self._telemetry.dropped
+
+    def log_metric(self, name: str, value: SupportsFloat, step: int | None = None) -> None:
+        """Logs one point; never waits for anything (about half a microsecond).
+
+        Args:
+            name: Such as "val/loss".
+            value: A number; NaN and infinities are data.
+            step: Training step; without it, the calls for this metric are counted from 0.
+
+        Raises:
+            InvalidArgument: The name, value or step cannot be stored.
+            RunClosed: The run is finished.
+            DataIncomplete: In strict mode, when points had to be dropped.
+        """
+        self._add(name, value, step)
+
+    def log_metrics(self, metrics: Mapping[str, SupportsFloat], step: int | None = None) -> None:
+        """Logs one point of each metric, at one step. See `log_metric`."""
+        for name, value in metrics.items():
+            self._add(name, value, step)
+
+    def log_series(
+        self,
+        name: str,
+        values: Iterable[float],
+        steps: Iterable[int] | None = None,
+        times_us: Iterable[int] | None = None,
+    ) -> None:
+        """Logs many points of one metric at once, such as a numpy array: far cheaper a point.
+
+        Args:
+            name: Such as "val/loss".
+            values: Numbers.
+            steps: Whole numbers, as many; 0, 1, 2... without.
+            times_us: Microseconds since 1970, as many; now without.
+
+        Raises:
+            InvalidArgument: The columns differ in length, or hold what cannot be stored.
+        """
+        self._telemetry.buffer.add_series(to_points(name, values, steps, times_us))
+
+    def log_param(self, name: str, value: object) -> None:
+        """Logs one parameter; a parameter keeps its first value. See `log_params`."""
+        self.log_params({name: value})
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Logs parameters: text, numbers, booleans as such, anything else as JSON.
+
+        Raises:
+            FailedPrecondition: One has another value already.
+        """
+        self._check_open()
+        if params:
+            self._recorder.record(pb.LogParamsRequest(run=self.name, params=to_values(params)))
+
+    def set_tag(self, name: str, value: object) -> None:
+        """Sets one tag; an empty value removes it."""
+        self.set_tags({name: value})
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Sets tags; values become text, an empty one removes the tag."""
+        self._check_open()
+        if tags:
+            text = {str(name): str(value) for name, value in tags.items()}
+            self._recorder.record(pb.SetTagsRequest(run=self.name, tags=text))
+
+    def log_artifact(self, path: str | Path, name: str | None = None, kind: str = "file") -> str:
+        """Uploads a file, or every file of a folder, and returns its path under the run.
+
+        Args:
+            path: On this machine.
+            name: Path under the run; the file's or folder's own name without.
+            kind: Such as "file", "data" or "model".
+
+        Raises:
+            InvalidArgument: There is no such file, or the name cannot be.
+        """
+        self._check_open()
+        source = Path(path).expanduser()
+        under = name or source.resolve().name
+        for file, artifact in named_files(source, under):
+            self._upload(file, artifact, kind)
+        return under
+
+    def log_model(
+        self,
+        model: object,
+        name: str = "model",
+        *,
+        register: str | None = None,
+        alias: str | None = None,
+        description: str = "",
+    ) -> LoggedModel:
+        """Uploads a model below `model/<name>/` and registers it if asked.
+
+        Args:
+            model: A path to a file or folder, or a Python object, saved with joblib or pickle.
+            name: Of the model within this run.
+            register: Id in the registry to make a new version of, such as "digits".
+            alias: Alias to point to the new version, such as "champion".
+            description: What is new.
+
+        Raises:
+            InvalidArgument: There is no such file, or the object cannot be pickled.
+        """
+        self._check_open()
+        if alias and not register:
+            message = "an alias points to a registered version: give register= as well"
+            raise InvalidArgument(message, violations=[Violation("alias", "needs", message)])
+        under = f"model/{name}"
+        if isinstance(model, str | Path):
+            source = Path(model).expanduser()
+            target = f"{under}/{source.resolve().name}" if source.is_file() else under
+            for file, artifact in named_files(source, target):
+                self._upload(file, artifact, "model")
+        else:
+            with tempfile.TemporaryDirectory(dir=self._folder.path) as made:
+                for file in write_model(model, Path(made)):
+                    self._upload(file, f"{under}/{file.name}", "model", move=True)
+        if not register:
+            return LoggedModel(under)
+        answer = self._recorder.record(
+            pb.RegisterModelVersionRequest(
+                parent=self.project,
+                model_id=register,
+                run=self.name,
+                artifact_path=f"{under}/",
+                description=description,
+                alias=alias or "",
+            )
+        )
+        version = answer.name if isinstance(answer, pb.ModelVersion) else ""
+        return LoggedModel(under, version)
+
+    def use_dataset(self, name: str, data: object, digest: str | None = None) -> Dataset:
+        """Records that this run reads a dataset, known by the digest of its content.
+
+        Args:
+            name: Such as "digits".
+            data: A file, a folder, a URI, bytes, a numpy array, a pandas frame, or a tuple of them.
+            digest: "sha256:HEX", if you know better; computed otherwise, except for a URI.
+
+        Raises:
+            InvalidArgument: There is no such file, or the object has no digest.
+        """
+        self._check_open()
+        known = isinstance(data, str) and "://" in data
+        content = Content(str(data), digest or "") if known else describe(data)
+        digest = digest or content.digest
+        self._recorder.record(
+            pb.UseDatasetRequest(run=self.name, dataset=name, uri=content.uri, digest=digest)
+        )
+        return Dataset(name, content.uri, digest)
+
+    def finish(self, status: Outcome = "succeeded", message: str = "") -> None:
+        """Ends the run here: waits, bounded, until all is persisted, seals and finishes it.
+
+        What the platform could not take in time stays in `folder`, for `epochal sync`. Inside a
+        scheduled run only this process's telemetry is sealed: the agent finishes the run. A second
+        call does nothing.
+
+        Raises:
+            DataIncomplete: In strict mode, when points had to be dropped.
+            EpochalError: In strict mode, when the platform has not got everything.
+        """
+        request = finish_request(self.name, status, message)
+        with self._ending:
+            if self._ended:
+                return
+            self._ended = True
+            try:
+                end_run(self._folder, self._recorder, self._telemetry, self._options, request)
+            finally:
+                self._on_finish(self)
+
+    def abandon(self) -> None:
+        """Makes this copy of the run inert: in a forked child its threads do not exist."""
+        self._ended = True
+        self._add = _ignore
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.finish(*outcome_of(error))
+
+    def __repr__(self) -> str:
+        return f"<epochal.Run {self.name}{' ended' if self._ended else ''}>"
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise RunClosed
+
+    def _upload(self, file: Path, artifact: str, kind: str, *, move: bool = False) -> None:
+        sha256 = file_sha256(file)
+        size_bytes = file.stat().st_size
+        self._recorder.stage(file, sha256, move=move)
+        self._recorder.record(
+            pb.CommitArtifactRequest(
+                run=self.name,
+                path=artifact,
+                sha256=sha256,
+                size_bytes=size_bytes,
+                kind=kind,
+                media_type=media_type(artifact),
+            )
+        )
+
+
+def _ignore(metric: str, value: SupportsFloat, step: int | None) -> None:
+    """A forked child has no way to send; its parent logs."""
