@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import structlog
+from epochal_kernel.errors import Internal
 from epochal_kernel.runtime.health import Health
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,7 +14,10 @@ from starlette.routing import Route
 
 from epochal_gateway.doors import openapi
 from epochal_gateway.doors.artifacts_door import ROUTE, ArtifactDoor
+from epochal_gateway.doors.problems import problem_response
 from epochal_gateway.doors.rest_door import RestDoor
+
+_log = structlog.get_logger(__name__)
 
 _VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -42,5 +47,12 @@ def build_app(
             Route("/openapi.json", openapi_json),
             Route(ROUTE, serve_artifact, methods=["GET", "HEAD", "PUT"]),
             Route("/{path:path}", serve_rest, methods=_VERBS),
-        ]
+        ],
+        exception_handlers={Exception: _mistake},
     )
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    """Answer for a mistake of ours: the client learns that it was one, the log learns which."""
+    _log.error("door.failed", path=request.url.path, error=repr(error))
+    return problem_response(Internal("the gateway made a mistake; its log says more"))

@@ -9,6 +9,7 @@ import epochal_proto.v1 as pb
 from epochal_kernel.errors import AlreadyExists, FailedPrecondition, NotFound
 from google.protobuf.message import Message
 
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """State of one organisation or project.

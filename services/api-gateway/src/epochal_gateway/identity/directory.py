@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
@@ -77,7 +78,7 @@ class Directory:
     def role(self, user: str, parent: str) -> pb.Role:
         """Return the role a user was given at exactly this organisation or project."""
         row = self._roles.get((parent, user))
-        return pb.Role(row.role) if row else pb.ROLE_UNSPECIFIED
+        return cast("pb.Role", row.role) if row else pb.ROLE_UNSPECIFIED
 
     def memberships(self, user: str) -> list[MemberRow]:
         """Return all memberships of a user, by name of the parent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from typing import cast
 from uuid import UUID, uuid5
 
 import epochal_proto.v1 as pb
@@ -280,5 +281,5 @@ def _member(row: MemberRow) -> pb.Member:
     return pb.Member(
         name=f"{row.parent}/members/{row.username.removeprefix('users/')}",
         user=row.username,
-        role=pb.Role(row.role),
+        role=cast("pb.Role", row.role),
     )
