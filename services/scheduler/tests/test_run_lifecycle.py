@@ -1,4 +1,3 @@
-
 """Every decision about a run, one by one."""
 
 from datetime import UTC, datetime

@@ -1,0 +1,1 @@
+"""The agent: takes work from queues, runs it as local processes, and reports."""

@@ -1,0 +1,98 @@
+"""What exactly is run for a work item: arguments, environment, folder. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import epochal_proto.v1 as pb
+
+from epochal_scheduler.spec.compiled import OperationPlan
+
+MARK = "EPOCHAL_AGENT_MARK"
+
+_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
+_PYTHONS = frozenset({"python", "python3"})
+
+
+class NothingToRun(ValueError):
+    """The operation has no command: it needs its image, and a local agent has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the agent adds: where files go, how the platform is reached, which Python is used."""
+
+    folder: Path
+    url: str
+    python: str
+    mark: str
+    inherited: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A process to be: `folder` and `outputs` must exist before it starts."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    folder: Path
+    outputs: Path
+
+
+def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
+    """Plans the process of a work item.
+
+    The agent's own EPOCHAL_ variables hold secrets of the platform and are not handed on. The
+    container's variables may refer to earlier ones by `$(NAME)`, as in Kubernetes, and cannot
+    replace what the process needs to report.
+
+    Raises:
+        NothingToRun: there is no command.
+        pydantic.ValidationError: the item holds no compiled operation.
+    """
+    plan = OperationPlan.from_json(item.compiled_json)
+    container = plan.run.container
+    home = host.folder / "runs" / item.run.rpartition("/")[2]
+    outputs = home / "outputs"
+    reserved = {
+        "EPOCHAL_URL": host.url,
+        "EPOCHAL_TOKEN": item.run_token,
+        "EPOCHAL_RUN": item.run,
+        "EPOCHAL_PROJECT": item.run.partition("/runs/")[0],
+        "EPOCHAL_ATTEMPT": str(item.attempt),
+        "EPOCHAL_CONTEXT_PATH": str(home),
+        "EPOCHAL_ARTIFACTS_PATH": str(home.parent),
+        "EPOCHAL_RUN_ARTIFACTS_PATH": str(home),
+        "EPOCHAL_RUN_OUTPUTS_PATH": str(outputs),
+        "EPOCHAL_STORE_PATH": str(home.parent),
+        MARK: host.mark,
+    }
+    known = dict(reserved)
+    for variable in container.env or ():
+        if variable.value is not None and variable.name not in reserved:
+            known[variable.name] = expand(variable.value, known)
+    argv = [expand(word, known) for word in (*(container.command or ()), *(container.args or ()))]
+    if not argv:
+        raise NothingToRun("the operation has no command, and a local agent runs no images")
+    if argv[0] in _PYTHONS:
+        argv[0] = host.python
+    folder = Path(expand(container.working_dir, known)) if container.working_dir else home
+    inherited = {k: v for k, v in host.inherited.items() if not k.startswith("EPOCHAL_")}
+    env = {"PYTHONUNBUFFERED": "1", **inherited, **known}
+    return Launch(tuple(argv), env, home / folder, outputs)
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Replaces `$(NAME)` by a variable's value; `$$` is one `$`, unknown names stay.
+
+    As Kubernetes does for commands, arguments and variables (core/v1 Container, field `args`).
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return "$" if name is None else variables.get(name, match.group(0))
+
+    return _REFERENCE.sub(value, text)

@@ -1,0 +1,92 @@
+"""The agent's composition root: `epochal-agent` or `python -m epochal_scheduler.agent.main`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+from epochal_kernel.bus import Bus
+from epochal_kernel.clock import SystemClock
+from epochal_kernel.ids import SystemIds
+from epochal_kernel.rpc.client import RpcClient
+from epochal_kernel.runtime.logs import configure_logs
+
+from epochal_scheduler.agent import warden
+from epochal_scheduler.agent.calling import Platform
+from epochal_scheduler.agent.executing import Executor
+from epochal_scheduler.agent.holding import Holdings, beat
+from epochal_scheduler.agent.launching import MARK, Host
+from epochal_scheduler.agent.serving import Server
+from epochal_scheduler.agent.settings import AgentSettings
+
+WARDEN_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Runs an agent until SIGTERM or SIGINT, then drains."""
+    # pydantic-settings reads what is required from the environment.
+    settings = AgentSettings()
+    configure_logs("agent", settings.log_level)
+    mark = secrets.token_hex(16)
+    with _warden(mark):
+        asyncio.run(run_agent(settings, mark))
+
+
+async def run_agent(settings: AgentSettings, mark: str) -> None:
+    """Runs an agent until it is told to stop.
+
+    Its name ends in a suffix made anew at each start: an agent that comes back is another one, and
+    cannot take up what the first had claimed.
+    """
+    drain = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, drain.set)
+    agent = f"agents/{settings.agent_name}.{mark[:8]}"
+    clock, ids = SystemClock(), SystemIds()
+    bus = Bus(settings.nats_url, agent.replace("/", "-"))
+    platform = Platform(agent, bus, RpcClient(bus), clock, ids)
+    folder = settings.data_dir.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    host = Host(folder, settings.url, sys.executable, mark, dict(os.environ))
+    executor = Executor(platform, platform, host, clock, settings.stop_grace_s)
+    holdings = Holdings(agent, settings.queues, settings.agent_slots)
+    server = Server(bus, executor, holdings, settings.queues, settings.agent_slots, clock)
+    async with asyncio.TaskGroup() as tasks:
+        connection = tasks.create_task(bus.run())
+        beating = tasks.create_task(beat(holdings, platform, clock))
+        _log.info("agent.starts", agent=agent, queues=settings.queues, slots=settings.agent_slots)
+        await server.run(drain, settings.drain_s)
+        beating.cancel()
+        connection.cancel()
+    _log.info("agent.stopped", agent=agent)
+
+
+@contextmanager
+def _warden(mark: str) -> Iterator[None]:
+    """Keeps a warden beside the agent: it ends what the agent leaves, however the agent ends."""
+    # A session of its own, so that what kills the agent's session leaves the warden to its work.
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(Path(warden.__file__).absolute()), f"{MARK}={mark}"],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(timeout=WARDEN_S)
+
+
+if __name__ == "__main__":
+    main()

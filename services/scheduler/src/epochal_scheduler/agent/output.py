@@ -1,0 +1,38 @@
+"""Bytes of a process's output to lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+MAX_LINE_BYTES = 64 * 1024
+
+
+class LineSplitter:
+    """Cuts one stream of bytes into lines; longer ones than 64 KiB come in pieces.
+
+    ANSI sequences are kept; what is not UTF-8 becomes U+FFFD; a carriage return before the line
+    end is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Yields the lines that are complete."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            yield from self._pieces(line.removesuffix(b"\r"))
+        while len(self._rest) > MAX_LINE_BYTES:
+            piece, self._rest = self._rest[:MAX_LINE_BYTES], self._rest[MAX_LINE_BYTES:]
+            yield piece.decode("utf-8", "replace")
+
+    def end(self) -> Iterator[str]:
+        """Yields what stands after the last line end."""
+        if self._rest:
+            yield from self._pieces(self._rest)
+            self._rest = b""
+
+    @staticmethod
+    def _pieces(line: bytes) -> Iterator[str]:
+        for start in range(0, max(len(line), 1), MAX_LINE_BYTES):
+            yield line[start : start + MAX_LINE_BYTES].decode("utf-8", "replace")

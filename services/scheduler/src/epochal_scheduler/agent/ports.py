@@ -1,0 +1,42 @@
+"""What an agent needs of the platform, as it sees it; the bus is one way to have it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+import epochal_proto.v1 as pb
+
+from epochal_scheduler.domain.attempts import Exited
+
+
+class Scheduler(Protocol):
+    """The scheduler, for one agent. Calls are repeated until answered."""
+
+    async def claim(self, attempt: pb.AttemptRef) -> bool:
+        """Returns whether the attempt is this agent's; False means that it never will be."""
+        ...
+
+    async def report_started(self, attempt: pb.AttemptRef, at: datetime) -> bool:
+        """Returns whether the report was taken; False means that the agent is fenced."""
+        ...
+
+    async def report_exited(self, attempt: pb.AttemptRef, exited: Exited) -> bool:
+        """Returns whether the report was taken; False means that the agent is fenced."""
+        ...
+
+
+class LogPort(Protocol):
+    """Where log lines go."""
+
+    async def open(self, run: str, producer: str) -> pb.ProducerCursor:
+        """Announces a producer; returns from which batch to go on. Repeated until answered."""
+        ...
+
+    async def publish(self, batch: pb.TelemetryBatch) -> None:
+        """Returns when the broker has the batch on disk."""
+        ...
+
+    async def seal(self, run: str, producer: str, last_batch: int) -> None:
+        """Returns when all batches are persisted and the producer is sealed."""
+        ...
