@@ -19,10 +19,21 @@ from epochal_embedded.servers.ports import LOOPBACK
 GATEWAY_GRPC = "gateway-grpc"
 GATEWAY_HTTP = "gateway-http"
 
-# They belong to a client or to one run; a service that inherited them would act for somebody.
+DATABASE_URL = "EPOCHAL_DATABASE_URL"
+BOOTSTRAP_TOKEN = "EPOCHAL_BOOTSTRAP_TOKEN"
+RUN_TOKEN_SECRET = "EPOCHAL_RUN_TOKEN_SECRET"
+SECRET_KEY = "EPOCHAL_SECRET_KEY"
+
+# The first eight belong to a client or to one run: a service that inherited them would act for
+# somebody. The others are given by name only, to the programs that need them.
 _NOT_INHERITED = frozenset(
-    f"EPOCHAL_{name}"
-    for name in ("URL", "TOKEN", "PROJECT", "RUN", "ATTEMPT", "HOME", "CONFIG", "SPOOL")
+    (
+        *(
+            f"EPOCHAL_{name}"
+            for name in ("URL", "TOKEN", "PROJECT", "RUN", "ATTEMPT", "HOME", "CONFIG", "SPOOL")
+        ),
+        *(DATABASE_URL, BOOTSTRAP_TOKEN, RUN_TOKEN_SECRET, SECRET_KEY),
+    )
 )
 
 
@@ -36,6 +47,7 @@ class Program:
         probed: whether it serves `/readyz` on its port; otherwise it is ready once it runs.
         stop_order: programs with a lower number are stopped first.
         patience_s: how long it may drain before it is killed.
+        secrets: the secret variables it is given. An agent gets none: it runs other people's code.
         environment: variables of its own.
     """
 
@@ -44,17 +56,35 @@ class Program:
     probed: bool = True
     stop_order: int = 1
     patience_s: float = 15.0
+    secrets: tuple[str, ...] = (DATABASE_URL,)
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 # Intake stops first, then what does the work, then what keeps it.
 PROGRAMS: tuple[Program, ...] = (
-    Program("gateway", "epochal_gateway.main", stop_order=1),
-    Program("agent", "epochal_scheduler.agent.main", probed=False, stop_order=0, patience_s=20.0),
-    Program("scheduler", "epochal_scheduler.main", stop_order=2),
+    Program(
+        "gateway",
+        "epochal_gateway.main",
+        stop_order=1,
+        secrets=(DATABASE_URL, BOOTSTRAP_TOKEN, RUN_TOKEN_SECRET),
+    ),
+    Program(
+        "agent",
+        "epochal_scheduler.agent.main",
+        probed=False,
+        stop_order=0,
+        patience_s=20.0,
+        secrets=(),
+    ),
+    Program(
+        "scheduler",
+        "epochal_scheduler.main",
+        stop_order=2,
+        secrets=(DATABASE_URL, RUN_TOKEN_SECRET),
+    ),
     Program("tracker", "epochal_tracker.main", stop_order=2),
     Program("lineage", "epochal_lineage.main", stop_order=2),
-    Program("notifier", "epochal_notifier.main", stop_order=2),
+    Program("notifier", "epochal_notifier.main", stop_order=2, secrets=(DATABASE_URL, SECRET_KEY)),
 )
 
 
@@ -104,21 +134,24 @@ class Wiring:
         """
         inherited = {key: value for key, value in environ.items() if key not in _NOT_INHERITED}
         data = self.home.root / program.name
+        secret = {
+            DATABASE_URL: self.database_url,
+            BOOTSTRAP_TOKEN: self.secrets.owner_token,
+            RUN_TOKEN_SECRET: self.secrets.run_token_secret,
+            SECRET_KEY: self.secrets.sealing_key,
+        }
         return {
             "EPOCHAL_OBJECT_STORE_URL": f"file://{self.home.objects}",
             # Each of many processes keeps its allocator small: the platform shares a laptop.
             "MALLOC_ARENA_MAX": "2",
             **inherited,
             "PYTHONUNBUFFERED": "1",
-            "EPOCHAL_DATABASE_URL": self.database_url,
             "EPOCHAL_NATS_URL": self.nats_url,
             "EPOCHAL_DATA_DIR": str(data),
             "EPOCHAL_HTTP_PORT": str(self.ports[program.name]),
             "EPOCHAL_GATEWAY_GRPC_PORT": str(self.ports[GATEWAY_GRPC]),
             "EPOCHAL_GATEWAY_HTTP_PORT": str(self.ports[GATEWAY_HTTP]),
-            "EPOCHAL_BOOTSTRAP_TOKEN": self.secrets.owner_token,
-            "EPOCHAL_RUN_TOKEN_SECRET": self.secrets.run_token_secret,
-            "EPOCHAL_SECRET_KEY": self.secrets.sealing_key,
             "EPOCHAL_URL": self.url,
+            **{name: secret[name] for name in program.secrets},
             **program.environment,
         }
