@@ -22,7 +22,7 @@ from epochal_kernel.errors import DeadlineExceeded, Unavailable
 TELEMETRY = "TELEMETRY"
 WORK = "WORK"
 TELEMETRY_SHARDS = 16
-MAX_PAYLOAD_BYTES = 1_048_576
+MAX_PAYLOAD_BYTES = 8 * 1_048_576
 
 _log = structlog.get_logger(__name__)
 
@@ -204,7 +204,7 @@ class Bus:
                     error_cb=self._on_error,
                     disconnected_cb=self._on_lost,
                     reconnected_cb=self._on_back,
-                    pending_size=16 * MAX_PAYLOAD_BYTES,
+                    pending_size=2 * MAX_PAYLOAD_BYTES,
                 )
             except (nats.errors.Error, OSError, TimeoutError):
                 await asyncio.sleep(0.5)

@@ -110,24 +110,26 @@ async def verify(pool: Pool) -> AsyncIterator[Verification]:
 
     The last value yielded has `bad` set, or `checked == head` with `link` equal to the head's.
     """
-    async with pool.acquire() as connection:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            reader = LogReader(connection)
-            head = await reader.head()
-            after, link = Position(0), GENESIS
-            while after < head.position:
-                with adapting():
-                    rows = await connection.fetch(_PAGE_SQL, after, PAGE)
-                link, bad, problem = first_bad(map(EventRecord.from_row, rows), after, link)
-                if bad is None and not rows:
-                    bad, problem = Position(after + 1), f"position {after + 1} is missing"
-                if bad is not None:
-                    yield Verification(bad - 1, head.position, link, bad, problem)
-                    return
-                after = Position(after + len(rows))
-                yield Verification(after, head.position, link, None, "")
-            if after > head.position or link != head.chain:
-                problem = "the head does not match the last event"
-                yield Verification(after, head.position, link, head.position, problem)
-            elif after == 0:
-                yield Verification(0, head.position, link, None, "")
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        reader = LogReader(connection)
+        head = await reader.head()
+        after, link = Position(0), GENESIS
+        while after < head.position:
+            with adapting():
+                rows = await connection.fetch(_PAGE_SQL, after, PAGE)
+            link, bad, problem = first_bad(map(EventRecord.from_row, rows), after, link)
+            if bad is None and not rows:
+                bad, problem = Position(after + 1), f"position {after + 1} is missing"
+            if bad is not None:
+                yield Verification(bad - 1, head.position, link, bad, problem)
+                return
+            after = Position(after + len(rows))
+            yield Verification(after, head.position, link, None, "")
+        if after > head.position or link != head.chain:
+            problem = "the head does not match the last event"
+            yield Verification(after, head.position, link, head.position, problem)
+        elif after == 0:
+            yield Verification(0, head.position, link, None, "")

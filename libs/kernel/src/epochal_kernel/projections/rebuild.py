@@ -55,15 +55,17 @@ async def live_digests(
 ) -> tuple[Position, dict[str, Digest]]:
     """Digest the live tables in one snapshot, with the position they are at."""
     with adapting():
-        async with pool.acquire() as connection:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await connection.execute(
-                    "SELECT set_config('search_path', $1, true)", generation.schema
-                )
-                position = await connection.fetchval(
-                    "SELECT position FROM checkpoint WHERE consumer = $1", model.service
-                )
-                return Position(position or 0), await digests(connection, model)
+        async with (
+            pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await connection.execute(
+                "SELECT set_config('search_path', $1, true)", generation.schema
+            )
+            position = await connection.fetchval(
+                "SELECT position FROM checkpoint WHERE consumer = $1", model.service
+            )
+            return Position(position or 0), await digests(connection, model)
 
 
 async def digests(connection: Connection, model: ReadModel) -> dict[str, Digest]:

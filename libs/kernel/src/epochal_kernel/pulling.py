@@ -1,0 +1,115 @@
+"""Pulling from a JetStream stream with a bounded number of messages on their way.
+
+The broker never sends more than the consumer's `max_ack_pending`, so a consumer that cannot commit
+(the database is away) stops the flow by not acknowledging; nothing piles up in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js.api import ConsumerConfig
+from nats.js.errors import APIError, NotFoundError
+
+from epochal_kernel.bus import Bus
+from epochal_kernel.clock import Clock
+from epochal_kernel.errors import Unavailable
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+EXPIRES_S = 30.0
+RETRY_S = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class Puller:
+    """Keeps one durable consumer's messages coming.
+
+    Args:
+        bus: where.
+        config: of the durable consumer; made when it is not there.
+        credit: messages asked for at a time.
+        clock: for pauses.
+    """
+
+    def __init__(self, bus: Bus, config: ConsumerConfig, credit: int, clock: Clock) -> None:
+        self._bus = bus
+        self._config = config
+        self._credit = credit
+        self._clock = clock
+        self._messages: deque[Msg] = deque()
+        self._arrived = asyncio.Event()
+
+    async def run(self, stream: Callable[[], Awaitable[str]]) -> None:
+        """Pull until cancelled, going on after every fault.
+
+        Args:
+            stream: says which stream; asked again each time a request runs out, so that the
+                consumer moves on when the stream has a successor.
+        """
+        while True:
+            try:
+                await self._bus.wait_connected(timeout_s=None)
+                await self._pull(stream)
+            except (NatsError, APIError, OSError, TimeoutError, Unavailable) as error:
+                _log.debug(
+                    "puller.interrupted", consumer=self._config.durable_name, error=repr(error)
+                )
+            await self._clock.sleep(RETRY_S)
+
+    async def wait(self, timeout_s: float) -> None:
+        """Wait until something has arrived, or the time is up."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._arrived.wait()
+        except TimeoutError:
+            return
+
+    def take(self, limit: int | None = None) -> list[Msg]:
+        """Take what has arrived, in order of arrival, at most `limit`."""
+        count = len(self._messages) if limit is None else min(limit, len(self._messages))
+        taken = [self._messages.popleft() for _ in range(count)]
+        if not self._messages:
+            self._arrived.clear()
+        return taken
+
+    async def _pull(self, stream: Callable[[], Awaitable[str]]) -> None:
+        name = await stream()
+        await self._ensure_consumer(name)
+        client = self._bus.client
+        reply = client.new_inbox()
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{name}.{self._config.durable_name}"
+        request = json.dumps({"batch": self._credit, "expires": int(EXPIRES_S * 1e9)}).encode()
+        subscription = await client.subscribe(reply)
+        try:
+            while await stream() == name:
+                outstanding = self._credit
+                await client.publish(subject, request, reply=reply)
+                while outstanding > self._credit // 2:
+                    message = await subscription.next_msg(timeout=EXPIRES_S + 5)
+                    status = (message.headers or {}).get("Status")
+                    if status in ("404", "408"):
+                        break  # the request ran out
+                    if status is not None:
+                        return  # the consumer or the stream is gone: make it anew
+                    outstanding -= 1
+                    self._messages.append(message)
+                    self._arrived.set()
+        finally:
+            if not client.is_closed:
+                await subscription.unsubscribe()
+
+    async def _ensure_consumer(self, stream: str) -> None:
+        jetstream = self._bus.jetstream
+        try:
+            await jetstream.consumer_info(stream, self._config.durable_name or "")
+        except NotFoundError:
+            await jetstream.add_consumer(stream, self._config)

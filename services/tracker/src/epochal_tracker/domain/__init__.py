@@ -1,0 +1,1 @@
+"""What may be logged about a run: pure decisions."""

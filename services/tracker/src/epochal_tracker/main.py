@@ -1,0 +1,93 @@
+"""The tracker process: the only place that builds its parts."""
+
+from __future__ import annotations
+
+import uvloop
+from epochal_kernel.runtime.logs import configure_logs
+from epochal_kernel.runtime.service import Kernel, Parts, run_service
+from epochal_proto.v1.services import ArtifactService, RunService, TrackingService
+
+from epochal_tracker.projections import READ_MODEL
+from epochal_tracker.services.artifacts import Artifacts
+from epochal_tracker.services.lookup import RunLookup
+from epochal_tracker.services.producers import Producers
+from epochal_tracker.services.runs import Runs
+from epochal_tracker.services.tracking import Tracking
+from epochal_tracker.settings import TrackerSettings
+from epochal_tracker.signals import RunBells
+from epochal_tracker.sink import Sink
+from epochal_tracker.store.ingest import IngestStore
+from epochal_tracker.store.runs import RunStore
+from epochal_tracker.store.telemetry import TelemetryStore
+
+
+def main() -> None:
+    """Run the tracker until it is told to stop."""
+    settings = TrackerSettings()
+    configure_logs("tracker", settings.log_level)
+    uvloop.run(run(settings))
+
+
+async def run(settings: TrackerSettings) -> None:
+    """Run the tracker in this event loop."""
+
+    async def build(kernel: Kernel) -> Parts:
+        return _build(kernel, settings)
+
+    await run_service(settings, READ_MODEL, "epochal_tracker", build)
+
+
+def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
+    bells = RunBells()
+    runs, telemetry = RunStore(kernel.pool), TelemetryStore(kernel.pool)
+    lookup = RunLookup(runs, kernel.progress)
+    _bind_runs(kernel, Runs(lookup, runs, telemetry, kernel.progress, bells))
+    _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
+    _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))
+    _bind_producers(
+        kernel,
+        Producers(kernel.ledger, lookup, telemetry, kernel.progress, bells, kernel.clock),
+    )
+    sink = Sink(
+        kernel.bus,
+        IngestStore(kernel.pool),
+        bells,
+        kernel.clock,
+        settings.telemetry_max_bytes,
+    )
+    return Parts(listeners=[bells], background=[sink.run])
+
+
+def _bind_runs(kernel: Kernel, runs: Runs) -> None:
+    kernel.server.unary(RunService.GET_RUN, runs.get_run)
+    kernel.server.unary(RunService.LIST_RUNS, runs.list_runs)
+    kernel.server.stream(RunService.WATCH_RUN, runs.watch_run)
+
+
+def _bind_artifacts(kernel: Kernel, artifacts: Artifacts) -> None:
+    kernel.server.unary(ArtifactService.COMMIT_ARTIFACT, artifacts.commit_artifact)
+    kernel.server.unary(ArtifactService.GET_ARTIFACT, artifacts.get_artifact)
+    kernel.server.unary(ArtifactService.LIST_ARTIFACTS, artifacts.list_artifacts)
+
+
+def _bind_tracking(kernel: Kernel, tracking: Tracking) -> None:
+    server = kernel.server
+    server.unary(TrackingService.LOG_PARAMS, tracking.log_params)
+    server.unary(TrackingService.SET_TAGS, tracking.set_tags)
+    server.unary(TrackingService.LIST_METRICS, tracking.list_metrics)
+    server.unary(TrackingService.GET_METRIC_SERIES, tracking.get_metric_series)
+    server.unary(TrackingService.LIST_LOG_LINES, tracking.list_log_lines)
+    server.stream(TrackingService.TAIL_LOG_LINES, tracking.tail_log_lines)
+
+
+def _bind_producers(kernel: Kernel, producers: Producers) -> None:
+    server = kernel.server
+    server.unary(TrackingService.OPEN_PRODUCER, producers.open_producer)
+    server.unary(TrackingService.WRITE_TELEMETRY, producers.write_telemetry)
+    server.unary(TrackingService.GET_PRODUCER_CURSOR, producers.get_producer_cursor)
+    server.stream(TrackingService.WATCH_PRODUCER_CURSOR, producers.watch_producer_cursor)
+    server.unary(TrackingService.SEAL_PRODUCER, producers.seal_producer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""The tracker's read model: runs with parameters and tags, producers, artifacts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import resources
+from uuid import UUID
+
+import epochal_proto.v1 as pb
+from epochal_kernel.log.events import Event
+from epochal_kernel.projections.model import ReadModel
+from epochal_kernel.projections.rows import Rows
+from epochal_kernel.projections.tables import Json, RowRef, Table
+from google.protobuf.message import Message
+
+from epochal_tracker import params
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as lists and searches see it."""
+
+    run_id: UUID
+    project: str
+    display_name: str
+    kind: int
+    status: int
+    message: str
+    params: Json
+    tags: Json
+    creator: str
+    queue: str
+    attempt: int
+    exit_code: int | None
+    create_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    spec_digest: str
+    incomplete_producers: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerRow:
+    """One producer of telemetry; `opened` is the position of its first opening."""
+
+    run_id: UUID
+    producer: UUID
+    epoch: int
+    opened: int
+    sealed_batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    """The newest bytes at one path of a run."""
+
+    run_id: UUID
+    path: str
+    sha256: bytes
+    size_bytes: int
+    kind: str
+    media_type: str
+    create_time: datetime
+
+
+RUNS = Table("run", RunRow, ("run_id",))
+PRODUCERS = Table("producer", ProducerRow, ("run_id", "producer"))
+ARTIFACTS = Table("artifact", ArtifactRow, ("run_id", "path"))
+
+
+class RunProjector:
+    """Projects the lifecycle of runs, with their parameters and tags."""
+
+    name = "runs"
+    tables = (RUNS,)
+
+    def touches(self, event: Event) -> Iterable[RowRef]:
+        """Every event of a run's streams changes its row."""
+        if event.category == "run" or isinstance(event.payload, pb.ParamsLogged | pb.TagsSet):
+            yield RUNS.ref(event.stream_id)
+
+    def apply(self, rows: Rows, event: Event) -> None:
+        """Write what an event changes."""
+        payload = event.payload
+        if isinstance(payload, pb.RunCreated):
+            rows.put(RUNS, _created(payload, event))
+            return
+        if event.category != "run" and not isinstance(payload, pb.ParamsLogged | pb.TagsSet):
+            return
+        run = rows.get(RUNS, event.stream_id)
+        if run is not None:
+            changed = _changed(run, payload, event.recorded_at)
+            if changed is not run:
+                rows.put(RUNS, changed)
+
+
+class ProducerProjector:
+    """Projects producers and their seals."""
+
+    name = "producers"
+    tables = (PRODUCERS,)
+
+    def touches(self, event: Event) -> Iterable[RowRef]:
+        """Openings and seals change what is known of a producer."""
+        if isinstance(event.payload, pb.ProducerOpened | pb.TelemetrySealed):
+            yield PRODUCERS.ref(event.stream_id, UUID(event.payload.producer))
+
+    def apply(self, rows: Rows, event: Event) -> None:
+        """Write what an event changes."""
+        payload = event.payload
+        if isinstance(payload, pb.ProducerOpened):
+            key = UUID(payload.producer)
+            known = rows.get(PRODUCERS, event.stream_id, key)
+            opened = known.opened if known else event.position
+            rows.put(PRODUCERS, ProducerRow(event.stream_id, key, payload.epoch, opened, None))
+        elif isinstance(payload, pb.TelemetrySealed):
+            known = rows.get(PRODUCERS, event.stream_id, UUID(payload.producer))
+            if known is not None:
+                rows.put(PRODUCERS, replace(known, sealed_batch=payload.last_batch))
+
+
+class ArtifactProjector:
+    """Projects artifacts: the newest bytes at each path."""
+
+    name = "artifacts"
+    tables = (ARTIFACTS,)
+
+    def touches(self, event: Event) -> Iterable[RowRef]:
+        """Nothing is read."""
+        return ()
+
+    def apply(self, rows: Rows, event: Event) -> None:
+        """Write what an event changes."""
+        payload = event.payload
+        if isinstance(payload, pb.ArtifactLogged):
+            rows.put(
+                ARTIFACTS,
+                ArtifactRow(
+                    event.stream_id,
+                    payload.path,
+                    payload.sha256,
+                    payload.size_bytes,
+                    payload.kind,
+                    payload.media_type,
+                    event.recorded_at,
+                ),
+            )
+
+
+def _created(payload: pb.RunCreated, event: Event) -> RunRow:
+    return RunRow(
+        run_id=event.stream_id,
+        project=payload.name.rpartition("/runs/")[0],
+        display_name=payload.display_name,
+        kind=payload.kind,
+        status=pb.RUN_STATUS_CREATED,
+        message="",
+        params=params.to_json(payload.params),
+        tags=_tags(payload.tags),
+        creator=payload.creator,
+        queue="",
+        attempt=0,
+        exit_code=None,
+        create_time=event.recorded_at,
+        start_time=_time(payload, "start_time"),
+        end_time=None,
+        spec_digest=payload.spec_digest,
+        incomplete_producers=Json("[]"),
+    )
+
+
+def _changed(run: RunRow, payload: Message, at: datetime) -> RunRow:
+    match payload:
+        case pb.RunQueued():
+            return replace(run, status=pb.RUN_STATUS_QUEUED, queue=payload.queue, message="")
+        case pb.RunScheduled():
+            return replace(
+                run,
+                status=pb.RUN_STATUS_SCHEDULED,
+                attempt=payload.attempt,
+                queue=payload.queue,
+                exit_code=None,
+                message="",
+            )
+        case pb.RunStarting():
+            return replace(run, status=pb.RUN_STATUS_STARTING, attempt=payload.attempt)
+        case pb.RunStarted():
+            first = run.start_time or _time(payload, "start_time") or at
+            return replace(run, status=pb.RUN_STATUS_RUNNING, start_time=first)
+        case pb.RunProcessExited():
+            return replace(run, exit_code=payload.exit_code, message=payload.message)
+        case pb.RunStopRequested():
+            return replace(run, status=pb.RUN_STATUS_STOPPING, message=payload.reason)
+        case pb.RunAttemptLost():
+            return replace(run, message=payload.reason)
+        case pb.RunRetrying():
+            return replace(run, status=pb.RUN_STATUS_RETRYING, message=payload.reason)
+        case pb.RunSucceeded():
+            return _ended(
+                run,
+                pb.RUN_STATUS_SUCCEEDED,
+                "",
+                _time(payload, "end_time") or at,
+                payload.incomplete_producers,
+            )
+        case pb.RunFailed():
+            return _ended(
+                run,
+                pb.RUN_STATUS_FAILED,
+                payload.message,
+                _time(payload, "end_time") or at,
+                payload.incomplete_producers,
+            )
+        case pb.RunStopped():
+            end = _time(payload, "end_time") or at
+            return _ended(run, pb.RUN_STATUS_STOPPED, payload.reason, end, ())
+        case pb.RunSkipped():
+            return _ended(run, pb.RUN_STATUS_SKIPPED, payload.reason, at, ())
+        case pb.RunUpstreamFailed():
+            message = f"{payload.upstream} failed"
+            return _ended(run, pb.RUN_STATUS_UPSTREAM_FAILED, message, at, ())
+        case pb.ParamsLogged():
+            return replace(run, params=params.merge(run.params, payload.params))
+        case pb.TagsSet():
+            merged = {**json.loads(run.tags), **payload.tags}
+            return replace(run, tags=_tags(merged))
+        case _:
+            return run
+
+
+def _ended(
+    run: RunRow, status: int, message: str, at: datetime, incomplete: Iterable[str]
+) -> RunRow:
+    return replace(
+        run,
+        status=status,
+        message=message or run.message,
+        end_time=at,
+        incomplete_producers=Json(json.dumps(list(incomplete))),
+    )
+
+
+def _tags(tags: Mapping[str, str]) -> Json:
+    return Json(json.dumps({name: value for name, value in sorted(tags.items()) if value}))
+
+
+def _time(
+    payload: pb.RunCreated | pb.RunStarted | pb.RunSucceeded | pb.RunFailed | pb.RunStopped,
+    field: str,
+) -> datetime | None:
+    if not payload.HasField(field):
+        return None
+    stamp: datetime = getattr(payload, field).ToDatetime(tzinfo=UTC)
+    return stamp
+
+
+READ_MODEL = ReadModel(
+    service="tracker",
+    version=1,
+    ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
+    projectors=(RunProjector(), ProducerProjector(), ArtifactProjector()),
+)

@@ -1,0 +1,1 @@
+"""Finding runs: `filters` reads conditions, `compiler` turns them into parameterised SQL."""

@@ -1,0 +1,216 @@
+"""Conditions to SQL: every value is a parameter, every name of a column comes from this file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import InvalidArgument, Violation
+
+from epochal_tracker.search.filters import Condition, Field, Order
+
+_COLUMNS = {
+    "name": "r.display_name",
+    "creator": "r.creator",
+    "queue": "r.queue",
+    "create_time": "r.create_time",
+    "status": "r.status",
+    "kind": "r.kind",
+}
+_NUMBER = "CASE WHEN jsonb_typeof({json}) = 'number' THEN ({json})::float8 END"
+
+
+@dataclass
+class Parameters:
+    """The parameters of a statement in the making."""
+
+    values: list[object] = field(default_factory=list)
+
+    def add(self, value: object) -> str:
+        """Add a parameter and return its name in the statement."""
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Where a page begins: the sort value of the last run before it, and its id."""
+
+    value: str | float | None
+    run_id: UUID
+
+
+def where(conditions: Sequence[Condition], parameters: Parameters) -> str:
+    """Return the conditions as SQL, "true" when there are none.
+
+    Raises:
+        InvalidArgument: a value does not fit its field.
+    """
+    parts = [_condition(condition, parameters) for condition in conditions]
+    return " AND ".join(parts) or "true"
+
+
+def sort_value(order: Order, parameters: Parameters) -> str:
+    """Return the expression runs are sorted by; NULL sorts last either way."""
+    found = order.field
+    if found.name == "metrics":
+        name = parameters.add(found.key)
+        return (
+            "(SELECT nullif(m.last, 'NaN') FROM tracker.metric_summary m "
+            f"WHERE m.run_id = r.run_id AND m.metric = {name})"
+        )
+    if found.name == "params":
+        return _param_number(parameters.add(found.key))
+    if found.name == "tags":
+        return f"(r.tags ->> {parameters.add(found.key)})"
+    return _COLUMNS[found.name]
+
+
+def is_number(order: Order) -> bool:
+    """Whether runs are sorted by a double."""
+    return order.field.name in ("metrics", "params")
+
+
+def after_clause(order: Order, after: After, parameters: Parameters) -> str:
+    """Return the condition that a run comes after a place in the order (sort, run_id)."""
+    run = parameters.add(after.run_id)
+    if after.value is None:
+        return f"(sort IS NULL AND run_id < {run})"
+    compare = "<" if order.descending else ">"
+    value = parameters.add(_typed(order, after.value))
+    return f"(sort {compare} {value} OR (sort = {value} AND run_id < {run}) OR sort IS NULL)"
+
+
+def _typed(order: Order, value: str | float) -> object:
+    name = order.field.name
+    if name in ("metrics", "params"):
+        return float(value)
+    if name == "create_time":
+        return datetime.fromisoformat(str(value))
+    if name in ("status", "kind"):
+        return int(value)
+    return str(value)
+
+
+def _condition(condition: Condition, parameters: Parameters) -> str:
+    name = condition.field.name
+    if name == "metrics":
+        text = _metric(condition, parameters)
+    elif name == "params":
+        text = _param(condition, parameters)
+    elif name == "tags":
+        key = parameters.add(condition.field.key)
+        text = _text(condition, f"(r.tags ->> {key})", parameters)
+    elif name in ("status", "kind"):
+        text = _enum(condition, parameters)
+    elif name == "create_time":
+        text = _time(condition, parameters)
+    else:
+        text = _text(condition, _COLUMNS[name], parameters)
+    return f"NOT coalesce({text}, false)" if condition.negated else f"({text})"
+
+
+def _metric(condition: Condition, parameters: Parameters) -> str:
+    name = parameters.add(condition.field.key)
+    compare = " OR ".join(
+        f"m.last {_operator(condition)} {parameters.add(_number(condition, value))}"
+        for value in condition.values
+    )
+    return (
+        "EXISTS (SELECT 1 FROM tracker.metric_summary m "
+        f"WHERE m.run_id = r.run_id AND m.metric = {name} AND ({compare}))"
+    )
+
+
+def _param(condition: Condition, parameters: Parameters) -> str:
+    key = parameters.add(condition.field.key)
+    parts: list[str] = []
+    for value in condition.values:
+        number = _as_number(value)
+        if condition.operator == "%" or (number is None and condition.operator == "="):
+            parts.append(_compare_text(condition, _param_text(key), value, parameters))
+        elif number is None:
+            raise _unfit(condition.field, value, "a number")
+        else:
+            parts.append(f"{_param_number(key)} {_operator(condition)} {parameters.add(number)}")
+    return " OR ".join(parts)
+
+
+def _param_text(key: str) -> str:
+    return f"(SELECT v.value #>> '{{}}' FROM jsonb_each(r.params -> {key}) v LIMIT 1)"
+
+
+def _param_number(key: str) -> str:
+    number = _NUMBER.format(json="v.value")
+    return f"(SELECT {number} FROM jsonb_each(r.params -> {key}) v LIMIT 1)"
+
+
+def _text(condition: Condition, column: str, parameters: Parameters) -> str:
+    return " OR ".join(
+        _compare_text(condition, column, value, parameters) for value in condition.values
+    )
+
+
+def _compare_text(condition: Condition, column: str, value: str, parameters: Parameters) -> str:
+    if condition.operator == "%":
+        return f"position(lower({parameters.add(value)}::text) IN lower({column})) > 0"
+    return f"{column} {_operator(condition)} {parameters.add(value)}::text"
+
+
+def _enum(condition: Condition, parameters: Parameters) -> str:
+    if condition.operator != "=":
+        raise _unfit(condition.field, condition.operator, "no operator")
+    kind = pb.RunStatus if condition.field.name == "status" else pb.RunKind
+    prefix = "RUN_STATUS_" if condition.field.name == "status" else "RUN_KIND_"
+    known = {name.removeprefix(prefix).lower(): number for name, number in kind.items()}
+    numbers: list[int] = []
+    for value in condition.values:
+        number = known.get(value.lower())
+        if number is None or number == 0:
+            names = ", ".join(name for name, number in known.items() if number)
+            raise _unfit(condition.field, value, f"one of {names}")
+        numbers.append(number)
+    return f"{_COLUMNS[condition.field.name]} = ANY({parameters.add(numbers)})"
+
+
+def _time(condition: Condition, parameters: Parameters) -> str:
+    parts: list[str] = []
+    for value in condition.values:
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            raise _unfit(condition.field, value, "a time such as 2026-01-31T12:00:00Z") from None
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        parts.append(f"r.create_time {_operator(condition)} {parameters.add(at)}")
+    return " OR ".join(parts)
+
+
+def _operator(condition: Condition) -> str:
+    if condition.operator == "%":
+        raise _unfit(condition.field, "%", "a comparison: only text can contain text")
+    return condition.operator
+
+
+def _number(condition: Condition, value: str) -> float:
+    number = _as_number(value)
+    if number is None:
+        raise _unfit(condition.field, value, "a number")
+    return number
+
+
+def _as_number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def _unfit(field_: Field, value: str, wanted: str) -> InvalidArgument:
+    name = f"{field_.name}.{field_.key}" if field_.key else field_.name
+    message = f"{name}:{value}: {name} takes {wanted}"
+    return InvalidArgument(message, violations=[Violation("filter", "type", message)])

@@ -1,0 +1,80 @@
+"""ArtifactService: the index of artifacts. The bytes are the gateway's business."""
+
+from __future__ import annotations
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import NotFound
+from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.rpc.context import CallContext
+
+from epochal_tracker.domain.tracking import TrackingAggregate
+from epochal_tracker.paging import DEFAULT_PAGE, pack, unpack
+from epochal_tracker.services.lookup import RunLookup
+from epochal_tracker.services.messages import artifact_message
+from epochal_tracker.store.runs import RunStore
+
+
+class Artifacts:
+    """Handlers of ArtifactService."""
+
+    def __init__(self, ledger: Ledger, lookup: RunLookup, runs: RunStore) -> None:
+        self._ledger = ledger
+        self._lookup = lookup
+        self._runs = runs
+        self._aggregate = TrackingAggregate()
+
+    async def commit_artifact(
+        self, request: pb.CommitArtifactRequest, context: CallContext
+    ) -> pb.Artifact:
+        """Record that an artifact's bytes are in the object store."""
+        row = await self._lookup.run(request.run, context)
+        event = pb.ArtifactLogged(
+            run=request.run,
+            path=request.path,
+            sha256=request.sha256,
+            size_bytes=request.size_bytes,
+            kind=request.kind or "file",
+            media_type=request.media_type,
+        )
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            row.run_id,
+            request.run,
+            lambda _: [event],
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        return pb.Artifact(
+            name=f"{request.run}/artifacts/{request.path}",
+            path=request.path,
+            digest=f"sha256:{request.sha256.hex()}",
+            size_bytes=request.size_bytes,
+            kind=event.kind,
+            media_type=request.media_type,
+        )
+
+    async def get_artifact(
+        self, request: pb.GetArtifactRequest, context: CallContext
+    ) -> pb.Artifact:
+        """Read the record of one artifact."""
+        row = await self._lookup.run(request.run, context)
+        found = await self._runs.artifact(row.run_id, request.path)
+        if found is None:
+            raise NotFound(
+                f"{request.run} has no artifact {request.path!r}",
+                resource=f"{request.run}/artifacts/{request.path}",
+            )
+        return artifact_message(request.run, found)
+
+    async def list_artifacts(
+        self, request: pb.ListArtifactsRequest, context: CallContext
+    ) -> pb.ListArtifactsResponse:
+        """List artifacts by path."""
+        row = await self._lookup.run(request.run, context)
+        size = request.page_size or DEFAULT_PAGE
+        after = unpack(request.page_token)
+        found = await self._runs.artifacts(row.run_id, request.path_prefix, after, size + 1)
+        return pb.ListArtifactsResponse(
+            artifacts=[artifact_message(request.run, item) for item in found[:size]],
+            next_page_token=pack(found[size - 1].path) if len(found) > size else "",
+        )

@@ -1,0 +1,33 @@
+"""Finding the run a request is about, as fresh as the caller asks."""
+
+from __future__ import annotations
+
+from epochal_kernel.errors import NotFound
+from epochal_kernel.projections.store import Progress
+from epochal_kernel.rpc.context import CallContext
+
+from epochal_tracker.projections import RunRow
+from epochal_tracker.services.messages import split
+from epochal_tracker.store.runs import RunStore
+
+
+class RunLookup:
+    """Looks runs up by name."""
+
+    def __init__(self, runs: RunStore, progress: Progress) -> None:
+        self._runs = runs
+        self._progress = progress
+
+    async def run(self, name: str, context: CallContext) -> RunRow:
+        """Return a run, waiting for the caller's own writes first.
+
+        Raises:
+            NotFound: the project has no such run.
+            Unavailable: the view is too far behind.
+        """
+        await self._progress.wait_for(context.min_position)
+        project, run_id = split(name)
+        row = await self._runs.run(run_id, project)
+        if row is None:
+            raise NotFound(f"there is no {name}", resource=name)
+        return row

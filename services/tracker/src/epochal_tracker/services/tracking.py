@@ -1,0 +1,159 @@
+"""TrackingService, the rest: parameters, tags, metrics, logs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import InvalidArgument, NotFound, Violation
+from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.rpc.context import CallContext
+
+from epochal_tracker import params
+from epochal_tracker.domain import tracking
+from epochal_tracker.logs import LogReader, places_of, token_of
+from epochal_tracker.paging import DEFAULT_PAGE, pack, unpack
+from epochal_tracker.series import MAX_STEP, MIN_STEP, SeriesReader
+from epochal_tracker.services.lookup import RunLookup
+from epochal_tracker.services.messages import ENDED, summary_message
+from epochal_tracker.signals import RunBells
+from epochal_tracker.store.telemetry import TelemetryStore
+
+DEFAULT_POINTS = 10_000
+DEFAULT_LINES = 1_000
+
+
+class Tracking:
+    """Handlers of TrackingService about what was logged."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        lookup: RunLookup,
+        store: TelemetryStore,
+        bells: RunBells,
+    ) -> None:
+        self._ledger = ledger
+        self._lookup = lookup
+        self._store = store
+        self._series = SeriesReader(store)
+        self._logs = LogReader(store)
+        self._bells = bells
+        self._aggregate = tracking.TrackingAggregate()
+
+    async def log_params(
+        self, request: pb.LogParamsRequest, context: CallContext
+    ) -> pb.LogParamsResponse:
+        """Log parameters; one that has another value already is refused."""
+        row = await self._lookup.run(request.run, context)
+        given = params.from_json(row.params)
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            row.run_id,
+            request.run,
+            lambda state: tracking.log_params(state, request.run, given, request.params),
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        return pb.LogParamsResponse()
+
+    async def set_tags(
+        self, request: pb.SetTagsRequest, context: CallContext
+    ) -> pb.SetTagsResponse:
+        """Set tags; an empty value removes the tag."""
+        row = await self._lookup.run(request.run, context)
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            row.run_id,
+            request.run,
+            lambda _: [pb.TagsSet(run=request.run, tags=request.tags)],
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        return pb.SetTagsResponse()
+
+    async def list_metrics(
+        self, request: pb.ListMetricsRequest, context: CallContext
+    ) -> pb.ListMetricsResponse:
+        """List series by name."""
+        row = await self._lookup.run(request.run, context)
+        size = request.page_size or DEFAULT_PAGE
+        found = await self._store.summaries(row.run_id, unpack(request.page_token), size + 1)
+        return pb.ListMetricsResponse(
+            metrics=[summary_message(item) for item in found[:size]],
+            next_page_token=pack(found[size - 1].metric) if len(found) > size else "",
+        )
+
+    async def get_metric_series(
+        self, request: pb.GetMetricSeriesRequest, context: CallContext
+    ) -> pb.MetricSeries:
+        """Read points in step order."""
+        row = await self._lookup.run(request.run, context)
+        skip = _skip(request.page_token)
+        size = request.page_size or DEFAULT_POINTS
+        page = await self._series.read(
+            row.run_id,
+            request.metric,
+            request.start_step if request.HasField("start_step") else MIN_STEP,
+            request.end_step if request.HasField("end_step") else MAX_STEP,
+            skip,
+            size,
+        )
+        if not len(page.points.steps) and not skip:
+            known = await self._store.chunk_index(row.run_id, request.metric, MIN_STEP, MAX_STEP)
+            if not known:
+                raise NotFound(
+                    f"{request.run} has no metric {request.metric!r}", resource=request.run
+                )
+        return pb.MetricSeries(
+            metric=request.metric,
+            steps=page.points.steps.tolist(),
+            times_us=page.points.times_us.tolist(),
+            values=page.points.values.tolist(),
+            next_page_token=pack(str(skip + size)) if page.more else "",
+        )
+
+    async def list_log_lines(
+        self, request: pb.ListLogLinesRequest, context: CallContext
+    ) -> pb.ListLogLinesResponse:
+        """Read log lines."""
+        places = places_of(request.page_token)
+        row = await self._lookup.run(request.run, context)
+        page = await self._logs.read(row.run_id, places, request.page_size or DEFAULT_LINES)
+        going_on = page.more or row.status not in ENDED
+        return pb.ListLogLinesResponse(
+            lines=page.lines, next_page_token=token_of(page.places) if going_on else ""
+        )
+
+    async def tail_log_lines(
+        self, request: pb.TailLogLinesRequest, context: CallContext
+    ) -> AsyncIterator[pb.ListLogLinesResponse]:
+        """Send log lines as they arrive, until the run has ended and all are sent."""
+        places = places_of(request.page_token)
+        row = await self._lookup.run(request.run, context)
+        watch = self._bells.watch(row.run_id)
+        while True:
+            # The status first: lines that came before it was read are then surely found below.
+            ended = (await self._lookup.run(request.run, context)).status in ENDED
+            page = await self._logs.read(row.run_id, places, DEFAULT_LINES)
+            places = dict(page.places)
+            if page.lines:
+                yield pb.ListLogLinesResponse(
+                    lines=page.lines, next_page_token=token_of(page.places)
+                )
+            if not page.more:
+                if ended:
+                    return
+                await watch.wait()
+
+
+def _skip(token: str) -> int:
+    if not token:
+        return 0
+    text = unpack(token)
+    if not text.isdigit():
+        raise InvalidArgument(
+            "page_token is not from an answer of this call",
+            violations=[Violation("page_token", "page_token", "use next_page_token as it came")],
+        )
+    return int(text)

@@ -1,0 +1,16 @@
+"""Settings of the tracker."""
+
+from __future__ import annotations
+
+from epochal_kernel.runtime.settings import ServiceSettings
+from pydantic import Field
+
+
+class TrackerSettings(ServiceSettings):
+    """What only the tracker needs to know."""
+
+    telemetry_max_bytes: int = Field(
+        default=8 * 1024**3,
+        gt=0,
+        description="Size of the TELEMETRY stream; full refuses, never drops",
+    )

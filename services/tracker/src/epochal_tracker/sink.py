@@ -1,0 +1,172 @@
+"""The sink: telemetry batches from JetStream to PostgreSQL, many messages a transaction.
+
+A batch is known by (run, producer, number): what came before is skipped, in any order. The
+producer's cursor moves only over batches that are all there, and only a committed cursor is told to
+the SDK, which then frees its spool. So a lost, false or repeated acknowledgement of the broker
+costs a resend and never a point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import epochal_proto.v1 as pb
+import structlog
+from epochal_kernel.bus import TELEMETRY, Bus, StreamSpec
+from epochal_kernel.clock import Clock
+from epochal_kernel.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from epochal_kernel.failpoints import failpoint
+from epochal_kernel.pulling import Puller
+from google.protobuf.message import DecodeError
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from epochal_tracker.signals import RunBells
+from epochal_tracker.store.ingest import ChunkRow, IngestStore, LogRow, NewBatch
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+BATCHES = 64
+RETRY_S = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """One message taken apart."""
+
+    batch: NewBatch
+    chunks: Sequence[ChunkRow]
+    log: LogRow | None
+
+
+class Sink:
+    """Drains the TELEMETRY stream."""
+
+    def __init__(
+        self, bus: Bus, store: IngestStore, bells: RunBells, clock: Clock, max_bytes: int
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._bells = bells
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._puller = Puller(
+            bus,
+            ConsumerConfig(
+                durable_name="tracker-sink",
+                deliver_policy=DeliverPolicy.ALL,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=30,
+                max_ack_pending=4 * BATCHES,
+            ),
+            2 * BATCHES,
+            clock,
+        )
+
+    async def run(self) -> None:
+        """Drain until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._puller.run(self._stream))
+            while True:
+                await self._puller.wait(RETRY_S)
+                messages = self._puller.take(BATCHES)
+                if messages:
+                    await self._persist(messages)
+
+    async def _stream(self) -> str:
+        await self._bus.ensure_stream(
+            StreamSpec(TELEMETRY, ("tel.v1.>",), self._max_bytes, refuse_when_full=True)
+        )
+        return TELEMETRY
+
+    async def _persist(self, messages: Sequence[Msg]) -> None:
+        """Store until it works: these messages are ours, and nobody is told before they are."""
+        today = self._clock.now().date()
+        parsed = [item for message in messages if (item := parse(message.data, today))]
+        while True:
+            try:
+                await self._store.ingest(
+                    [item.batch for item in parsed],
+                    [chunk for item in parsed for chunk in item.chunks],
+                    [item.log for item in parsed if item.log is not None],
+                )
+                break
+            except (Unavailable, DeadlineExceeded, ResourceExhausted) as error:
+                _log.warning("sink.waits", error=error.message, messages=len(messages))
+                await self._clock.sleep(RETRY_S)
+        failpoint("sink.after_commit")
+        self._bells.ring({item.batch.run_id for item in parsed})
+        for message in messages:
+            try:
+                await message.ack()
+            except (NatsError, OSError) as error:
+                _log.debug("sink.ack_failed", error=repr(error))
+
+
+def parse(data: bytes, today: date) -> Parsed | None:
+    """Take a message apart; one that no code can read is logged and left out for ever."""
+    try:
+        batch = pb.TelemetryBatch.FromString(data)
+        run_id, producer = UUID(batch.run.rsplit("/", 1)[-1]), UUID(batch.producer)
+        chunks: list[ChunkRow] = []
+        log: LogRow | None = None
+        points = lines = 0
+        if batch.kind == pb.TELEMETRY_KIND_POINTS:
+            columns = pb.PointColumns.FromString(batch.payload).columns
+            for part, column in enumerate(columns):
+                points += column.points
+                chunks.append(_chunk(run_id, producer, batch.batch, part, column, today))
+        else:
+            content = pb.LogLines.FromString(batch.payload)
+            lines = content.lines
+            log = LogRow(
+                run_id, producer, batch.batch, content.first_line, content.lines, content.block
+            )
+        digest = hashlib.sha256(batch.payload).digest()
+        row = NewBatch(run_id, producer, batch.batch, batch.kind, points, lines, digest)
+        return Parsed(row, chunks, log)
+    except (DecodeError, ValueError) as error:
+        _log.error("sink.unreadable_batch", error=repr(error), bytes=len(data))
+        return None
+
+
+def _chunk(
+    run_id: UUID, producer: UUID, batch: int, part: int, column: pb.PointColumn, today: date
+) -> ChunkRow:
+    return ChunkRow(
+        day=_day(column.last_time_us, today),
+        run_id=run_id,
+        metric=column.metric,
+        producer=producer,
+        batch=batch,
+        part=part,
+        first_step=column.first_step,
+        last_step=column.last_step,
+        first_time_us=column.first_time_us,
+        last_time_us=column.last_time_us,
+        points=column.points,
+        min=column.min,
+        max=column.max,
+        last=column.last,
+        steps=column.steps,
+        times=column.times,
+        vals=column.values,
+    )
+
+
+def _day(time_us: int, today: date) -> date:
+    """The partition of a chunk: its own day, or today when the producer's clock is far off."""
+    try:
+        day = datetime.fromtimestamp(time_us / 1e6, UTC).date()
+    except (ValueError, OverflowError, OSError):
+        return today
+    return day if abs((today - day).days) <= 3_650 else today

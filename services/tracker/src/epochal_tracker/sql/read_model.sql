@@ -1,0 +1,17 @@
+CREATE TABLE run (
+    run_id uuid PRIMARY KEY, project text NOT NULL, display_name text NOT NULL,
+    kind bigint NOT NULL, status bigint NOT NULL, message text NOT NULL, params jsonb NOT NULL,
+    tags jsonb NOT NULL, creator text NOT NULL, queue text NOT NULL, attempt bigint NOT NULL,
+    exit_code bigint, create_time timestamptz NOT NULL, start_time timestamptz,
+    end_time timestamptz, spec_digest text NOT NULL, incomplete_producers jsonb NOT NULL
+);
+CREATE INDEX run_by_project ON run (project, create_time DESC, run_id DESC);
+CREATE TABLE producer (
+    run_id uuid NOT NULL, producer uuid NOT NULL, epoch bigint NOT NULL, opened bigint NOT NULL,
+    sealed_batch bigint, PRIMARY KEY (run_id, producer)
+);
+CREATE TABLE artifact (
+    run_id uuid NOT NULL, path text NOT NULL, sha256 bytea NOT NULL, size_bytes bigint NOT NULL,
+    kind text NOT NULL, media_type text NOT NULL, create_time timestamptz NOT NULL,
+    PRIMARY KEY (run_id, path)
+);

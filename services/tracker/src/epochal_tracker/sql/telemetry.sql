@@ -1,0 +1,56 @@
+-- cursor --
+-- Two sinks that stored neighbouring batches at one moment may each have stopped short of the
+-- other's: so reading the cursor moves it, as writing does.
+INSERT INTO tracker.producer_cursor AS c (run_id, producer, batch)
+SELECT p.run_id, p.producer, run.reached
+  FROM unnest(ARRAY[$1::uuid], ARRAY[$2::uuid]) AS p (run_id, producer)
+  LEFT JOIN tracker.producer_cursor known USING (run_id, producer)
+  CROSS JOIN LATERAL (
+      SELECT coalesce(max(b.batch), coalesce(known.batch, 0)) AS reached
+        FROM (SELECT batch, row_number() OVER (ORDER BY batch) AS place
+                FROM tracker.batch
+               WHERE run_id = p.run_id AND producer = p.producer
+                 AND batch > coalesce(known.batch, 0)) AS b
+       WHERE b.batch = coalesce(known.batch, 0) + b.place) AS run
+ ORDER BY p.run_id, p.producer
+ON CONFLICT (run_id, producer) DO UPDATE SET batch = greatest(c.batch, EXCLUDED.batch)
+RETURNING batch
+
+-- producer --
+SELECT run_id, producer, epoch, opened, sealed_batch FROM producer
+ WHERE run_id = $1 AND producer = $2
+
+-- batches --
+SELECT sha256, points, lines FROM tracker.batch
+ WHERE run_id = $1 AND producer = $2 AND batch <= $3 ORDER BY batch
+
+-- summaries --
+SELECT metric, last, last_step, min, max, points FROM tracker.metric_summary
+ WHERE run_id = $1 AND metric > $2 ORDER BY metric LIMIT $3
+
+-- summaries_of_runs --
+SELECT run_id, metric, last, last_step, min, max, points FROM tracker.metric_summary
+ WHERE run_id = ANY($1) ORDER BY run_id, metric
+
+-- chunk_index --
+SELECT day, producer, batch, part, first_step, last_step, points FROM tracker.metric_chunk
+ WHERE run_id = $1 AND metric = $2 AND last_step >= $3 AND first_step <= $4
+ ORDER BY first_step, last_step, producer, batch, part
+
+-- chunk --
+SELECT points, steps, times, vals FROM tracker.metric_chunk
+ WHERE run_id = $1 AND metric = $2 AND first_step = $3 AND day = $4 AND producer = $5
+   AND batch = $6 AND part = $7
+
+-- log_producers --
+SELECT l.producer FROM tracker.log_chunk l
+  LEFT JOIN producer p ON p.run_id = l.run_id AND p.producer = l.producer
+ WHERE l.run_id = $1
+ GROUP BY l.producer, p.opened ORDER BY coalesce(p.opened, 9223372036854775807), l.producer
+
+-- log_chunks --
+SELECT l.batch, l.block FROM tracker.log_chunk l
+  JOIN tracker.producer_cursor c USING (run_id, producer)
+ WHERE l.run_id = $1 AND l.producer = $2 AND l.batch >= $3 AND l.batch <= c.batch
+ ORDER BY l.batch LIMIT $4
+

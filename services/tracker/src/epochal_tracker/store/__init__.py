@@ -1,0 +1,1 @@
+"""The tracker's SQL: ingest, series, logs, runs."""

@@ -1,0 +1,163 @@
+"""Writing telemetry: one transaction for many batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import date
+from uuid import UUID
+
+from epochal_kernel.failpoints import failpoint
+from epochal_kernel.postgres import Connection, Pool, adapting, load_sql
+
+_SQL = load_sql("epochal_tracker", "ingest.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """One batch as it is remembered."""
+
+    run_id: UUID
+    producer: UUID
+    batch: int
+    kind: int
+    points: int
+    lines: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """Points of one metric out of one batch, columns still compressed."""
+
+    day: date
+    run_id: UUID
+    metric: str
+    producer: UUID
+    batch: int
+    part: int
+    first_step: int
+    last_step: int
+    first_time_us: int
+    last_time_us: int
+    points: int
+    min: float
+    max: float
+    last: float
+    steps: bytes
+    times: bytes
+    vals: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """Lines of one batch, still compressed."""
+
+    run_id: UUID
+    producer: UUID
+    batch: int
+    first_line: int
+    lines: int
+    block: bytes
+
+
+_CHUNK_COLUMNS = [field.name for field in fields(ChunkRow)]
+_LOG_COLUMNS = [field.name for field in fields(LogRow)]
+
+
+class IngestStore:
+    """Stores batches; each of them once."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._days: set[date] = set()
+
+    async def ingest(
+        self, batches: Sequence[NewBatch], chunks: Sequence[ChunkRow], logs: Sequence[LogRow]
+    ) -> None:
+        """Store what is new of these batches, and move cursors and summaries, all or nothing.
+
+        Raises:
+            Unavailable, ResourceExhausted: nothing is stored, or all is and the answer was lost.
+        """
+        with adapting():
+            async with self._pool.acquire() as connection, connection.transaction():
+                new = await self._new(connection, batches)
+                fresh = [c for c in chunks if (c.run_id, c.producer, c.batch) in new]
+                if fresh:
+                    await self._ensure_days(connection, {chunk.day for chunk in fresh})
+                    await connection.copy_records_to_table(
+                        "metric_chunk",
+                        schema_name="tracker",
+                        columns=_CHUNK_COLUMNS,
+                        records=[_record(chunk) for chunk in fresh],
+                    )
+                    await self._summarise(connection, fresh)
+                lines = [row for row in logs if (row.run_id, row.producer, row.batch) in new]
+                if lines:
+                    await connection.copy_records_to_table(
+                        "log_chunk",
+                        schema_name="tracker",
+                        columns=_LOG_COLUMNS,
+                        records=[astuple(row) for row in lines],
+                    )
+                failpoint("sink.after_copy")
+                await self._advance(connection, {(row.run_id, row.producer) for row in batches})
+        self._days |= {chunk.day for chunk in chunks}
+
+    async def _new(
+        self, connection: Connection, batches: Sequence[NewBatch]
+    ) -> set[tuple[UUID, UUID, int]]:
+        rows = await connection.fetch(
+            _SQL["new_batches"],
+            *([getattr(row, field.name) for row in batches] for field in fields(NewBatch)),
+        )
+        return {(row[0], row[1], row[2]) for row in rows}
+
+    async def _ensure_days(self, connection: Connection, days: set[date]) -> None:
+        for day in sorted(days - self._days):
+            await connection.execute(_SQL["ensure_day"], day)
+
+    async def _summarise(self, connection: Connection, chunks: Sequence[ChunkRow]) -> None:
+        """Fold chunks into one row a series before the database sees them."""
+        folded: dict[tuple[UUID, str], list[ChunkRow]] = {}
+        for chunk in chunks:
+            folded.setdefault((chunk.run_id, chunk.metric), []).append(chunk)
+        newest = [
+            max(group, key=lambda c: (c.last_step, c.last_time_us)) for group in folded.values()
+        ]
+        groups = list(folded.values())
+        await connection.execute(
+            _SQL["summaries"],
+            [run_id for run_id, _ in folded],
+            [metric for _, metric in folded],
+            [chunk.last for chunk in newest],
+            [chunk.last_step for chunk in newest],
+            [chunk.last_time_us for chunk in newest],
+            [_least(group) for group in groups],
+            [_greatest(group) for group in groups],
+            [sum(chunk.points for chunk in group) for group in groups],
+        )
+
+    async def _advance(self, connection: Connection, producers: set[tuple[UUID, UUID]]) -> None:
+        # In one order everywhere, so that two sinks never wait for each other in a circle.
+        ordered = sorted(producers)
+        await connection.execute(
+            _SQL["advance"], [run for run, _ in ordered], [producer for _, producer in ordered]
+        )
+
+
+def _record(chunk: ChunkRow) -> tuple[object, ...]:
+    return tuple(getattr(chunk, column) for column in _CHUNK_COLUMNS)
+
+
+def _least(group: Sequence[ChunkRow]) -> float:
+    """Least value that is a number, NaN when there is none."""
+    numbers = [chunk.min for chunk in group if chunk.min == chunk.min]
+    return min(numbers, default=float("nan"))
+
+
+def _greatest(group: Sequence[ChunkRow]) -> float:
+    """Greatest value that is a number, NaN when there is none."""
+    numbers = [chunk.max for chunk in group if chunk.max == chunk.max]
+    return max(numbers, default=float("nan"))

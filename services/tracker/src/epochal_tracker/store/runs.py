@@ -1,0 +1,89 @@
+"""Reading runs: one, or a page of those a filter finds; and their artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+from epochal_kernel.postgres import Pool, adapting
+
+from epochal_tracker.projections import ArtifactRow, RunRow
+from epochal_tracker.search import compiler
+from epochal_tracker.search.compiler import After, Parameters
+from epochal_tracker.search.filters import Condition, Order
+
+_COLUMNS = ", ".join(f"r.{field.name}" for field in fields(RunRow))
+_RUN = f"SELECT {_COLUMNS} FROM run r WHERE r.run_id = $1 AND r.project = $2"
+_ARTIFACT_COLUMNS = ", ".join(field.name for field in fields(ArtifactRow))
+_ARTIFACT = f"SELECT {_ARTIFACT_COLUMNS} FROM artifact WHERE run_id = $1 AND path = $2"
+_ARTIFACTS = (
+    f"SELECT {_ARTIFACT_COLUMNS} FROM artifact WHERE run_id = $1 AND starts_with(path, $2) "
+    "AND path > $3 ORDER BY path LIMIT $4"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run and the value it was sorted by."""
+
+    run: RunRow
+    sort: str | float | None
+
+
+class RunStore:
+    """Queries over runs."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def run(self, run_id: UUID, project: str) -> RunRow | None:
+        """Return a run of a project."""
+        with adapting():
+            row = await self._pool.fetchrow(_RUN, run_id, project)
+        return RunRow(*row) if row else None
+
+    async def search(
+        self,
+        project: str,
+        conditions: Sequence[Condition],
+        order: Order,
+        after: After | None,
+        limit: int,
+    ) -> list[Found]:
+        """Return runs of a project that fit all conditions, in order, from a place on."""
+        parameters = Parameters()
+        home = parameters.add(project)
+        where = compiler.where(conditions, parameters)
+        sort = compiler.sort_value(order, parameters)
+        from_here = compiler.after_clause(order, after, parameters) if after else "true"
+        direction = "DESC" if order.descending else "ASC"
+        statement = (
+            f"SELECT * FROM (SELECT {_COLUMNS}, {sort} AS sort FROM run r "
+            f"WHERE r.project = {home} AND {where}) found WHERE {from_here} "
+            f"ORDER BY sort {direction} NULLS LAST, run_id DESC LIMIT {parameters.add(limit)}"
+        )
+        with adapting():
+            rows = await self._pool.fetch(statement, *parameters.values)
+        return [Found(RunRow(*row[:-1]), _plain(row[-1])) for row in map(tuple, rows)]
+
+    async def artifact(self, run_id: UUID, path: str) -> ArtifactRow | None:
+        """Return the artifact at a path."""
+        with adapting():
+            row = await self._pool.fetchrow(_ARTIFACT, run_id, path)
+        return ArtifactRow(*row) if row else None
+
+    async def artifacts(
+        self, run_id: UUID, prefix: str, after: str, limit: int
+    ) -> list[ArtifactRow]:
+        """Return artifacts of a run by path."""
+        with adapting():
+            rows = await self._pool.fetch(_ARTIFACTS, run_id, prefix, after, limit)
+        return [ArtifactRow(*row) for row in rows]
+
+
+def _plain(value: object) -> str | float | None:
+    if value is None or isinstance(value, float | str):
+        return value
+    return value.isoformat() if isinstance(value, datetime) else str(value)
