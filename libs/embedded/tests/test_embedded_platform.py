@@ -51,7 +51,7 @@ def home(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     code.mkdir()
     for name, text in (("tiny_service", _SERVICE), ("broken", _BROKEN), ("deaf", _DEAF)):
         (code / f"{name}.py").write_text(text)
-    monkeypatch.setenv("PYTHONPATH", str(code))
+    monkeypatch.setenv("PYTHONPATH", str(code), prepend=os.pathsep)
     monkeypatch.setenv("EPOCHAL_TOKEN", "a client's")
     for name in ("EPOCHAL_DATABASE_URL", "EPOCHAL_NATS_URL", "EPOCHAL_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -273,6 +273,12 @@ def test_command_line_from_start_to_end(home: Home) -> None:
     assert "Stopped postgres, nats, gateway, tracker" in stopped.output
     assert runner.invoke(app, ["status", "-o", "json", *place]).exit_code == 3
     assert "No platform runs" in runner.invoke(app, ["down", *place]).output
+
+
+def test_folder_that_cannot_be_made_is_named(shared_folder: Path, home: Home) -> None:
+    (shared_folder / "file").write_text("")
+    with pytest.raises(EmbeddedError, match="cannot be used: Not a directory"):
+        control.start(Home(shared_folder / "file" / "home"))
 
 
 async def test_foreground_stops_everything_on_ctrl_c(home: Home) -> None:

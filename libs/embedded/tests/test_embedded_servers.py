@@ -1,6 +1,7 @@
 """The embedded servers against what really happens to servers."""
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -15,8 +16,17 @@ import asyncpg
 import nats
 import psutil
 import pytest
-from epochal_embedded.errors import FolderInUse, IncompatibleData, PortTaken
-from epochal_embedded.servers import NatsServer, PostgresServer
+from epochal_embedded.errors import (
+    DiskFull,
+    FolderInUse,
+    IncompatibleData,
+    PortTaken,
+    ServerFailed,
+)
+from epochal_embedded.servers import NatsServer, PostgresServer, binaries
+from epochal_embedded.servers.accounts import server_account
+from epochal_embedded.servers.children import rotate_log
+from epochal_embedded.servers.complaints import failure, file_errors
 from epochal_embedded.servers.postgres import PostgresPlaces
 
 
@@ -127,6 +137,79 @@ async def test_unreachable_folder_is_relocated_and_linked(folder: Path, tmp_path
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     assert psutil.Process(server.pid).uids().real != 0
     await server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
+def test_unreachable_installation_is_copied_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = binaries._wheel_installation()
+    closed = tmp_path / "site-packages"
+    package = installed.parent
+    shutil.copytree(installed, closed / package.name / installed.name, symlinks=True)
+    shutil.copytree(package.with_name(f"{package.name}.libs"), closed / f"{package.name}.libs")
+    closed.chmod(0o700)
+    monkeypatch.setattr(
+        binaries, "_wheel_installation", lambda: closed / package.name / installed.name
+    )
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = binaries.find_postgres(server_account(), folder / "cache")
+    assert found.folder.is_relative_to(folder / "cache")
+    before = found.folder.stat().st_mtime_ns
+    assert binaries.find_postgres(server_account(), folder / "cache") == found
+    assert found.folder.stat().st_mtime_ns == before
+    assert len(list((folder / "cache").iterdir())) == 1
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+def test_older_server_on_path_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, version in (("postgres", "postgres (PostgreSQL) 15.3"), ("nats-server", "v2.9.1")):
+        program = folder / name
+        program.write_text(f"#!/bin/sh\necho '{version}'\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.defpath}")
+    assert binaries.find_postgres(None, folder / "cache").folder != folder
+    assert binaries.find_nats().parent != folder
+
+
+@pytest.mark.parametrize(
+    ("log", "kind"),
+    [
+        ('FATAL: could not write "pg_wal/1": No space left on device', DiskFull),
+        ("[FTL] listen tcp 127.0.0.1:4222: bind: address already in use", PortTaken),
+        ('FATAL:  lock file "postmaster.pid" already exists', FolderInUse),
+        ("FATAL:  database files are incompatible with server", IncompatibleData),
+        ("something else", ServerFailed),
+    ],
+)
+def test_last_words_of_a_server_become_a_typed_error(log: str, kind: type[ServerFailed]) -> None:
+    error = failure("PostgreSQL", log, "it exited with status 1")
+    assert type(error) is kind
+    assert log in str(error)
+
+
+def test_full_disk_of_our_own_files_is_a_typed_error() -> None:
+    with pytest.raises(DiskFull), file_errors("NATS"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(ServerFailed, match="cannot be used"), file_errors("NATS"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_long_log_is_rotated_under_its_writer(tmp_path: Path) -> None:
+    log = tmp_path / "tracker.log"
+    with log.open("a") as writer:
+        for text in ("first\n", "second\n", "third\n"):
+            writer.write(text)
+            writer.flush()
+            assert rotate_log(log, 3)
+        writer.write("fourth\n")
+    assert not rotate_log(log, 1000)
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == [
+        "fourth\n",
+        "third\n",
+        "second\n",
+        "first\n",
+    ]
 
 
 async def test_nats_keeps_stream_port_and_token_after_kill(folder: Path) -> None:

@@ -15,6 +15,7 @@ from epochal_embedded.home import Home, Secrets, Servers, keep_ports, write_clie
 from epochal_embedded.programs import Program, Wiring, port_names
 from epochal_embedded.servers import NatsServer, PostgresServer
 from epochal_embedded.servers.children import ProcessMark, Step, rotate_log, stop_orphan
+from epochal_embedded.servers.complaints import file_errors
 from epochal_embedded.state import Phase, PlatformReport
 from epochal_embedded.units import ProgramUnit, Unit
 from epochal_embedded.watching import Watch
@@ -70,7 +71,8 @@ class Platform:
             EmbeddedError: the platform could not start; everything was stopped again.
         """
         try:
-            await self._live(stop)
+            with file_errors("Epochal"):
+                await self._live(stop)
         except EmbeddedError as error:
             await self._end("failed", str(error))
             raise
@@ -191,7 +193,8 @@ class Platform:
         while True:
             await self._clock.sleep(_ROTATE_EVERY_S)
             for log in sorted(self._home.logs.glob("*.log")):
-                await asyncio.to_thread(rotate_log, log)
+                with suppress(OSError):  # a full disk is not for want of rotation
+                    await asyncio.to_thread(rotate_log, log)
 
     def _publish(self) -> None:
         report = PlatformReport(

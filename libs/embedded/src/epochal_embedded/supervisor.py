@@ -36,8 +36,15 @@ def lock_home(home: Home) -> FolderLock:
 
     Raises:
         AlreadyRunning: another supervisor has it.
+        EmbeddedError: the folder cannot be made.
     """
-    home.create()
+    try:
+        home.create()
+    except OSError as error:
+        raise EmbeddedError(
+            f"The data folder {home.root} cannot be used: {error.strerror}. "
+            "Choose another one with --home or EPOCHAL_HOME."
+        ) from error
     lock = FolderLock(home.lock, "Epochal")
     for _ in range(_LOCK_ATTEMPTS):
         try:
@@ -94,6 +101,9 @@ def main() -> None:
     except AlreadyRunning as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_ALREADY_RUNNING)
+    except EmbeddedError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_FAILED)
     if arguments.detach:
         detach(home.log_of("supervisor"))
     try:

@@ -18,6 +18,7 @@ from epochal_embedded.servers.children import (
     rotate_log,
     start_child,
 )
+from epochal_embedded.servers.complaints import file_errors
 from epochal_embedded.servers.folders import make_folder
 
 _POLL_S = 0.05
@@ -96,6 +97,10 @@ class ProgramUnit:
         Raises:
             ServerFailed: it exited first; StartTimedOut: it never became ready.
         """
+        with file_errors(self.name):
+            await self._start()
+
+    async def _start(self) -> None:
         log = self._wiring.home.log_of(self.name)
         rotate_log(log)
         offset = log.stat().st_size if log.exists() else 0

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from epochal_embedded.errors import (
     DiskFull,
     FolderInUse,
@@ -32,3 +36,15 @@ def failure(server: str, log_tail: str, fallback: str) -> ServerFailed:
         if text in lowered:
             return kind(server, message, log_tail=log_tail)
     return ServerFailed(server, fallback, log_tail=log_tail)
+
+
+@contextmanager
+def file_errors(server: str) -> Iterator[None]:
+    """Turn what the system says about the server's own files into the server's typed errors."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = "the disk is full; free some space and start again"
+            raise DiskFull(server, message) from error
+        raise ServerFailed(server, f"its folder cannot be used: {error}") from error

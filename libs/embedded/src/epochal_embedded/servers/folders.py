@@ -47,11 +47,15 @@ class FolderLock:
 def write_private(path: Path, text: str) -> None:
     """Replace a file of mode 0600 durably: a power loss leaves the old one or the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with _private(temporary) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with _private(temporary) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def publish(path: Path, text: str) -> None:

@@ -23,7 +23,7 @@ from epochal_embedded.servers.children import (
     start_child,
     stop_orphan,
 )
-from epochal_embedded.servers.complaints import failure
+from epochal_embedded.servers.complaints import failure, file_errors
 from epochal_embedded.servers.folders import (
     FolderLock,
     kept_secret,
@@ -129,6 +129,10 @@ class NatsServer:
         """
         if self.running:
             return
+        with file_errors(_NAME):
+            await self._start(timeout_s)
+
+    async def _start(self, timeout_s: float) -> None:
         binary = await asyncio.to_thread(find_nats)
         make_folder(self._folder, 0o700)
         self._lock.acquire()

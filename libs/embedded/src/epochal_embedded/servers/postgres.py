@@ -31,7 +31,7 @@ from epochal_embedded.servers.children import (
     start_child,
     stop_orphan,
 )
-from epochal_embedded.servers.complaints import failure
+from epochal_embedded.servers.complaints import failure, file_errors
 from epochal_embedded.servers.folders import FolderLock, kept_secret, make_folder
 from epochal_embedded.servers.ports import LOOPBACK, free_port
 
@@ -166,6 +166,10 @@ class PostgresServer:
         """
         if self.running:
             return
+        with file_errors(_NAME):
+            await self._start(timeout_s)
+
+    async def _start(self, timeout_s: float) -> None:
         account = server_account()
         binaries = await asyncio.to_thread(find_postgres, account, self._places.cache)
         self._folder = _own_folder(self._wanted, account, self._places.relocated)
