@@ -114,7 +114,7 @@ def down(
 
     place = _home(home)
     err = _console()
-    progress = _Progress(err)
+    progress = _Progress(err, before=control.observe(place))
     try:
         with progress:
             report = control.stop(place, progress.show, timeout_s)
@@ -162,10 +162,11 @@ def status(
 class _Progress:
     """Shows on stderr what the platform does; on a terminal with a moving line."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, before: PlatformReport | None = None) -> None:
         self._console = console
-        self._status = console.status("starting the supervisor")
-        self._seen: dict[str, str] = {}
+        self._status = console.status("waiting for the supervisor")
+        known = before.units if before is not None else ()
+        self._seen: dict[str, str] = {unit.name: unit.state for unit in known}
 
     def __enter__(self) -> _Progress:
         if self._console.is_terminal:
