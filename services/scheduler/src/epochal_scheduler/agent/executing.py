@@ -17,6 +17,7 @@ import epochal_proto.v1 as pb
 import structlog
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError
+from epochal_kernel.failpoints import failpoint
 from pydantic import ValidationError
 
 from epochal_scheduler.agent.launching import Host, Launch, NothingToRun, plan_launch
@@ -108,6 +109,7 @@ class Executor:
             message = f"the process cannot be started: {error}"
             shipper.add("system", message)
             return Exited(CANNOT_EXECUTE, message=message)
+        failpoint("agent.after_start")
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell_started(held))
             throttling = tasks.create_task(_throttle(process, shipper))

@@ -11,6 +11,7 @@ import structlog
 from epochal_kernel.bus import Bus
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError
+from epochal_kernel.failpoints import failpoint
 from google.protobuf.message import DecodeError
 
 from epochal_scheduler.agent.executing import Executor, HeldAttempt
@@ -97,6 +98,7 @@ class Server:
         self._taking.add(key)
         try:
             mine = await self.executor.scheduler.claim(held.ref)
+            failpoint("agent.after_claim")
             await _settle(work)
             if mine and self.holdings.add(held):
                 _log.info("agent.claimed", run=item.run, attempt=item.attempt)

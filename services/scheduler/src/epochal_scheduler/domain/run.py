@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import epochal_proto.v1 as pb
 from google.protobuf.message import Message
@@ -24,16 +24,13 @@ class Exit:
 class RunState:
     """What decisions about a run need.
 
-    `attempt` and `fence` are those of the newest attempt and never go back; `ended` tells whether
-    that attempt is over, and `exit` how its process ended, if it did. `retries` counts attempts
-    that were given up for another.
+    `created` is the event that made it, never changed. `attempt` and `fence` are those of the
+    newest attempt and never go back; `ended` tells whether that attempt is over, and `exit` how
+    its process ended, if it did. `retries` counts attempts that were given up for another.
     """
 
     status: Status = pb.RUN_STATUS_UNSPECIFIED
-    name: str = ""
-    kind: pb.RunKind = pb.RUN_KIND_UNSPECIFIED
-    max_retries: int = 0
-    timeout_s: int = 0
+    created: pb.RunCreated = field(default_factory=pb.RunCreated)
     queue: str = ""
     attempt: int = 0
     fence: int = 0
@@ -43,6 +40,26 @@ class RunState:
     exit: Exit | None = None
     retries: int = 0
     stop_reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Resource name."""
+        return self.created.name
+
+    @property
+    def kind(self) -> pb.RunKind:
+        """Who runs it."""
+        return self.created.kind
+
+    @property
+    def max_retries(self) -> int:
+        """Times a failed attempt is tried again."""
+        return self.created.max_retries
+
+    @property
+    def timeout_s(self) -> int:
+        """Longest an attempt may take; 0 means for ever."""
+        return self.created.timeout_s
 
     @property
     def is_over(self) -> bool:
@@ -84,10 +101,7 @@ def evolve(state: RunState, event: Message) -> RunState:
             return replace(
                 state,
                 status=pb.RUN_STATUS_CREATED,
-                name=event.name,
-                kind=event.kind,
-                max_retries=event.max_retries,
-                timeout_s=event.timeout_s,
+                created=event,
             )
         case pb.RunQueued():
             return replace(state, status=pb.RUN_STATUS_QUEUED, queue=event.queue)

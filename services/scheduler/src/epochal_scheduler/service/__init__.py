@@ -1,0 +1,1 @@
+"""The RPCs that the scheduler answers."""

@@ -1,0 +1,116 @@
+"""The scheduler's rows: tasks, leases, agents, live runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from epochal_kernel.postgres import Pool, adapting, load_sql
+
+from epochal_scheduler.domain.ending import Producers
+from epochal_scheduler.projections import LiveRunRow
+
+_SQL = load_sql("epochal_scheduler", "queries.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing to do about a run, and on whose behalf."""
+
+    kind: str
+    run_id: UUID
+    org_id: str
+    name: str
+    since: datetime
+    sequence: int | None
+    correlation_id: UUID
+    causation_id: UUID
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An attempt whose agent has not been heard of."""
+
+    run_id: UUID
+    org_id: str
+    name: str
+    attempt: int
+    fence: int
+    agent: str
+
+
+class SchedulerStore:
+    """Reads and writes the rows; every method is one statement.
+
+    Raises:
+        Unavailable: from any method, when PostgreSQL does not answer.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def due_tasks(self, limit: int) -> list[Task]:
+        """Returns tasks whose time has come, the longest due first."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["due_tasks"], limit)
+        return [Task(*row) for row in rows]
+
+    async def next_due_s(self) -> float | None:
+        """Returns the seconds until the next task is due, negative when one is; None for none."""
+        with adapting():
+            seconds: float | None = await self._pool.fetchval(_SQL["next_due_s"])
+        return seconds
+
+    async def postpone(self, task: Task, seconds: float, sequence: int | None = None) -> None:
+        """Lets a task wait, noting where its work item is, if it is published."""
+        with adapting():
+            await self._pool.execute(
+                _SQL["postpone_task"], task.run_id, task.kind, seconds, sequence
+            )
+
+    async def remove(self, task: Task) -> None:
+        """Removes a task that there is nothing to do about."""
+        with adapting():
+            await self._pool.execute(_SQL["remove_tasks"], task.run_id, [task.kind])
+
+    async def producers(self, run_id: UUID) -> Producers:
+        """Returns the producers of a run that are not sealed; none for a run that has ended."""
+        with adapting():
+            row = await self._pool.fetchrow(_SQL["live_run"], run_id)
+        return LiveRunRow(*row).producers() if row else Producers()
+
+    async def heard_of(
+        self, agent: str, queues: Sequence[str], free_slots: int, *, draining: bool
+    ) -> None:
+        """Notes that an agent lives."""
+        with adapting():
+            await self._pool.execute(_SQL["put_agent"], agent, list(queues), free_slots, draining)
+
+    async def renew_leases(self, agent: str, held: Sequence[tuple[UUID, int]]) -> None:
+        """Notes that an agent holds attempts, by run and fence."""
+        with adapting():
+            await self._pool.execute(
+                _SQL["renew_leases"],
+                agent,
+                [run_id for run_id, _ in held],
+                [fence for _, fence in held],
+            )
+
+    async def expired_leases(self, lease_s: float) -> list[Lease]:
+        """Returns attempts whose agent has been silent for longer than a lease."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["expired_leases"], lease_s)
+        return [Lease(*row) for row in rows]
+
+    async def remove_lease(self, run_id: UUID) -> None:
+        """Removes the lease of a run that no agent holds."""
+        with adapting():
+            await self._pool.execute(_SQL["remove_lease"], run_id)
+
+    async def remove_old_agents(self) -> None:
+        """Forgets agents not heard of for a day."""
+        with adapting():
+            await self._pool.execute(_SQL["remove_old_agents"])

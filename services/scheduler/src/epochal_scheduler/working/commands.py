@@ -1,0 +1,77 @@
+"""Decisions about runs, carried out: each under the name of who caused it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from epochal_kernel.clock import Clock
+from epochal_kernel.ids import Ids
+from epochal_kernel.log.commands import CommandContext
+from epochal_kernel.log.ledger import Ledger, Outcome
+from google.protobuf.message import Message
+
+from epochal_scheduler.domain.attempts import Backoff
+from epochal_scheduler.domain.run import RUN, RunState
+
+ACTOR = "services/scheduler"
+
+Decide = Callable[[RunState], Sequence[Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A run to decide about, and what made the scheduler do so."""
+
+    run_id: UUID
+    org_id: str
+    name: str
+    correlation_id: UUID
+    causation_id: UUID | None = None
+    traceparent: str = ""
+
+
+class RunCommands:
+    """Executes decisions on the log."""
+
+    def __init__(self, ledger: Ledger, ids: Ids, clock: Clock, backoff: Backoff) -> None:
+        self.clock = clock
+        self.backoff = backoff
+        self._ledger = ledger
+        self._ids = ids
+
+    async def execute(self, target: Target, decide: Decide) -> Outcome[RunState]:
+        """Decides and appends, on the scheduler's own behalf.
+
+        Decisions are safe to repeat by their state, so each gets a command id of its own.
+
+        Raises:
+            EpochalError: what `decide` or the log raises.
+        """
+        context = CommandContext(
+            command_id=self._ids.uuid7(),
+            org_id=target.org_id,
+            actor=ACTOR,
+            correlation_id=target.correlation_id,
+            request_sha256=hashlib.sha256(target.name.encode()).digest(),
+            causation_id=target.causation_id,
+            traceparent=target.traceparent,
+        )
+        return await self.carry_out(target.run_id, target.name, decide, context)
+
+    async def carry_out(
+        self, run_id: UUID, name: str, decide: Decide, context: CommandContext
+    ) -> Outcome[RunState]:
+        """Decides and appends in the context of a caller.
+
+        Raises:
+            EpochalError: what `decide` or the log raises.
+        """
+        return await self._ledger.execute(RUN, run_id, name, decide, context)
+
+    async def load(self, run_id: UUID) -> RunState:
+        """Returns the present state of a run."""
+        state, _ = await self._ledger.load(RUN, run_id)
+        return state

@@ -1,0 +1,139 @@
+"""Does what is due, and does it again until the log says that it is done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+import epochal_proto.v1 as pb
+import structlog
+from epochal_kernel.clock import Clock
+from epochal_kernel.errors import EpochalError
+from epochal_kernel.log.events import Event
+
+from epochal_scheduler.domain import attempts, ending
+from epochal_scheduler.domain.run import RunState
+from epochal_scheduler.store import SchedulerStore, Task
+from epochal_scheduler.working.commands import RunCommands, Target
+from epochal_scheduler.working.dispatching import Dispatcher
+
+PAGE = 256
+AT_ONCE = 32
+POLL_S = 1.0
+AGAIN_S = 1.0
+RECHECK_S = 10.0
+_URGENT = (pb.RunProcessExited, pb.TelemetrySealed, pb.RunRetrying)
+
+_log = structlog.get_logger(__name__)
+
+
+class TaskWorker:
+    """Drains the task table; also a listener, woken by events that make tasks due at once."""
+
+    def __init__(
+        self,
+        store: SchedulerStore,
+        commands: RunCommands,
+        dispatcher: Dispatcher,
+        *,
+        seal_grace_s: float,
+        failed_seal_grace_s: float,
+    ) -> None:
+        self._store = store
+        self._commands = commands
+        self._dispatcher = dispatcher
+        self._seal_grace_s = seal_grace_s
+        self._failed_seal_grace_s = failed_seal_grace_s
+        self._woken = asyncio.Event()
+
+    async def follow(self, before: int, events: Sequence[Event], position: int) -> None:
+        """Wakes the worker when an event asks for haste."""
+        if any(isinstance(event.payload, _URGENT) for event in events):
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Does what is due until cancelled."""
+        while True:
+            self._woken.clear()
+            try:
+                tasks = await self._store.due_tasks(PAGE)
+                if tasks:
+                    await self._do_all(tasks)
+                    continue
+                due_s = await self._store.next_due_s()
+            except EpochalError as error:
+                _log.warning("scheduler.tasks_wait", error=error.message)
+                due_s = AGAIN_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S if due_s is None else min(due_s, POLL_S)):
+                    await self._woken.wait()
+
+    async def _do_all(self, tasks: Sequence[Task]) -> None:
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def do(task: Task) -> None:
+            async with places:
+                try:
+                    await self._do(task)
+                except EpochalError as error:
+                    _log.info("scheduler.task_again", kind=task.kind, error=error.message)
+                    await self._store.postpone(task, AGAIN_S)
+
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(do(task))
+
+    async def _do(self, task: Task) -> None:
+        target = Target(
+            task.run_id,
+            task.org_id,
+            task.name,
+            task.correlation_id,
+            task.causation_id,
+            task.traceparent,
+        )
+        match task.kind:
+            case "release":
+                await self._dispatcher.release(target)
+            case "publish":
+                await self._publish(task, target)
+                return
+            case "retry":
+                await self._commands.execute(target, attempts.retry)
+                await self._dispatcher.release(target)
+            case _:
+                if not await self._settle(task, target):
+                    return
+        await self._store.remove(task)
+
+    async def _publish(self, task: Task, target: Target) -> None:
+        """Sees to it that a scheduled run's work item waits in its queue, until it is claimed."""
+        state = await self._commands.load(task.run_id)
+        if state.status != pb.RUN_STATUS_SCHEDULED:
+            await self._store.remove(task)
+            return
+        if task.sequence is not None and await self._dispatcher.is_waiting(task.sequence):
+            await self._store.postpone(task, RECHECK_S)
+            return
+        sequence = await self._dispatcher.publish(target, state, lost=task.sequence)
+        await self._store.postpone(task, RECHECK_S, sequence)
+
+    async def _settle(self, task: Task, target: Target) -> bool:
+        """Ends a run whose process has ended, unless it must wait; returns whether it is over."""
+        producers = await self._store.producers(task.run_id)
+        state = await self._commands.load(task.run_id)
+        left_s = self._left_s(task, state, self._commands.clock)
+        decide = partial(ending.settle, producers=producers, forced=left_s <= 0)
+        outcome = await self._commands.execute(target, lambda state: decide(state))
+        waits = outcome.state.exit is not None and not outcome.state.is_over
+        if waits and outcome.state.status != pb.RUN_STATUS_RETRYING:
+            await self._store.postpone(task, left_s)
+            return False
+        return True
+
+    def _left_s(self, task: Task, state: RunState, clock: Clock) -> float:
+        failed = state.exit is not None and (state.exit.exit_code != 0 or state.exit.timed_out)
+        grace_s = self._failed_seal_grace_s if failed else self._seal_grace_s
+        return grace_s - (clock.now() - task.since).total_seconds()
