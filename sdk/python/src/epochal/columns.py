@@ -20,18 +20,15 @@ import threading
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import accumulate
 from typing import Final
 
 import epochal_proto.v1 as pb
 import zstandard
 
-try:
-    import numpy as np
-except ImportError:  # numpy is optional: the pure path gives the same bytes
-    HAS_NUMPY = False
-else:
-    HAS_NUMPY = True
+HAS_NUMPY = find_spec("numpy") is not None
+"""Whether the fast path is there. numpy is loaded at the first column, not by `import epochal`."""
 
 ZSTD_LEVEL: Final = 1
 """Level 3 saves about 2 % of the bytes of real training curves and takes twice the time."""
@@ -179,6 +176,8 @@ def _little(column: array[float]) -> array[float]:
 
 def _delta(column: array[int]) -> bytes:
     if HAS_NUMPY:
+        import numpy as np
+
         signed = np.frombuffer(column, dtype="=i8")
         return np.diff(signed, prepend=np.int64(0)).astype("<i8", copy=False).tobytes()
     previous = array("q", [0]) + column[:-1]
@@ -193,6 +192,8 @@ def _delta(column: array[int]) -> bytes:
 def _undelta(raw: bytes) -> array[int]:
     column: array[int] = array("q")
     if HAS_NUMPY:
+        import numpy as np
+
         column.frombytes(np.cumsum(np.frombuffer(raw, dtype="<i8"), dtype="=i8").tobytes())
         return column
     deltas: array[int] = array("Q")
@@ -217,6 +218,8 @@ def _unshuffle(raw: bytes) -> bytes:
 
 def _span(column: array[int]) -> tuple[int, int]:
     if HAS_NUMPY:
+        import numpy as np
+
         integers = np.frombuffer(column, dtype="=i8")
         return int(integers.min()), int(integers.max())
     return min(column), max(column)
@@ -224,6 +227,8 @@ def _span(column: array[int]) -> tuple[int, int]:
 
 def _bounds(values: array[float]) -> tuple[float, float]:
     if HAS_NUMPY:
+        import numpy as np
+
         column = np.frombuffer(values, dtype="=f8")
         return float(np.fmin.reduce(column)), float(np.fmax.reduce(column))
     numbers = [value for value in values if not math.isnan(value)]

@@ -1,0 +1,1 @@
+"""The `epochal` command: one module a noun; `main` joins them."""

@@ -1,0 +1,73 @@
+"""`epochal events`: who did what, when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import epochal_proto.v1 as pb
+import typer
+from epochal_proto.v1.services import AuditService
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from epochal.cli.output import Column, Output, show_list, when
+from epochal.cli.session import LimitOption, OutputOption, session
+from epochal.errors import InvalidArgument
+
+_FIELDS = [
+    Column[pb.AuditEvent]("POSITION", lambda event: str(event.position), right=True),
+    Column[pb.AuditEvent]("TIME", lambda event: when(event.record_time)),
+    Column[pb.AuditEvent]("EVENT", lambda event: event.type.rsplit(".", 1)[-1], "bold"),
+    Column[pb.AuditEvent]("ACTOR", lambda event: event.actor),
+    Column[pb.AuditEvent]("RESOURCE", lambda event: event.resource.split("/", 2)[-1]),
+]
+
+
+def events(
+    actor: Annotated[str, typer.Option(help="Only by, such as users/alice.")] = "",
+    resource: Annotated[str, typer.Option(help="Only on this and what is below it.")] = "",
+    types: Annotated[
+        list[str] | None, typer.Option("--type", "-t", help="Such as RunQueued; again for more.")
+    ] = None,
+    since: Annotated[str, typer.Option(help="Not before, such as 2026-11-23T12:00.")] = "",
+    until: Annotated[str, typer.Option(help="Before.")] = "",
+    correlation: Annotated[str, typer.Option(help="Only what one request caused: its UUID.")] = "",
+    newest: Annotated[bool, typer.Option("--newest", help="Newest first.")] = False,
+    limit: LimitOption = 50,
+    output: OutputOption = Output.table,
+) -> None:
+    """List the events of the organisation: who did what, when.
+
+    For example:
+
+        epochal events --newest -n 20
+
+        epochal events --actor users/alice --type ModelAliasSet --since 2026-11-01
+
+        epochal events --resource orgs/default/projects/vision -o json
+    """
+    with session() as opened:
+        request = pb.ListEventsRequest(
+            parent=opened.org,
+            actor=actor,
+            resource=resource,
+            types=types or [],
+            start_time=_time(since),
+            end_time=_time(until),
+            correlation_id=correlation,
+            descending=newest,
+        )
+        found = opened.paged(AuditService.LIST_EVENTS, request, lambda page: page.events, limit)
+        show_list(found, _FIELDS, output, "no such events")
+
+
+def _time(text: str) -> Timestamp | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgument(f"{text!r} is not a time such as 2026-11-23T12:00") from None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment.astimezone(UTC))
+    return stamp

@@ -1,0 +1,100 @@
+"""The `epochal` command: joins the commands of this package and of those installed beside it.
+
+A distribution adds commands through the entry-point group `epochal.commands`: each entry is a
+function that takes the typer application. `epochal up` and `epochal demo` come that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points, version
+from typing import Annotated, Final
+
+import typer
+
+from epochal.cli import (
+    audit,
+    files,
+    history,
+    identity,
+    lineage,
+    members,
+    models,
+    notifications,
+    projects,
+    runs,
+    specs,
+    syncs,
+    tokens,
+)
+from epochal.cli.failures import reported
+
+COMMANDS: Final = "epochal.commands"
+"""The entry-point group; an entry is `def register(app: typer.Typer) -> None`."""
+
+
+def build() -> typer.Typer:
+    """Builds the application with all commands that are installed."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_show_locals=False,
+        help="Epochal: an MLOps platform that remembers everything.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for function in (specs.run, specs.check, syncs.sync, history.events, identity.whoami):
+        app.command()(function)
+    for name, group in {
+        "runs": runs.app,
+        "projects": projects.app,
+        "tokens": tokens.app,
+        "members": members.app,
+        "models": models.app,
+        "artifacts": files.app,
+        "lineage": lineage.app,
+        "notifications": notifications.app,
+        "audit": audit.app,
+        "config": identity.app,
+    }.items():
+        app.add_typer(group, name=name)
+    for entry in sorted(entry_points(group=COMMANDS), key=lambda each: each.name):
+        register: Callable[[typer.Typer], None] = entry.load()
+        register(app)
+    _report_errors(app)
+    return app
+
+
+def _report_errors(app: typer.Typer) -> None:
+    """Makes every command, also those of other distributions, end its errors as people read."""
+    for command in app.registered_commands:
+        if command.callback is not None:
+            command.callback = reported()(command.callback)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _report_errors(group.typer_instance)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"epochal {version('epochal')}")
+        raise typer.Exit
+
+
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Takes the options that come before any command."""
+
+
+def main() -> None:
+    """Runs the command line."""
+    build()()
+
+
+if __name__ == "__main__":
+    main()

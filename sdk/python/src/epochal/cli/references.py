@@ -1,0 +1,46 @@
+"""Runs as people name them: full name, UUID, the beginning of one, or the display name."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import Final
+
+import epochal_proto.v1 as pb
+from epochal_proto.v1.services import RunService
+
+from epochal.cli.session import Session
+from epochal.errors import InvalidArgument, NotFound
+from epochal.names import is_run
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SEARCHED: Final = 10_000
+
+
+def run_name(session: Session, reference: str) -> str:
+    """The full name of the run a person means.
+
+    Raises:
+        NotFound: None of the project's newest runs is it.
+        InvalidArgument: Several are; the message lists them.
+    """
+    if is_run(reference):
+        return reference
+    if _UUID.fullmatch(reference):
+        return f"{session.project}/runs/{reference}"
+    runs = session.paged(
+        RunService.LIST_RUNS, pb.ListRunsRequest(parent=session.project), lambda page: page.runs
+    )
+    found = [
+        run
+        for run in islice(runs, _SEARCHED)
+        if run.display_name == reference or run.uid.startswith(reference.lower())
+    ]
+    if not found:
+        raise NotFound(
+            f"no run {reference!r} in {session.project}: `epochal runs ls` shows those there are"
+        )
+    if len(found) > 1:
+        some = "\n".join(f"  {run.uid}  {run.display_name}" for run in found[:10])
+        raise InvalidArgument(f"{reference!r} could be {len(found)} runs; give more of it:\n{some}")
+    return found[0].name

@@ -1,0 +1,37 @@
+"""How the status of a run looks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import epochal_proto.v1 as pb
+
+ENDED: Final = frozenset(
+    {
+        pb.RUN_STATUS_SUCCEEDED,
+        pb.RUN_STATUS_FAILED,
+        pb.RUN_STATUS_STOPPED,
+        pb.RUN_STATUS_SKIPPED,
+        pb.RUN_STATUS_UPSTREAM_FAILED,
+    }
+)
+
+_COLOURS: Final = {
+    pb.RUN_STATUS_RUNNING: "cyan",
+    pb.RUN_STATUS_SUCCEEDED: "green",
+    pb.RUN_STATUS_FAILED: "red",
+    pb.RUN_STATUS_UPSTREAM_FAILED: "red",
+    pb.RUN_STATUS_STOPPED: "yellow",
+    pb.RUN_STATUS_STOPPING: "yellow",
+    pb.RUN_STATUS_RETRYING: "magenta",
+}
+
+
+def status_text(run: pb.Run) -> str:
+    """The status in one word, as filters take it."""
+    return pb.RunStatus.Name(run.status).removeprefix("RUN_STATUS_").lower()
+
+
+def status_colour(run: pb.Run) -> str:
+    """The colour that goes with it."""
+    return _COLOURS.get(run.status, "white")
