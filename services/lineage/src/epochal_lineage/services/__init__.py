@@ -1,0 +1,1 @@
+"""The RPCs of the lineage service: graph, registry, audit."""

@@ -1,0 +1,2 @@
+-- The lineage service keeps nothing beside its read model.
+CREATE SCHEMA IF NOT EXISTS lineage;
