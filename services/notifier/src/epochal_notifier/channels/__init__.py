@@ -1,0 +1,1 @@
+"""The channels: Slack, mail, webhook. Each turns a `Message` into one attempt."""

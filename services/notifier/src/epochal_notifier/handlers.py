@@ -1,0 +1,56 @@
+"""The reactor: what happened to runs becomes intents to tell those who asked."""
+
+from __future__ import annotations
+
+from uuid import uuid5
+
+import epochal_proto.v1 as pb
+from epochal_kernel.log.events import Event
+from epochal_kernel.postgres import Connection
+
+from epochal_notifier.store.intents import Intent, add_intent
+from epochal_notifier.store.subscriptions import interested
+
+
+class TellReactor:
+    """Writes one intent for each subscription that wants to hear of an event."""
+
+    name = "tell"
+
+    async def react(self, transaction: Connection, event: Event) -> None:
+        """Write the intents of one event; the same event gives the same delivery ids."""
+        occasion, message = occasion_of(event)
+        if occasion == pb.OCCASION_UNSPECIFIED:
+            return
+        project = event.resource.rpartition("/runs/")[0]
+        for subscription in await interested(transaction, project, occasion, event.position):
+            intent = Intent(
+                delivery_id=uuid5(event.event_id, subscription),
+                project=project,
+                subscription=subscription,
+                occasion=occasion,
+                run=event.resource,
+                org_id=event.org_id,
+                cause_position=event.position,
+                cause_event_id=event.event_id,
+                correlation_id=event.correlation_id,
+                message=message,
+                occurred_at=event.recorded_at,
+                attempts=0,
+            )
+            await add_intent(transaction, intent)
+
+
+def occasion_of(event: Event) -> tuple[pb.Occasion, str]:
+    """Return what an event is an occasion for, and its message; unspecified for most events."""
+    match event.payload:
+        case pb.RunSucceeded():
+            return pb.OCCASION_RUN_SUCCEEDED, ""
+        case pb.RunFailed(infrastructure=True, message=message):
+            return pb.OCCASION_RUN_CRASHED, message
+        case pb.RunFailed(message=message):
+            return pb.OCCASION_RUN_FAILED, message
+        case pb.RunStopped(reason=reason):
+            return pb.OCCASION_RUN_STOPPED, reason
+        case _:
+            return pb.OCCASION_UNSPECIFIED, ""

@@ -1,0 +1,158 @@
+"""NotificationService: subscriptions and deliveries."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import cast
+from uuid import UUID, uuid5
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import InvalidArgument, Violation
+from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.projections.store import Progress
+from epochal_kernel.rpc.context import CallContext
+from google.protobuf.empty_pb2 import Empty
+
+from epochal_notifier.domain import subscription as domain
+from epochal_notifier.projections import SubscriptionRow
+from epochal_notifier.sealing import Sealer, without_secrets
+from epochal_notifier.store.subscriptions import DeliveryView, SubscriptionStore
+
+DEFAULT_PAGE = 50
+_NAMESPACE = UUID("3c0d9f3a-9a29-4d0a-8f43-f1b7f4a40d55")
+
+
+class Notifications:
+    """Handlers of NotificationService."""
+
+    def __init__(
+        self, ledger: Ledger, store: SubscriptionStore, sealer: Sealer, progress: Progress
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._sealer = sealer
+        self._progress = progress
+        self._aggregate = domain.SubscriptionAggregate()
+
+    async def create_subscription(
+        self, request: pb.CreateSubscriptionRequest, context: CallContext
+    ) -> pb.Subscription:
+        """Make a subscription; its secrets are sealed before they reach the log."""
+        command = context.command(request, request.request_id)
+        uid = uuid5(_NAMESPACE, str(command.command_id))
+        event = pb.SubscriptionCreated(
+            name=f"{request.parent}/subscriptions/{uid}",
+            display_name=request.display_name,
+            channel=without_secrets(request.channel),
+            occasions=sorted(request.occasions),
+            sealed_channel=self._sealer.seal(request.channel),
+        )
+        outcome = await self._ledger.execute(
+            self._aggregate, uid, event.name, lambda state: domain.create(state, event), command
+        )
+        context.wrote(outcome.position)
+        await self._progress.wait_for(outcome.position)
+        row = await self._store.subscription(event.name)
+        assert row is not None, "it was just projected"
+        return _subscription(row)
+
+    async def list_subscriptions(
+        self, request: pb.ListSubscriptionsRequest, context: CallContext
+    ) -> pb.ListSubscriptionsResponse:
+        """List subscriptions by name."""
+        await self._progress.wait_for(context.min_position)
+        size = request.page_size or DEFAULT_PAGE
+        rows = await self._store.subscriptions(
+            request.parent, _unpack(request.page_token), size + 1
+        )
+        return pb.ListSubscriptionsResponse(
+            subscriptions=[_subscription(row) for row in rows[:size]],
+            next_page_token=_pack(rows[size - 1].name) if len(rows) > size else "",
+        )
+
+    async def delete_subscription(
+        self, request: pb.DeleteSubscriptionRequest, context: CallContext
+    ) -> Empty:
+        """Delete a subscription."""
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            UUID(request.name.rpartition("/")[2]),
+            request.name,
+            lambda state: domain.delete(state, request.name),
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        await self._progress.wait_for(outcome.position)
+        return Empty()
+
+    async def list_deliveries(
+        self, request: pb.ListDeliveriesRequest, context: CallContext
+    ) -> pb.ListDeliveriesResponse:
+        """List deliveries, newest first."""
+        await self._progress.wait_for(context.min_position)
+        size = request.page_size or DEFAULT_PAGE
+        rows = await self._store.deliveries(request.parent, _place(request.page_token), size + 1)
+        return pb.ListDeliveriesResponse(
+            deliveries=[_delivery(row) for row in rows[:size]],
+            next_page_token=_token(rows[size - 1]) if len(rows) > size else "",
+        )
+
+
+def _subscription(row: SubscriptionRow) -> pb.Subscription:
+    message = pb.Subscription(
+        name=row.name,
+        display_name=row.display_name,
+        channel=pb.Channel.FromString(row.channel),
+        occasions=json.loads(row.occasions),
+    )
+    message.create_time.FromDatetime(row.create_time)
+    return message
+
+
+def _delivery(row: DeliveryView) -> pb.Delivery:
+    message = pb.Delivery(
+        name=row.name,
+        subscription=row.subscription,
+        occasion=cast("pb.Occasion", row.occasion),
+        run=row.run,
+        state=cast("pb.DeliveryState", row.state),
+        attempts=row.attempts,
+        last_outcome=row.last_outcome,
+    )
+    message.create_time.FromDatetime(row.created_at)
+    return message
+
+
+def _token(row: DeliveryView) -> str:
+    return _pack(f"{row.cause_position}:{row.name.rpartition('/')[2]}")
+
+
+def _place(token: str) -> tuple[int, UUID] | None:
+    text = _unpack(token)
+    if not text:
+        return None
+    position, _, uid = text.partition(":")
+    try:
+        return int(position), UUID(uid)
+    except ValueError:
+        raise _foreign() from None
+
+
+def _pack(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _unpack(token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except (binascii.Error, ValueError):
+        raise _foreign() from None
+
+
+def _foreign() -> InvalidArgument:
+    return InvalidArgument(
+        "page_token is not from an answer of this call",
+        violations=[Violation("page_token", "page_token", "use next_page_token as it came")],
+    )

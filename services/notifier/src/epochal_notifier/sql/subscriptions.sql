@@ -1,0 +1,20 @@
+-- subscriptions --
+SELECT name, project, display_name, channel, sealed_channel, occasions, create_time, position
+  FROM subscription WHERE project = $1 AND name > $2 ORDER BY name LIMIT $3
+
+-- subscription --
+SELECT name, project, display_name, channel, sealed_channel, occasions, create_time, position
+  FROM subscription WHERE name = $1
+
+-- interested --
+SELECT name FROM subscription
+ WHERE project = $1 AND occasions @> to_jsonb($2::integer) AND position < $3 ORDER BY name
+
+-- deliveries --
+SELECT i.project || '/deliveries/' || i.delivery_id AS name, i.subscription, i.occasion, i.run,
+       coalesce(d.state, 1) AS state, coalesce(d.attempts, 0) AS attempts,
+       coalesce(d.last_outcome, '') AS last_outcome, i.created_at, i.cause_position
+  FROM notifier.intent i
+  LEFT JOIN delivery d ON d.name = i.project || '/deliveries/' || i.delivery_id
+ WHERE i.project = $1 AND ($2::bigint IS NULL OR (i.cause_position, i.delivery_id) < ($2, $3))
+ ORDER BY i.cause_position DESC, i.delivery_id DESC LIMIT $4

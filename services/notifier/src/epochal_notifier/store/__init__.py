@@ -1,0 +1,1 @@
+"""The notifier's SQL: subscriptions, deliveries, intents."""
