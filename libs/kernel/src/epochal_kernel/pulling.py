@@ -10,11 +10,12 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.api import ConsumerConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from epochal_kernel.bus import Bus
@@ -25,27 +26,57 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 EXPIRES_S = 30.0
+ACK_WAIT_S = 30.0
 RETRY_S = 0.5
 
 _log = structlog.get_logger(__name__)
 
 
-class Puller:
-    """Keeps one durable consumer's messages coming.
+@dataclass(frozen=True, slots=True)
+class PullSpec:
+    """A durable consumer; made when it is not there.
 
-    Args:
-        bus: where.
-        config: of the durable consumer; made when it is not there.
-        credit: messages asked for at a time.
-        clock: for pauses.
+    Attributes:
+        durable: its name; processes that share it share the messages.
+        credit: messages asked for at a time; four times as many may wait for acknowledgement.
+        start: first sequence wanted by a consumer that is new; 1 means all.
+        through: whether acknowledging a message acknowledges all before it.
+        forget_after_s: idle time after which the broker may drop the consumer; 0 means never.
     """
 
-    def __init__(self, bus: Bus, config: ConsumerConfig, credit: int, clock: Clock) -> None:
+    durable: str
+    credit: int
+    start: int = 1
+    through: bool = False
+    forget_after_s: float = 0.0
+
+
+class Pulled:
+    """A message that was pulled."""
+
+    __slots__ = ("_message", "data")
+
+    def __init__(self, message: Msg) -> None:
+        self._message = message
+        self.data: bytes = message.data
+
+    async def acknowledge(self) -> None:
+        """Tell the broker; harmless when it fails, for then the message comes again."""
+        try:
+            await self._message.ack()
+        except (NatsError, OSError) as error:
+            _log.debug("puller.ack_failed", error=repr(error))
+
+
+class Puller:
+    """Keeps one durable consumer's messages coming."""
+
+    def __init__(self, bus: Bus, spec: PullSpec, clock: Clock) -> None:
         self._bus = bus
-        self._config = config
-        self._credit = credit
+        self._spec = spec
+        self._credit = spec.credit
         self._clock = clock
-        self._messages: deque[Msg] = deque()
+        self._messages: deque[Pulled] = deque()
         self._arrived = asyncio.Event()
 
     async def run(self, stream: Callable[[], Awaitable[str]]) -> None:
@@ -60,9 +91,7 @@ class Puller:
                 await self._bus.wait_connected(timeout_s=None)
                 await self._pull(stream)
             except (NatsError, APIError, OSError, TimeoutError, Unavailable) as error:
-                _log.debug(
-                    "puller.interrupted", consumer=self._config.durable_name, error=repr(error)
-                )
+                _log.debug("puller.interrupted", consumer=self._spec.durable, error=repr(error))
             await self._clock.sleep(RETRY_S)
 
     async def wait(self, timeout_s: float) -> None:
@@ -73,7 +102,7 @@ class Puller:
         except TimeoutError:
             return
 
-    def take(self, limit: int | None = None) -> list[Msg]:
+    def take(self, limit: int | None = None) -> list[Pulled]:
         """Take what has arrived, in order of arrival, at most `limit`."""
         count = len(self._messages) if limit is None else min(limit, len(self._messages))
         taken = [self._messages.popleft() for _ in range(count)]
@@ -86,7 +115,7 @@ class Puller:
         await self._ensure_consumer(name)
         client = self._bus.client
         reply = client.new_inbox()
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{name}.{self._config.durable_name}"
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{name}.{self._spec.durable}"
         request = json.dumps({"batch": self._credit, "expires": int(EXPIRES_S * 1e9)}).encode()
         subscription = await client.subscribe(reply)
         try:
@@ -101,7 +130,7 @@ class Puller:
                     if status is not None:
                         return  # the consumer or the stream is gone: make it anew
                     outstanding -= 1
-                    self._messages.append(message)
+                    self._messages.append(Pulled(message))
                     self._arrived.set()
         finally:
             if not client.is_closed:
@@ -109,7 +138,19 @@ class Puller:
 
     async def _ensure_consumer(self, stream: str) -> None:
         jetstream = self._bus.jetstream
+        spec = self._spec
         try:
-            await jetstream.consumer_info(stream, self._config.durable_name or "")
+            await jetstream.consumer_info(stream, spec.durable)
         except NotFoundError:
-            await jetstream.add_consumer(stream, self._config)
+            await jetstream.add_consumer(
+                stream,
+                ConsumerConfig(
+                    durable_name=spec.durable,
+                    deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                    opt_start_seq=spec.start,
+                    ack_policy=AckPolicy.ALL if spec.through else AckPolicy.EXPLICIT,
+                    ack_wait=ACK_WAIT_S,
+                    max_ack_pending=4 * spec.credit,
+                    inactive_threshold=spec.forget_after_s or None,
+                ),
+            )

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import InvalidArgument, Violation
+from epochal_kernel.paging import foreign, pack, unpack
 
 from epochal_tracker.columns import decode_lines
-from epochal_tracker.paging import pack, unpack
 from epochal_tracker.store.telemetry import TelemetryStore
 
 BLOCKS = 16
@@ -109,7 +108,4 @@ def places_of(token: str) -> dict[UUID, Place]:
         plain = json.loads(unpack(token))
         return {UUID(key): Place(int(batch), int(sent)) for key, (batch, sent) in plain.items()}
     except (ValueError, TypeError, AttributeError):
-        raise InvalidArgument(
-            "page_token is not from an answer of this call",
-            violations=[Violation("page_token", "page_token", "use next_page_token as it came")],
-        ) from None
+        raise foreign() from None

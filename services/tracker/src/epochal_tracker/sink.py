@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import epochal_proto.v1 as pb
@@ -22,16 +21,11 @@ from epochal_kernel.bus import TELEMETRY, Bus, StreamSpec
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from epochal_kernel.failpoints import failpoint
-from epochal_kernel.pulling import Puller
+from epochal_kernel.pulling import Pulled, Puller, PullSpec
 from google.protobuf.message import DecodeError
-from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from epochal_tracker.signals import RunBells
 from epochal_tracker.store.ingest import ChunkRow, IngestStore, LogRow, NewBatch
-
-if TYPE_CHECKING:
-    from nats.aio.msg import Msg
 
 BATCHES = 64
 RETRY_S = 0.5
@@ -59,18 +53,7 @@ class Sink:
         self._bells = bells
         self._clock = clock
         self._max_bytes = max_bytes
-        self._puller = Puller(
-            bus,
-            ConsumerConfig(
-                durable_name="tracker-sink",
-                deliver_policy=DeliverPolicy.ALL,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=30,
-                max_ack_pending=4 * BATCHES,
-            ),
-            2 * BATCHES,
-            clock,
-        )
+        self._puller = Puller(bus, PullSpec("tracker-sink", credit=2 * BATCHES), clock)
 
     async def run(self) -> None:
         """Drain until cancelled."""
@@ -88,7 +71,7 @@ class Sink:
         )
         return TELEMETRY
 
-    async def _persist(self, messages: Sequence[Msg]) -> None:
+    async def _persist(self, messages: Sequence[Pulled]) -> None:
         """Store until it works: these messages are ours, and nobody is told before they are."""
         today = self._clock.now().date()
         parsed = [item for message in messages if (item := parse(message.data, today))]
@@ -106,10 +89,7 @@ class Sink:
         failpoint("sink.after_commit")
         self._bells.ring({item.batch.run_id for item in parsed})
         for message in messages:
-            try:
-                await message.ack()
-            except (NatsError, OSError) as error:
-                _log.debug("sink.ack_failed", error=repr(error))
+            await message.acknowledge()
 
 
 def parse(data: bytes, today: date) -> Parsed | None:

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import structlog
-from nats.errors import Error as NatsError
 
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import DeadlineExceeded, EpochalError, Unavailable
@@ -31,9 +30,6 @@ from epochal_kernel.projections.inbox import Inbox
 from epochal_kernel.projections.model import Reactor, ReadModel
 from epochal_kernel.projections.store import Progress, read_checkpoint, write_checkpoint
 from epochal_kernel.signals import LogSignal
-
-if TYPE_CHECKING:
-    from nats.aio.msg import Msg
 
 BATCH = 1_000
 POLL_S = 1.0
@@ -122,7 +118,7 @@ class Consumer:
                 await self._clock.sleep(PAUSE_S)
                 continue
             if taken:
-                await self._acknowledge(taken[-1][1])
+                await taken[-1][1].acknowledge()
             if not applied:
                 await self._wait()
 
@@ -210,13 +206,6 @@ class Consumer:
         finally:
             local.cancel()
             remote.cancel()
-
-    async def _acknowledge(self, message: Msg) -> None:
-        """Tell the broker; harmless when it fails, for the checkpoint is what counts."""
-        try:
-            await message.ack()
-        except (NatsError, OSError) as error:
-            _log.debug("consumer.ack_failed", consumer=self._name, error=repr(error))
 
 
 def contiguous(records: Sequence[EventRecord], position: int) -> list[EventRecord]:

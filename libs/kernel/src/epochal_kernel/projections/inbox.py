@@ -6,23 +6,18 @@ from PostgreSQL, so this is only the fast path. With the broker away it is simpl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import epochal_proto.v1 as pb
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from epochal_kernel.bus import Bus
 from epochal_kernel.clock import Clock
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import EventRecord
 from epochal_kernel.postgres import Pool
-from epochal_kernel.pulling import Puller
+from epochal_kernel.pulling import Pulled, Puller, PullSpec
 from epochal_kernel.relay import control_stream, current_epoch
 
-if TYPE_CHECKING:
-    from nats.aio.msg import Msg
-
 CREDIT = 512
+FORGET_AFTER_S = 7 * 86_400.0
 
 
 class Inbox:
@@ -44,7 +39,7 @@ class Inbox:
         """Wait until something has arrived, or the time is up."""
         await self._puller.wait(timeout_s)
 
-    def take(self) -> list[tuple[EventRecord, Msg]]:
+    def take(self) -> list[tuple[EventRecord, Pulled]]:
         """Take all that has arrived, in order of arrival."""
         return [
             (EventRecord.from_envelope(pb.EventEnvelope.FromString(message.data)), message)
@@ -55,17 +50,7 @@ class Inbox:
         return control_stream(await current_epoch(self._pool))
 
     def _new_puller(self, after: Position) -> Puller:
-        return Puller(
-            self._bus,
-            ConsumerConfig(
-                durable_name=self._durable,
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=after + 1,
-                ack_policy=AckPolicy.ALL,
-                ack_wait=30,
-                max_ack_pending=4 * CREDIT,
-                inactive_threshold=7 * 86_400,
-            ),
-            CREDIT,
-            self._clock,
+        spec = PullSpec(
+            self._durable, CREDIT, start=after + 1, through=True, forget_after_s=FORGET_AFTER_S
         )
+        return Puller(self._bus, spec, self._clock)

@@ -9,6 +9,7 @@ from typing import cast
 from uuid import UUID, uuid5
 
 import epochal_proto.v1 as pb
+from epochal_kernel import paging
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import InvalidArgument, NotFound, PermissionDenied, Violation
 from epochal_kernel.log.ledger import Ledger
@@ -16,7 +17,7 @@ from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.empty_pb2 import Empty
 
-from epochal_gateway import names, paging
+from epochal_gateway import names
 from epochal_gateway.domain import organization, tokens
 from epochal_gateway.domain.permissions import ALL, permitted
 from epochal_gateway.identity.authentication import TOKEN_PREFIX
@@ -78,14 +79,14 @@ class Access:
     ) -> pb.ListOrganizationsResponse:
         """List the organisations the caller belongs to."""
         await self._progress.wait_for(context.min_position)
-        size = paging.page_size(request.page_size)
+        size = request.page_size or paging.DEFAULT_PAGE
         mine = {"/".join(row.parent.split("/")[:2]) for row in self._memberships(context.actor)}
         rows = await self._store.organizations(
-            sorted(mine), paging.decode(request.page_token), size + 1
+            sorted(mine), paging.unpack(request.page_token), size + 1
         )
         return pb.ListOrganizationsResponse(
             organizations=[_organization(row) for row in rows[:size]],
-            next_page_token=paging.encode(rows[size - 1].name) if len(rows) > size else "",
+            next_page_token=paging.pack(rows[size - 1].name) if len(rows) > size else "",
         )
 
     async def get_caller(self, request: pb.GetCallerRequest, context: CallContext) -> pb.Caller:
@@ -133,13 +134,13 @@ class Access:
     ) -> pb.ListMembersResponse:
         """List members by user."""
         await self._progress.wait_for(context.min_position)
-        size = paging.page_size(request.page_size)
+        size = request.page_size or paging.DEFAULT_PAGE
         rows = await self._store.members(
-            request.parent, paging.decode(request.page_token), size + 1
+            request.parent, paging.unpack(request.page_token), size + 1
         )
         return pb.ListMembersResponse(
             members=[_member(row) for row in rows[:size]],
-            next_page_token=paging.encode(rows[size - 1].username) if len(rows) > size else "",
+            next_page_token=paging.pack(rows[size - 1].username) if len(rows) > size else "",
         )
 
     async def create_token(
@@ -178,16 +179,16 @@ class Access:
         """List the caller's tokens, or all for those who manage access."""
         await self._progress.wait_for(context.min_position)
         manager = permitted(self._directory.role(context.actor, request.parent), "access.manage")
-        size = paging.page_size(request.page_size)
+        size = request.page_size or paging.DEFAULT_PAGE
         rows = await self._store.tokens(
             request.parent,
-            paging.decode(request.page_token),
+            paging.unpack(request.page_token),
             "" if manager else context.actor,
             size + 1,
         )
         return pb.ListTokensResponse(
             tokens=[token_message(row) for row in rows[:size]],
-            next_page_token=paging.encode(rows[size - 1].name) if len(rows) > size else "",
+            next_page_token=paging.pack(rows[size - 1].name) if len(rows) > size else "",
         )
 
     async def revoke_token(self, request: pb.RevokeTokenRequest, context: CallContext) -> pb.Token:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import epochal_proto.v1 as pb
+from epochal_kernel import paging
 from epochal_kernel.errors import Aborted, InvalidArgument, NotFound, Violation
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
-from epochal_gateway import names, paging
+from epochal_gateway import names
 from epochal_gateway.domain import organization as domain
 from epochal_gateway.identity.directory import Directory
 from epochal_gateway.projections import ProjectRow
@@ -65,10 +66,10 @@ class Projects:
     ) -> pb.ListProjectsResponse:
         """List the projects the caller may read."""
         await self._progress.wait_for(context.min_position)
-        size = paging.page_size(request.page_size)
+        size = request.page_size or paging.DEFAULT_PAGE
         rows = await self._store.projects(
             request.parent,
-            paging.decode(request.page_token),
+            paging.unpack(request.page_token),
             request.show_archived,
             visible_projects(self._directory, context.actor, request.parent),
             size + 1,
@@ -76,7 +77,7 @@ class Projects:
         more = len(rows) > size
         return pb.ListProjectsResponse(
             projects=[_project(row) for row in rows[:size]],
-            next_page_token=paging.encode(rows[size - 1].name) if more else "",
+            next_page_token=paging.pack(rows[size - 1].name) if more else "",
         )
 
     async def update_project(

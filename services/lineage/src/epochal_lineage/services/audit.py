@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 import epochal_proto.v1 as pb
+from epochal_kernel import paging
 from epochal_kernel.errors import EpochalError, InvalidArgument, Violation
 from epochal_kernel.log.events import EventCodec, EventRecord
 from epochal_kernel.log.reader import verify
@@ -21,7 +22,6 @@ from epochal_proto.v1.services import MaintenanceService
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from epochal_lineage import paging
 from epochal_lineage.store.audit import AuditStore, EventQuery
 
 #: Services whose read models a replay rebuilds.

@@ -9,13 +9,13 @@ from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import epochal_proto.v1 as pb
+from epochal_kernel import paging
 from epochal_kernel.errors import InvalidArgument, NotFound, Violation
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from epochal_lineage import paging
 from epochal_lineage.domain import model as domain
 from epochal_lineage.projections import ModelRow, ModelVersionRow, RunArtifactRow
 from epochal_lineage.store.graph import GraphStore

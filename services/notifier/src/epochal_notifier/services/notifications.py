@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from typing import cast
 from uuid import UUID, uuid5
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import InvalidArgument, Violation
 from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.paging import DEFAULT_PAGE, foreign, pack, unpack
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.empty_pb2 import Empty
@@ -20,7 +18,6 @@ from epochal_notifier.projections import SubscriptionRow
 from epochal_notifier.sealing import Sealer, without_secrets
 from epochal_notifier.store.subscriptions import DeliveryView, SubscriptionStore
 
-DEFAULT_PAGE = 50
 _NAMESPACE = UUID("3c0d9f3a-9a29-4d0a-8f43-f1b7f4a40d55")
 
 
@@ -64,12 +61,10 @@ class Notifications:
         """List subscriptions by name."""
         await self._progress.wait_for(context.min_position)
         size = request.page_size or DEFAULT_PAGE
-        rows = await self._store.subscriptions(
-            request.parent, _unpack(request.page_token), size + 1
-        )
+        rows = await self._store.subscriptions(request.parent, unpack(request.page_token), size + 1)
         return pb.ListSubscriptionsResponse(
             subscriptions=[_subscription(row) for row in rows[:size]],
-            next_page_token=_pack(rows[size - 1].name) if len(rows) > size else "",
+            next_page_token=pack(rows[size - 1].name) if len(rows) > size else "",
         )
 
     async def delete_subscription(
@@ -126,33 +121,15 @@ def _delivery(row: DeliveryView) -> pb.Delivery:
 
 
 def _token(row: DeliveryView) -> str:
-    return _pack(f"{row.cause_position}:{row.name.rpartition('/')[2]}")
+    return pack(f"{row.cause_position}:{row.name.rpartition('/')[2]}")
 
 
 def _place(token: str) -> tuple[int, UUID] | None:
-    text = _unpack(token)
+    text = unpack(token)
     if not text:
         return None
     position, _, uid = text.partition(":")
     try:
         return int(position), UUID(uid)
     except ValueError:
-        raise _foreign() from None
-
-
-def _pack(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _unpack(token: str) -> str:
-    try:
-        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-    except (binascii.Error, ValueError):
-        raise _foreign() from None
-
-
-def _foreign() -> InvalidArgument:
-    return InvalidArgument(
-        "page_token is not from an answer of this call",
-        violations=[Violation("page_token", "page_token", "use next_page_token as it came")],
-    )
+        raise foreign() from None

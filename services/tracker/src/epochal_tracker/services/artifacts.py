@@ -5,10 +5,10 @@ from __future__ import annotations
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import NotFound
 from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.paging import DEFAULT_PAGE, pack, unpack
 from epochal_kernel.rpc.context import CallContext
 
 from epochal_tracker.domain.tracking import TrackingAggregate
-from epochal_tracker.paging import DEFAULT_PAGE, pack, unpack
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.messages import artifact_message
 from epochal_tracker.store.runs import RunStore

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import InvalidArgument, Violation
+from epochal_kernel.paging import DEFAULT_PAGE, pack, unpack
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
-from epochal_tracker.paging import DEFAULT_PAGE, pack, unpack
 from epochal_tracker.search.compiler import After
 from epochal_tracker.search.filters import parse, parse_order
 from epochal_tracker.services.lookup import RunLookup

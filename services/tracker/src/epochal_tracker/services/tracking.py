@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import InvalidArgument, NotFound, Violation
+from epochal_kernel.errors import NotFound
 from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.paging import DEFAULT_PAGE, pack, unpack, unpack_number
 from epochal_kernel.rpc.context import CallContext
 
 from epochal_tracker import params
 from epochal_tracker.domain import tracking
 from epochal_tracker.logs import LogReader, places_of, token_of
-from epochal_tracker.paging import DEFAULT_PAGE, pack, unpack
 from epochal_tracker.series import MAX_STEP, MIN_STEP, SeriesReader
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.messages import ENDED, summary_message
@@ -89,7 +89,7 @@ class Tracking:
     ) -> pb.MetricSeries:
         """Read points in step order."""
         row = await self._lookup.run(request.run, context)
-        skip = _skip(request.page_token)
+        skip = unpack_number(request.page_token) or 0
         size = request.page_size or DEFAULT_POINTS
         page = await self._series.read(
             row.run_id,
@@ -145,15 +145,3 @@ class Tracking:
                 if ended:
                     return
                 await watch.wait()
-
-
-def _skip(token: str) -> int:
-    if not token:
-        return 0
-    text = unpack(token)
-    if not text.isdigit():
-        raise InvalidArgument(
-            "page_token is not from an answer of this call",
-            violations=[Violation("page_token", "page_token", "use next_page_token as it came")],
-        )
-    return int(text)

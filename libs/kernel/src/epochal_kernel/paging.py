@@ -1,4 +1,4 @@
-"""Page tokens: the key of the last item, opaque to clients."""
+"""Page tokens (AIP-158): the key of the last item, opaque to clients, refused when not ours."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from epochal_kernel.errors import InvalidArgument, Violation
 DEFAULT_PAGE = 50
 
 
-def pack(text: str) -> str:
-    """Return text as a token."""
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+def pack(key: str) -> str:
+    """Return the token that goes on after a key."""
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def unpack(token: str) -> str:
-    """Return the text of a token.
+    """Return the key that a token goes on after, "" for the first page.
 
     Raises:
         InvalidArgument: the token is not one of ours.
@@ -28,7 +28,7 @@ def unpack(token: str) -> str:
 
 
 def unpack_number(token: str) -> int | None:
-    """Return the number of a token, None for the first page.
+    """Return the number that a token goes on after, None for the first page.
 
     Raises:
         InvalidArgument: the token is not one of ours.
@@ -36,7 +36,7 @@ def unpack_number(token: str) -> int | None:
     text = unpack(token)
     if not text:
         return None
-    if not text.isdigit() or len(text) > 18:
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise foreign()
     return int(text)
 
