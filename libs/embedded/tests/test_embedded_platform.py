@@ -67,7 +67,8 @@ def choose(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Choose:
 
     def chosen(*programs: dict[str, object]) -> None:
         file = shared_folder / "programs.json"
-        file.write_text(json.dumps(programs))
+        # The template process imports the kernel for longer than a tiny program runs.
+        file.write_text(json.dumps([{"forked": False, **program} for program in programs]))
         monkeypatch.setenv("EPOCHAL_PROGRAMS", str(file))
 
     chosen(
@@ -116,7 +117,11 @@ async def _database(report: PlatformReport, home: Home) -> asyncpg.Connection:
     return await asyncpg.connect(f"postgresql://epochal:{password}@127.0.0.1:{port}/epochal")
 
 
-async def test_up_down_up_resumes_with_all_data(home: Home) -> None:
+async def test_up_down_up_resumes_with_all_data(home: Home, choose: Choose) -> None:
+    choose(
+        {"name": "gateway", "module": "tiny_service", "forked": True},
+        {"name": "tracker", "module": "tiny_service", "forked": True, "stop_order": 2},
+    )
     first = _up(home)
     connection = await _database(first, home)
     await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -154,7 +159,11 @@ async def test_what_dies_is_started_again_on_its_port(home: Home, name: str) -> 
     assert "killed by signal 9" in after.last_error
 
 
-async def test_killed_supervisor_leaves_nothing_and_up_works_again(home: Home) -> None:
+@pytest.mark.parametrize("forked", [False, True])
+async def test_killed_supervisor_leaves_nothing_and_up_works_again(
+    home: Home, choose: Choose, forked: bool
+) -> None:
+    choose({"name": "gateway", "module": "tiny_service", "forked": forked})
     first = _up(home)
     os.kill(first.supervisor.pid, signal.SIGKILL)
     await until(lambda: not _processes(first), 30)

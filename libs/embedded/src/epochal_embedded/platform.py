@@ -11,8 +11,9 @@ from contextlib import suppress
 from epochal_kernel.clock import Clock
 
 from epochal_embedded.errors import EmbeddedError, PlatformNotReady
+from epochal_embedded.forking.launching import Template
 from epochal_embedded.home import Home, Secrets, Servers, keep_ports, write_client
-from epochal_embedded.programs import Program, Wiring, port_names
+from epochal_embedded.programs import Program, Wiring, inherited, port_names
 from epochal_embedded.servers import NatsServer, PostgresServer
 from epochal_embedded.servers.children import ProcessMark, Step, rotate_log, stop_orphan
 from epochal_embedded.servers.complaints import file_errors
@@ -61,6 +62,7 @@ class Platform:
         self._phase: Phase = "starting"
         self._message = ""
         self._url = ""
+        self._template = Template(home.log_of("template"), inherited(environ))
         self._watches: list[Watch] = []
         self._running: dict[Watch, asyncio.Task[None]] = {}
 
@@ -91,9 +93,11 @@ class Platform:
         rotating = asyncio.create_task(self._rotate_logs(), name="rotate logs")
         try:
             async with asyncio.timeout(_READY_DEADLINE_S):
+                if any(program.shares_an_interpreter for program in self._programs):
+                    await self._template.start()  # it imports while the servers start
                 wiring = await self._start_servers(secrets, ports, stopped)
                 self._url = wiring.url
-                units = [ProgramUnit(program, wiring) for program in self._programs]
+                units = [ProgramUnit(program, wiring, self._template) for program in self._programs]
                 await self._start(units, stopped)
             if not stop.is_set():
                 write_client(self._home, wiring.url, secrets.owner_token)
@@ -170,6 +174,7 @@ class Platform:
             by_order.setdefault(order, []).append(watch)
         for order in sorted(by_order):
             await asyncio.gather(*(self._stop(watch) for watch in by_order[order]))
+        await self._template.stop()
         self._phase = phase
         self._publish()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,7 @@ class Program:
         patience_s: how long it may drain before it is killed.
         secrets: the secret variables it is given. An agent gets none: it runs other people's code.
         environment: variables of its own.
+        forked: whether it may begin as a fork of the template process.
     """
 
     name: str
@@ -58,6 +60,12 @@ class Program:
     patience_s: float = 15.0
     secrets: tuple[str, ...] = (DATABASE_URL,)
     environment: Mapping[str, str] = field(default_factory=dict)
+    forked: bool = True
+
+    @property
+    def shares_an_interpreter(self) -> bool:
+        """Whether it is forked from the template: not with variables that imports would read."""
+        return self.forked and not self.environment and sys.platform == "linux"
 
 
 # Intake stops first, then what does the work, then what keeps it.
@@ -109,6 +117,16 @@ def port_names(chosen: Sequence[Program]) -> list[str]:
     return ["postgres", "nats", GATEWAY_GRPC, GATEWAY_HTTP, *(program.name for program in chosen)]
 
 
+def inherited(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what of the caller's environment any program may see."""
+    return {
+        # Each of many processes keeps its allocator small: the platform shares a laptop.
+        "MALLOC_ARENA_MAX": "2",
+        **{key: value for key, value in environ.items() if key not in _NOT_INHERITED},
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """Everything the programs must be told to find each other."""
@@ -132,7 +150,6 @@ class Wiring:
         The caller's own variables pass through (PATH, proxies, credentials of an object store,
         EPOCHAL_LOG_LEVEL), except those that belong to a client.
         """
-        inherited = {key: value for key, value in environ.items() if key not in _NOT_INHERITED}
         data = self.home.root / program.name
         secret = {
             DATABASE_URL: self.database_url,
@@ -142,10 +159,7 @@ class Wiring:
         }
         return {
             "EPOCHAL_OBJECT_STORE_URL": f"file://{self.home.objects}",
-            # Each of many processes keeps its allocator small: the platform shares a laptop.
-            "MALLOC_ARENA_MAX": "2",
-            **inherited,
-            "PYTHONUNBUFFERED": "1",
+            **inherited(environ),
             "EPOCHAL_NATS_URL": self.nats_url,
             "EPOCHAL_DATA_DIR": str(data),
             "EPOCHAL_HTTP_PORT": str(self.ports[program.name]),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from pathlib import Path
 from typing import Protocol
 
 from epochal_embedded.errors import ServerFailed, StartTimedOut
+from epochal_embedded.forking.launching import Template
 from epochal_embedded.probes import probe
 from epochal_embedded.programs import Program, Wiring
 from epochal_embedded.servers.children import (
@@ -63,10 +65,13 @@ class Unit(Protocol):
 class ProgramUnit:
     """A program of the platform, run by this interpreter."""
 
-    def __init__(self, program: Program, wiring: Wiring, *, timeout_s: float = 90.0) -> None:
+    def __init__(
+        self, program: Program, wiring: Wiring, template: Template, *, timeout_s: float = 90.0
+    ) -> None:
         """Describe the unit; nothing runs before `start`."""
         self._program = program
         self._wiring = wiring
+        self._template = template
         self._timeout_s = timeout_s
         self._child: Child | None = None
 
@@ -104,15 +109,8 @@ class ProgramUnit:
         log = self._wiring.home.log_of(self.name)
         rotate_log(log)
         offset = log.stat().st_size if log.exists() else 0
-        environment = self._wiring.environment(self._program)
         make_folder(self._wiring.home.root / self.name, 0o700)
-        self._child = await start_child(
-            [sys.executable, "-m", self._program.module],
-            log_path=log,
-            environment=environment,
-            death_signal=signal.SIGTERM,
-            folder=self._wiring.home.root,
-        )
+        self._child = await self._launch(log)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._until_ready(self._child)
@@ -132,6 +130,20 @@ class ProgramUnit:
         except asyncio.CancelledError:
             await self.stop()
             raise
+
+    async def _launch(self, log: Path) -> Child:
+        environment = self._wiring.environment(self._program)
+        folder = self._wiring.home.root
+        module = self._program.module
+        if self._program.shares_an_interpreter:
+            return await self._template.fork(self.name, module, environment, log, folder)
+        return await start_child(
+            [sys.executable, "-m", module],
+            log_path=log,
+            environment=environment,
+            death_signal=signal.SIGTERM,
+            folder=folder,
+        )
 
     async def wait(self) -> int:
         """Wait for the exit of the program."""

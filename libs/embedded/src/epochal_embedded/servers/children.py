@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -28,6 +29,28 @@ class Step:
     patience_s: float
 
 
+class Process(Protocol):
+    """What a running process is to its starter; asyncio's own process is one."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, negative for a signal, None while it runs."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for the exit and return its status."""
+        ...
+
+    def send_signal(self, signal: int) -> None:
+        """Send a signal; ProcessLookupError when it is gone."""
+        ...
+
+
 class Child:
     """A running program and the file its output goes to.
 
@@ -36,8 +59,8 @@ class Child:
     that started it, so start children from a thread that lives as long as they should.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
-        """Wrap a started process; use `start_child`."""
+    def __init__(self, process: Process, log_path: Path) -> None:
+        """Wrap a started process; use `start_child`, or `Template.fork`."""
         self._process = process
         self.log_path = log_path
 
