@@ -18,8 +18,7 @@ from epochal_embedded.home import Home
 from epochal_embedded.probes import Answer, probe_all
 from epochal_embedded.servers.children import ProcessMark, read_tail
 from epochal_embedded.servers.folders import FolderLock
-from epochal_embedded.state import PlatformReport, UnitReport
-from epochal_embedded.supervisor import EXIT_ALREADY_RUNNING
+from epochal_embedded.state import EXIT_ALREADY_RUNNING, PlatformReport, UnitReport
 
 _POLL_S = 0.05
 _GRACE_S = 5.0

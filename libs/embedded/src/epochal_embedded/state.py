@@ -15,6 +15,10 @@ from epochal_embedded.home import Home
 from epochal_embedded.servers.children import ProcessMark
 from epochal_embedded.servers.folders import publish
 
+# How the supervisor's process ends when it does not end well.
+EXIT_FAILED = 1
+EXIT_ALREADY_RUNNING = 4
+
 Phase = Literal["starting", "ready", "stopping", "stopped", "failed"]
 UnitState = Literal[
     "waiting", "starting", "ready", "not ready", "backing off", "stopping", "stopped"

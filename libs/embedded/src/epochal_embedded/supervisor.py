@@ -22,13 +22,10 @@ from epochal_embedded.home import Home
 from epochal_embedded.platform import Platform
 from epochal_embedded.programs import programs
 from epochal_embedded.servers.folders import FolderLock
-from epochal_embedded.state import PlatformReport
+from epochal_embedded.state import EXIT_ALREADY_RUNNING, EXIT_FAILED, PlatformReport
 
 _LOCK_ATTEMPTS = 5
 _LOCK_PAUSE_S = 0.02
-
-EXIT_FAILED = 1
-EXIT_ALREADY_RUNNING = 4
 
 
 def lock_home(home: Home) -> FolderLock:

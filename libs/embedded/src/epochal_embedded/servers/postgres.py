@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 import psutil
 
 from epochal_embedded.errors import IncompatibleData, ServerFailed, StartTimedOut
@@ -311,6 +310,8 @@ class PostgresServer:
             ) from None
 
     async def _until_ready(self, child: Child, offset: int) -> None:
+        import asyncpg  # while the server starts: the command line never needs it
+
         while True:
             if child.returncode is not None:
                 tail = read_tail(self._log, offset)
@@ -327,6 +328,8 @@ class PostgresServer:
             await asyncio.sleep(_POLL_S)
 
     async def _ensure_database(self, name: str) -> None:
+        import asyncpg  # loaded already; see _until_ready
+
         connection = await asyncpg.connect(self.url("postgres"))
         try:
             known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
