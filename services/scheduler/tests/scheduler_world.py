@@ -10,7 +10,7 @@ import nats
 import zstandard
 from epochal_kernel.bus import TELEMETRY, Bus, StreamSpec
 from epochal_kernel.clock import SystemClock
-from epochal_kernel.errors import Unavailable
+from epochal_kernel.errors import DeadlineExceeded, Unavailable
 from epochal_kernel.ids import SystemIds
 from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.commands import Command, NewEvent, Stream
@@ -48,7 +48,7 @@ class World:
             "EPOCHAL_NATS_URL": nats_url,
             "EPOCHAL_DATA_DIR": str(folder),
             "EPOCHAL_RUN_TOKEN_SECRET": "secret",
-            "EPOCHAL_AGENT_LEASE_S": "1.5",
+            "EPOCHAL_AGENT_LEASE_S": "3",
             "EPOCHAL_HEARTBEAT_HOLD_S": "0.3",
             "EPOCHAL_RETRY_FIRST_S": "0.05",
             "EPOCHAL_STOP_GRACE_S": "1",
@@ -70,7 +70,7 @@ class World:
         async with python_process(*arguments, environment=self.environment, **more) as process:
             yield process
 
-    def context(self, timeout_s=10.0):
+    def context(self, timeout_s=3.0):
         context = CallContext("users/alice", "acme", self.ids.uuid7(), self.ids)
         context.timeout_s = timeout_s
         return context
@@ -81,7 +81,7 @@ class World:
         async def answered():
             try:
                 return await self.client.call(method, request, self.context())
-            except Unavailable as error:
+            except (Unavailable, DeadlineExceeded) as error:
                 raise AssertionError(error.message) from error
 
         return await until(answered, 20)

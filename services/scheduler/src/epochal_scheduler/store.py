@@ -23,6 +23,7 @@ class Task:
     run_id: UUID
     org_id: str
     name: str
+    due_at: datetime
     since: datetime
     sequence: int | None
     correlation_id: UUID
@@ -65,16 +66,19 @@ class SchedulerStore:
         return seconds
 
     async def postpone(self, task: Task, seconds: float, sequence: int | None = None) -> None:
-        """Lets a task wait, noting where its work item is, if it is published."""
+        """Lets a task wait, noting where its work item is, if it is published.
+
+        Not if its time was changed meanwhile: then something happened that it must see.
+        """
         with adapting():
             await self._pool.execute(
-                _SQL["postpone_task"], task.run_id, task.kind, seconds, sequence
+                _SQL["postpone_task"], task.run_id, task.kind, seconds, sequence, task.due_at
             )
 
     async def remove(self, task: Task) -> None:
-        """Removes a task that there is nothing to do about."""
+        """Removes a task that is done, unless it was asked for anew meanwhile."""
         with adapting():
-            await self._pool.execute(_SQL["remove_tasks"], task.run_id, [task.kind])
+            await self._pool.execute(_SQL["remove_task"], task.run_id, task.kind, task.due_at)
 
     async def producers(self, run_id: UUID) -> Producers:
         """Returns the producers of a run that are not sealed; none for a run that has ended."""

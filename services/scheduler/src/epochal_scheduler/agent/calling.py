@@ -22,7 +22,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from epochal_scheduler.domain.attempts import Exited
 
-CALL_S = 5.0
+CALL_S = 2.0
+# Longer than the scheduler holds its answer back.
+HEARTBEAT_S = 8.0
 SEAL_CALL_S = 30.0
 FIRST_PAUSE_S = 0.05
 MOST_PAUSE_S = 2.0
@@ -75,7 +77,9 @@ class Platform:
         Raises:
             EpochalError: no answer this time.
         """
-        return await self.client.call(AgentService.HEARTBEAT, request, self._context("", CALL_S))
+        return await self.client.call(
+            AgentService.HEARTBEAT, request, self._context("", HEARTBEAT_S)
+        )
 
     async def open(self, run: str, producer: str) -> pb.ProducerCursor:
         """See `LogPort.open`."""

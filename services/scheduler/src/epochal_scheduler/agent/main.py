@@ -65,7 +65,7 @@ async def run_agent(settings: AgentSettings, mark: str) -> None:
         connection = tasks.create_task(bus.run())
         beating = tasks.create_task(beat(holdings, platform, clock))
         _log.info("agent.starts", agent=agent, queues=settings.queues, slots=settings.agent_slots)
-        await server.run(drain, settings.drain_s)
+        await server.run(drain, settings.agent_drain_s)
         beating.cancel()
         connection.cancel()
     _log.info("agent.stopped", agent=agent)

@@ -28,7 +28,9 @@ class AgentSettings(BaseSettings):
         default_factory=lambda: 2 * (os.cpu_count() or 1), ge=1, le=512, description="Runs at once"
     )
     stop_grace_s: float = Field(default=10.0, ge=0, description="From SIGTERM to SIGKILL")
-    drain_s: float = Field(default=8.0, ge=0, description="How long a shutdown waits for runs")
+    agent_drain_s: float = Field(
+        default=5.0, ge=0, description="How long a shutdown waits for runs"
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
     @property

@@ -10,8 +10,11 @@ DELETE FROM task WHERE run_id = $1 AND kind = ANY($2)
 -- hasten_settling --
 UPDATE task SET due_at = clock_timestamp() WHERE run_id = $1 AND kind = 'settle'
 
+-- remove_task --
+DELETE FROM task WHERE run_id = $1 AND kind = $2 AND due_at = $3
+
 -- due_tasks --
-SELECT kind, run_id, org_id, name, since, sequence, correlation_id, causation_id, traceparent
+SELECT kind, run_id, org_id, name, due_at, since, sequence, correlation_id, causation_id, traceparent
   FROM task WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1
 
 -- next_due_s --
@@ -19,7 +22,7 @@ SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM task
 
 -- postpone_task --
 UPDATE task SET due_at = clock_timestamp() + make_interval(secs => $3), sequence = coalesce($4, sequence)
- WHERE run_id = $1 AND kind = $2
+ WHERE run_id = $1 AND kind = $2 AND due_at = $5
 
 -- put_lease --
 INSERT INTO lease (run_id, org_id, name, attempt, fence, agent, seen_at)
