@@ -1,7 +1,7 @@
 """Generates `epochal_proto.v1` from `epochal/v1/*.proto`.
 
-protoc writes messages and type stubs; this module adds what is ours: one import for all
-protoc writes messages and type stubs; this module adds what is ours: one import for all
+protoc writes messages and type stubs; this module adds what is ours: one import for all messages
+(`epochal_proto.v1`), typed method descriptors (`epochal_proto.v1.services`), the table of events.
 An RPC without a policy, or an event without a category, stops the build here, so that a contract
 the gateway would have to guess about cannot be installed.
 """

@@ -44,6 +44,9 @@ def register(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("down")(down)
     app.command("status")(status)
+    from epochal_embedded.demo.command import demo
+
+    app.command("demo")(demo)
 
 
 def up(
@@ -66,27 +69,12 @@ def up(
 
         epochal up --foreground
     """
-    from epochal_embedded import control
-    from epochal_embedded.errors import EmbeddedError
-
-    place = _home(home)
+    place = home_of(home)
     err = _console()
     if foreground:
         _up_in_foreground(place, err)
         return
-    progress = _Progress(err)
-    try:
-        fresh = control.start(place)
-        with progress:
-            report = control.wait_ready(place, progress.show)
-    except EmbeddedError as error:
-        raise _fail(err, error) from None
-    except KeyboardInterrupt:
-        err.print(
-            "Stopped waiting. The platform goes on starting: `epochal status` shows it, "
-            "`epochal down` stops it."
-        )
-        raise typer.Exit(130) from None
+    fresh, report = start_and_wait(place)
     if output is Output.json:
         print(json.dumps(_as_json(place, report), indent=2))
         return
@@ -112,7 +100,7 @@ def down(
     from epochal_embedded import control
     from epochal_embedded.errors import EmbeddedError, NotRunning
 
-    place = _home(home)
+    place = home_of(home)
     err = _console()
     progress = _Progress(err, before=control.observe(place))
     try:
@@ -145,7 +133,7 @@ def status(
     from epochal_embedded import control
     from epochal_embedded.state import unready
 
-    place = _home(home)
+    place = home_of(home)
     report = control.observe_now(place)
     if output is Output.json:
         print(json.dumps(_as_json(place, report), indent=2))
@@ -157,6 +145,31 @@ def status(
         raise typer.Exit(EXIT_NOT_RUNNING)
     if report.phase != "ready" or unready(report.units):
         raise typer.Exit(1)
+
+
+def start_and_wait(place: Home) -> tuple[bool, PlatformReport]:
+    """Start the platform unless it runs, and wait until it is ready; return whether it was started.
+
+    Raises:
+        typer.Exit: it does not start, and why was printed; or Ctrl-C.
+    """
+    from epochal_embedded import control
+    from epochal_embedded.errors import EmbeddedError
+
+    err = _console()
+    progress = _Progress(err)
+    try:
+        fresh = control.start(place)
+        with progress:
+            return fresh, control.wait_ready(place, progress.show)
+    except EmbeddedError as error:
+        raise _fail(err, error) from None
+    except KeyboardInterrupt:
+        err.print(
+            "Stopped waiting. The platform goes on starting: `epochal status` shows it, "
+            "`epochal down` stops it."
+        )
+        raise typer.Exit(130) from None
 
 
 class _Progress:
@@ -279,7 +292,8 @@ def _as_json(place: Home, report: PlatformReport | None) -> dict[str, object]:
     }
 
 
-def _home(given: Path | None) -> Home:
+def home_of(given: Path | None) -> Home:
+    """Return the data folder: as given, or the default one."""
     from epochal.config import home as default_home
 
     from epochal_embedded.home import Home

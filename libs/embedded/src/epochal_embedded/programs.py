@@ -159,6 +159,8 @@ class Wiring:
         }
         return {
             "EPOCHAL_OBJECT_STORE_URL": f"file://{self.home.objects}",
+            # On one machine, receivers of webhooks are on it too; a shared platform says no here.
+            "EPOCHAL_NOTIFY_PRIVATE_HOSTS": "true",
             **inherited(environ),
             "EPOCHAL_NATS_URL": self.nats_url,
             "EPOCHAL_DATA_DIR": str(data),
