@@ -7,20 +7,15 @@ loopback TCP with a generated password; there is no Unix socket and no `trust`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shutil
 import signal
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from epochal_embedded.errors import IncompatibleData, ServerFailed, StartTimedOut
-from epochal_embedded.servers.accounts import Account, can_enter, server_account
+from epochal_embedded.servers.accounts import Account, server_account
 from epochal_embedded.servers.binaries import PostgresBinaries, find_postgres
 from epochal_embedded.servers.children import (
     Child,
@@ -28,52 +23,18 @@ from epochal_embedded.servers.children import (
     read_tail,
     rotate_log,
     start_child,
-    stop_orphan,
 )
 from epochal_embedded.servers.complaints import failure, file_errors
-from epochal_embedded.servers.folders import FolderLock, kept_secret, make_folder
+from epochal_embedded.servers.folders import FolderLock, kept_secret
+from epochal_embedded.servers.placing import own_folder, write_for
 from epochal_embedded.servers.ports import LOOPBACK, free_port
+from epochal_embedded.servers.postgres_settings import DURABLE, SETTINGS, VOLATILE
+from epochal_embedded.servers.postmaster import clear_previous_life, is_ready
 
 _NAME: Final = "PostgreSQL"
 _USER = "epochal"
 _STOP_LADDER = (Step(signal.SIGINT, 30.0), Step(signal.SIGQUIT, 10.0))
 _POLL_S = 0.02
-_ORPHAN_PATIENCE_S = 5.0
-
-_SETTINGS = f"""\
-# Written by Epochal at every start; put settings of your own in postgresql.auto.conf.
-listen_addresses = '{LOOPBACK}'
-unix_socket_directories = ''
-password_encryption = 'scram-sha-256'
-max_connections = 120
-shared_buffers = '96MB'
-maintenance_work_mem = '64MB'
-wal_buffers = '4MB'
-max_wal_size = '1GB'
-checkpoint_completion_target = 0.9
-effective_cache_size = '512MB'
-random_page_cost = 1.1
-jit = off
-timezone = 'UTC'
-log_timezone = 'UTC'
-log_min_messages = warning
-log_checkpoints = off
-log_line_prefix = '%m [%p] '
-idle_in_transaction_session_timeout = '60s'
-client_connection_check_interval = '5s'
-tcp_keepalives_idle = 60
-"""
-_DURABLE = """\
-fsync = on
-synchronous_commit = on
-full_page_writes = on
-"""
-# Commits still reach the operating system one by one, so a killed server loses none of them.
-_VOLATILE = """\
-fsync = off
-synchronous_commit = on
-full_page_writes = off
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +132,7 @@ class PostgresServer:
     async def _start(self, timeout_s: float) -> None:
         account = server_account()
         binaries = await asyncio.to_thread(find_postgres, account, self._places.cache)
-        self._folder = _own_folder(self._wanted, account, self._places.relocated)
+        self._folder = own_folder(self._wanted, account, self._places.relocated)
         self._lock = self._lock or FolderLock(self._folder / "lock", _NAME)
         self._lock.acquire()
         try:
@@ -230,11 +191,11 @@ class PostgresServer:
                 f"the folder {self._data} was written by version {written_by} and this is version "
                 f"{binaries.major}; upgrade it with pg_upgrade, or start in another folder",
             )
-        await _clear_previous_life(self._data)
-        _write_for(
+        await clear_previous_life(self._data, _STOP_LADDER)
+        write_for(
             account,
             self._data / "epochal.conf",
-            _SETTINGS + (_DURABLE if self._durable else _VOLATILE),
+            SETTINGS + (DURABLE if self._durable else VOLATILE),
         )
         rotate_log(self._log)
 
@@ -246,7 +207,7 @@ class PostgresServer:
         if staging.exists():
             shutil.rmtree(staging)
         password_file = self._folder / ".initial-password"
-        _write_for(account, password_file, self._password)
+        write_for(account, password_file, self._password)
         offset = _size(self._log)
         try:
             child = await start_child(
@@ -317,7 +278,7 @@ class PostgresServer:
                 tail = read_tail(self._log, offset)
                 raise failure(_NAME, tail, f"it exited with status {child.returncode}")
             # The postmaster says so in its pid file before it accepts anybody.
-            if _is_ready(self._data / "postmaster.pid", child.pid):
+            if is_ready(self._data / "postmaster.pid", child.pid):
                 try:
                     connection = await asyncpg.connect(self.url("postgres"))
                 except (OSError, asyncpg.CannotConnectNowError):
@@ -351,89 +312,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _write_for(account: Account | None, path: Path, text: str) -> None:
-    """Write a 0600 file that the server's account owns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        if account is not None:
-            os.fchown(file.fileno(), account.uid, account.gid)
-        file.write(text)
-
-
-def _own_folder(wanted: Path, account: Account | None, relocated: Path) -> Path:
-    """Make the server's folder and return it.
-
-    When the account cannot reach the wanted place, the folder is made under `relocated`, with a
-    name that follows from the wanted path, and a link at the wanted path leads there.
-    """
-    folder = wanted
-    if not can_enter(wanted.parent, account):
-        name = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
-        folder = relocated / f"postgres-{name}"
-        make_folder(relocated, 0o711)
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            wanted.symlink_to(folder, target_is_directory=True)
-    if wanted.is_symlink():
-        folder = wanted.resolve()
-    created = make_folder(folder, 0o700)
-    if created and account is not None:
-        os.chown(folder, account.uid, account.gid)
-    return folder
-
-
-def _is_ready(pid_file: Path, pid: int) -> bool:
-    """Read the postmaster's own word (line 8 of its pid file) that it accepts connections."""
-    try:
-        lines = pid_file.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, PermissionError):
-        return False
-    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
-
-
-async def _clear_previous_life(data: Path) -> None:
-    """Stop whatever a killed server left in its data folder and remove a stale pid file.
-
-    The caller holds the folder's lock, so no live supervisor owns these processes. PostgreSQL
-    itself refuses to start while the number in `postmaster.pid` is alive, even if it now names
-    a stranger: after a restart of a container, small numbers come back at once.
-    """
-    pid_file = data / "postmaster.pid"
-    try:
-        pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
-    except (FileNotFoundError, ValueError):
-        pid = 0
-    postmaster = _server_of(pid, data)
-    if postmaster is not None:
-        await stop_orphan(postmaster, _STOP_LADDER)
-    deadline = time.monotonic() + _ORPHAN_PATIENCE_S
-    while orphans := _backends_in(data):
-        if time.monotonic() > deadline:
-            for orphan in orphans:
-                await stop_orphan(orphan, ())
-        await asyncio.sleep(_POLL_S)
-    with suppress(FileNotFoundError):
-        pid_file.unlink()
-
-
-def _server_of(pid: int, data: Path) -> psutil.Process | None:
-    """Return the process if it is a PostgreSQL server that works in this data folder."""
-    if pid <= 0:
-        return None
-    try:
-        process = psutil.Process(pid)
-        mine = process.name().startswith("postgres") and Path(process.cwd()) == data.resolve()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return None
-    return process if mine else None
-
-
-def _backends_in(data: Path) -> list[psutil.Process]:
-    """Return every PostgreSQL process that works in this data folder."""
-    named = (process.pid for process in psutil.process_iter(["name"]))
-    return [found for pid in named if (found := _server_of(pid, data)) is not None]
 
 
 __all__ = ["PostgresPlaces", "PostgresServer", "ServerFailed"]
