@@ -2,9 +2,11 @@
 
 import math
 import struct
+import sys
 from array import array
 
 import epochal_proto.v1 as pb
+import numpy as np
 import pytest
 from epochal import columns
 from hypothesis import given
@@ -12,7 +14,13 @@ from hypothesis import strategies as st
 
 INT64 = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=64)
-ROWS = st.lists(st.tuples(INT64, INT64, FLOATS), min_size=1, max_size=200)
+ROWS = st.lists(st.tuples(INT64, INT64, FLOATS), min_size=1, max_size=30)
+
+
+@pytest.fixture(autouse=True)
+def numpy_for_short_columns_too(monkeypatch):
+    assert np.__name__ in sys.modules
+    monkeypatch.setattr(columns, "LONG", 1)
 
 
 def bits(values):
@@ -25,20 +33,20 @@ def points_of(rows):
 
 @pytest.fixture(params=["numpy", "pure"])
 def path(request, monkeypatch):
-    monkeypatch.setattr(columns, "HAS_NUMPY", request.param == "numpy")
+    monkeypatch.setattr(columns, "USE_NUMPY", request.param == "numpy")
 
 
 @given(rows=ROWS, encode_numpy=st.booleans(), decode_numpy=st.booleans())
 def test_points_come_back_bit_for_bit(rows, encode_numpy, decode_numpy):
-    before = columns.HAS_NUMPY
+    before = columns.USE_NUMPY
     points = points_of(rows)
     try:
-        columns.HAS_NUMPY = encode_numpy
+        columns.USE_NUMPY = encode_numpy
         wire = columns.encode_points(points).SerializeToString()
-        columns.HAS_NUMPY = decode_numpy
+        columns.USE_NUMPY = decode_numpy
         back = columns.decode_points(pb.PointColumn.FromString(wire))
     finally:
-        columns.HAS_NUMPY = before
+        columns.USE_NUMPY = before
     assert back.metric == "val/loss"
     assert back.steps == points.steps
     assert back.times_us == points.times_us
@@ -47,16 +55,16 @@ def test_points_come_back_bit_for_bit(rows, encode_numpy, decode_numpy):
 
 @given(rows=ROWS)
 def test_both_paths_write_the_same_bytes(rows):
-    before = columns.HAS_NUMPY
+    before = columns.USE_NUMPY
     wires = []
     try:
-        for columns.HAS_NUMPY in (True, False):
+        for columns.USE_NUMPY in (True, False):
             column = columns.encode_points(points_of(rows))
             column.ClearField("min")  # a NaN or a signed zero has more than one representation
             column.ClearField("max")
             wires.append(column.SerializeToString(deterministic=True))
     finally:
-        columns.HAS_NUMPY = before
+        columns.USE_NUMPY = before
     assert wires[0] == wires[1]
 
 

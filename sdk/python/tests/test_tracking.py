@@ -388,3 +388,69 @@ def test_a_forked_child_leaves_the_run_to_its_parent(platform):
     run.finish()
     assert list(platform.world.points(run.name)) == ["parent"]
     assert platform.count("FinishRun") == 1
+
+
+def test_everything_a_run_can_do_can_be_done_without_naming_it(platform):
+    with epochal.init() as run:
+        epochal.log_params({"a": 1})
+        epochal.set_tags({"b": 2})
+        epochal.log_series("s", [1.0])
+        epochal.use_dataset("d", "s3://bucket/d", digest=f"sha256:{'0' * 64}")
+        assert epochal.log_model([1], "m").path == "model/m"
+        assert (run.id, run.project) == (run.name[-36:], PROJECT)
+        assert "ended" not in repr(run)
+    assert "ended" in repr(run)
+    assert only_run(platform).tags == {"b": "2"}
+    with pytest.raises(epochal.NoActiveRun):
+        epochal.current_run()
+    epochal.finish()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("EPOCHAL_MODE", "sideways"), ("EPOCHAL_SPOOL_MAX_MB", "big"), ("EPOCHAL_RUN", "mine")],
+)
+def test_settings_that_cannot_be_are_named(platform, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(epochal.InvalidArgument):
+        epochal.init()
+
+
+def test_telemetry_the_platform_refuses_is_kept_and_strict_says_so(platform, capsys):
+    platform.fail("OpenProducer", "PERMISSION_DENIED", times=9, message="no more")
+    run = epochal.init(strict=True)
+    run.log_metric("loss", 1.0)
+    run._telemetry.flush()
+    platform.world.wait_until(lambda: run._telemetry.buffer._shut)
+    with pytest.raises(epochal.PermissionDenied):
+        run.log_metric("loss", 1.0)
+    with pytest.raises(epochal.EpochalError):
+        run.finish()
+    assert "does not take this run's telemetry: no more" in capsys.readouterr().err
+    assert left_behind() == [run.folder]
+
+
+def test_quiet_says_nothing(platform, monkeypatch, capsys):
+    monkeypatch.setenv("EPOCHAL_QUIET", "1")
+    with epochal.init():
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_later_call_finds_refused_is_said(platform, capsys):
+    with epochal.init(params={"lr": 1}) as run:
+        platform.fail("LogParams", "UNAVAILABLE", times=1000)
+        run.log_param("lr", 2)
+        platform.faults.clear()
+        run._recorder._try_again_at = 0.0
+        run.set_tag("a", "b")
+    assert "an earlier LogParamsRequest was refused" in capsys.readouterr().err
+    assert only_run(platform).tags == {"a": "b"}
+
+
+def test_finishing_a_run_that_was_stopped_meanwhile_is_said_not_raised(platform, capsys):
+    platform.fail("FinishRun", "FAILED_PRECONDITION", message="it is stopped already")
+    with epochal.init():
+        pass
+    assert "it is stopped already" in capsys.readouterr().err
+    assert left_behind() == []

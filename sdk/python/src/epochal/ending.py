@@ -102,8 +102,12 @@ def _deliver(
     The order is the promise: a run is finished only after its telemetry is sealed.
     """
     timeout_s = options.finish_timeout_s
-    caught_up = recorder.catch_up(timeout_s)
-    sealed = telemetry.seal(timeout_s if caught_up else 1.0)
+    caught_up = recorder.catch_up(1.0)
+    sealed = caught_up and telemetry.seal(1.0)
+    if not sealed:
+        say(f"waiting up to {timeout_s:.0f} s for the platform to take what is left")
+        caught_up = recorder.catch_up(timeout_s)
+        sealed = telemetry.seal(timeout_s if caught_up else 1.0)
     if not folder.owned:
         return caught_up and sealed
     if not (caught_up and sealed):

@@ -49,8 +49,11 @@ class Packer:
     def flush(self) -> None:
         """Packs everything that was logged before the call."""
         with self._packing:
-            while columns := self._buffer.take():
+            left = self._buffer.weigh()  # what comes meanwhile is for the next flush
+            while left > 0 and (columns := self._buffer.take()):
                 self._write(columns)
+                left -= sum(map(len, columns))
+                self._buffer.weigh()
             overflow = self._buffer.dropped - self._dropped_before
             if overflow:
                 self._dropped_before += overflow
@@ -67,7 +70,7 @@ class Packer:
         flushed_at = time.monotonic()
         while not self._stop.wait(_POLL_S):
             due = time.monotonic() - flushed_at >= FLUSH_S
-            if due or len(self._buffer) >= BATCH_POINTS:
+            if self._buffer.weigh() >= BATCH_POINTS or due:
                 self.flush()
                 flushed_at = time.monotonic()
 

@@ -1,23 +1,25 @@
 """The buffer between the training thread and everything slow.
 
 `add` is what a training loop pays for one metric: a look-up, a clock read and an append, no lock,
-no system call. Appending to a deque is atomic in CPython, so any thread may call it. The buffer has
-a limit; beyond it a point is dropped and counted, because blocking the training would be worse and
-growing without end would kill it.
+no system call. Each metric has one flat list of step, time, value, step, time, value...: extending
+it by three is atomic in CPython, so any thread may call it; it makes no object that the garbage
+collector would have to visit; and slices take it apart again without a step of Python a point.
+
+The buffer has a limit; beyond it a point is dropped and counted, because blocking the training
+would be worse and growing without end would kill it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
-from itertools import count
-from operator import itemgetter
+from itertools import count, islice
+from operator import gt
 from time import time_ns
 from typing import Final, NewType, SupportsFloat
 
 from epochal.columns import Points
-from epochal.errors import InvalidArgument, RunClosed, Violation
+from epochal.errors import InvalidArgument, Violation
 
 Step = NewType("Step", int)
 
@@ -29,25 +31,28 @@ _COLUMN_COST: Final = 200  # headers of three zstd frames and the summary, at th
 _POINT_COST: Final = 25
 _BATCH_COST: Final = 640 * 1024  # well under the 900 KiB of TelemetryBatch.payload
 
-_Row = tuple[str, int, int, float]
+_Flat = list[int | float]
+_Track = tuple[_Flat, "count[int]"]
 
 
 class PointBuffer:
-    """Points on their way to the spool, oldest first."""
+    """Points on their way to the spool, oldest first within a metric."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.dropped = 0
         self._limit = limit
-        self._rows: deque[_Row] = deque()
+        self._flat_limit = 3 * limit
+        self._tracks: dict[str, _Track] = {}
         self._series: deque[Points] = deque()
         self._series_points = 0
-        self._counters: dict[str, count[int]] = {}
+        self._turn = 0
         self._lock = threading.Lock()
         self._closed: Exception | None = None
-        self._append = self._rows.append
+        self._shut = False
 
     def __len__(self) -> int:
-        return len(self._rows) + self._series_points
+        tracks = tuple(self._tracks.values())  # a snapshot: other threads add metrics
+        return sum([len(flat) for flat, _ in tracks]) // 3 + self._series_points
 
     def add(self, metric: str, value: SupportsFloat, step: int | None) -> None:
         """Takes one point; without a step, the calls for this metric are counted from 0.
@@ -56,19 +61,20 @@ class PointBuffer:
             InvalidArgument: The name, value or step cannot be stored.
             RunClosed: The run is finished.
         """
-        counter = self._counters.get(metric)
-        if counter is None:
-            counter = self._register(metric)
+        track = self._tracks.get(metric)
+        if track is None:
+            track = self._register(metric)
+        flat, steps = track
         if step is None:
-            step = next(counter)
+            step = next(steps)
         elif type(step) is not int or not -_INT64 <= step < _INT64:
             step = _checked_step(step)
         if type(value) is not float:
             value = _checked_value(metric, value)
-        if len(self._rows) < self._limit:
-            self._append((metric, step, time_ns(), value))
+        if self._shut or len(flat) >= self._flat_limit:
+            self._refuse(1)
         else:
-            self.dropped += 1
+            flat.extend((step, time_ns(), value))
 
     def add_series(self, points: Points) -> None:
         """Takes a whole column at once.
@@ -78,11 +84,9 @@ class PointBuffer:
             RunClosed: The run is finished.
         """
         self._register(points.metric)
-        if self._closed is not None:
-            raise self._closed
         with self._lock:
-            if len(self) + len(points) > self._limit:
-                self.dropped += len(points)
+            if self._shut or len(self) + len(points) > self._limit:
+                self._refuse(len(points))
                 return
             self._series.append(points)
             self._series_points += len(points)
@@ -90,15 +94,23 @@ class PointBuffer:
     def close(self, why: Exception) -> None:
         """Refuses points from now on; what is in it can still be taken."""
         self._closed = why
-        self._append = self._refuse
+        self._shut = True
+
+    def weigh(self) -> int:
+        """How many points it holds; from here on it takes more only while that is within limits.
+
+        Called often by who empties it, so that `add` need not count.
+        """
+        points = len(self)
+        self._shut = self._closed is not None or points >= self._limit
+        return points
 
     def take(self) -> list[Points]:
         """Takes at most one batch's worth, as one column a metric in step order; empty when empty.
 
         Sorting keeps the order of equal steps, so the last value logged stays the last.
         """
-        columns = self._take_series()
-        return columns or self._take_rows()
+        return self._take_series() or self._take_rows()
 
     def _take_series(self) -> list[Points]:
         with self._lock:
@@ -112,34 +124,48 @@ class PointBuffer:
             return [head]
 
     def _take_rows(self) -> list[Points]:
-        by_metric: dict[str, list[_Row]] = {}
-        popleft, left = self._rows.popleft, _BATCH_COST
-        for _ in range(min(len(self._rows), BATCH_POINTS)):
-            row = popleft()
-            rows = by_metric.get(row[0])
-            if rows is None:
-                by_metric[row[0]] = rows = []
-                left -= _COLUMN_COST + 4 * len(row[0])
-            rows.append(row)
-            left -= _POINT_COST
-            if left < 0:
+        filled = [each for each in tuple(self._tracks.items()) if each[1][0]]
+        start = self._turn % len(filled) if filled else 0  # no metric waits for ever behind others
+        columns: list[Points] = []
+        room, left = BATCH_POINTS, _BATCH_COST - _POINT_COST * BATCH_POINTS
+        for metric, (flat, _) in filled[start:] + filled[:start]:
+            left -= _COLUMN_COST + 4 * len(metric)
+            if columns and (left < 0 or room <= 0):
                 break
-        return [_column(metric, rows) for metric, rows in by_metric.items()]
+            end = min(len(flat), 3 * room)
+            taken = flat[:end]
+            del flat[:end]  # others only append, so these are the ones just copied
+            room -= end // 3
+            columns.append(_column(metric, taken))
+            self._turn += 1
+        return columns
 
-    def _register(self, metric: str) -> count[int]:
+    def _register(self, metric: str) -> _Track:
         if not isinstance(metric, str) or not 0 < len(metric) <= _NAME_LIMIT:
             message = f"a metric's name is a text of 1 to {_NAME_LIMIT} characters, not {metric!r}"
             raise InvalidArgument(message, violations=[Violation("metric", "name", message)])
         metric.encode()  # a lone surrogate fails here, not later in another thread
-        return self._counters.setdefault(metric, count())
+        return self._tracks.setdefault(metric, ([], count()))
 
-    def _refuse(self, row: _Row) -> None:
-        raise self._closed or RunClosed()
+    def _refuse(self, points: int) -> None:
+        if self._closed is not None:
+            raise self._closed
+        self.dropped += points
 
 
-def _column(metric: str, rows: Sequence[_Row]) -> Points:
-    _, steps, times_ns, values = zip(*sorted(rows, key=itemgetter(1)), strict=True)
-    return Points.of(metric, steps, [time // 1000 for time in times_ns], values)
+def _column(metric: str, flat: _Flat) -> Points:
+    times_us = [time // 1000 for time in flat[1::3]]
+    points = Points.of(metric, flat[0::3], times_us, flat[2::3])  # type: ignore[arg-type]  # every third is an int
+    steps = points.steps
+    if any(map(gt, steps, islice(steps, 1, None))):
+        order = sorted(range(len(steps)), key=steps.__getitem__)
+        return Points.of(
+            metric,
+            [steps[index] for index in order],
+            [times_us[index] for index in order],  # type: ignore[misc]  # as above
+            [points.values[index] for index in order],
+        )
+    return points
 
 
 def _split(points: Points) -> tuple[Points, Points | None]:

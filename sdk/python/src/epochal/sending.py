@@ -56,7 +56,7 @@ class Sender:
         producer: str,
         spool: SegmentSpool,
         *,
-        stall_s: float = 10.0,
+        stall_s: float = 5.0,
         on_failure: Callable[[EpochalError], None] = lambda _: None,
     ) -> None:
         self._client = client
