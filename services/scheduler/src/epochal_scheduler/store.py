@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import epochal_proto.v1 as pb
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
 from epochal_scheduler.domain.ending import Producers
-from epochal_scheduler.projections import LiveRunRow
+from epochal_scheduler.projections import LiveRunRow, run_id_of
 
 _SQL = load_sql("epochal_scheduler", "queries.sql")
 
@@ -86,21 +86,17 @@ class SchedulerStore:
             row = await self._pool.fetchrow(_SQL["live_run"], run_id)
         return LiveRunRow(*row).producers() if row else Producers()
 
-    async def heard_of(
-        self, agent: str, queues: Sequence[str], free_slots: int, *, draining: bool
-    ) -> None:
-        """Notes that an agent lives."""
-        with adapting():
-            await self._pool.execute(_SQL["put_agent"], agent, list(queues), free_slots, draining)
-
-    async def renew_leases(self, agent: str, held: Sequence[tuple[UUID, int]]) -> None:
-        """Notes that an agent holds attempts, by run and fence."""
+    async def heard_of(self, heartbeat: pb.HeartbeatRequest) -> None:
+        """Notes that an agent lives, and renews the leases of what it holds."""
         with adapting():
             await self._pool.execute(
-                _SQL["renew_leases"],
-                agent,
-                [run_id for run_id, _ in held],
-                [fence for _, fence in held],
+                _SQL["note_heartbeat"],
+                heartbeat.agent,
+                list(heartbeat.queues),
+                heartbeat.free_slots,
+                heartbeat.draining,
+                [run_id_of(ref.run) for ref in heartbeat.attempts],
+                [ref.fence for ref in heartbeat.attempts],
             )
 
     async def expired_leases(self, lease_s: float) -> list[Lease]:

@@ -119,9 +119,8 @@ class Executor:
             process.resume_output()
             await process.drain_output(OUTPUT_S)
             await telling  # an exit must not be told before the start
-        return Exited(
-            exited.exit_code, exited.timed_out, exited.stopped, exited.message or tail.text()
-        )
+        failure = tail.text() if exited.exit_code else ""
+        return Exited(exited.exit_code, exited.timed_out, exited.stopped, exited.message or failure)
 
     def _plan(self, held: HeldAttempt) -> Launch:
         return plan_launch(held.item, self.host)

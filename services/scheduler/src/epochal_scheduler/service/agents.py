@@ -78,12 +78,7 @@ class AgentServer:
         self, request: pb.HeartbeatRequest, context: CallContext
     ) -> pb.HeartbeatResponse:
         """Renews an agent's leases; answers when there is something to stop, or after a while."""
-        await self.store.heard_of(
-            request.agent, request.queues, request.free_slots, draining=request.draining
-        )
-        if request.attempts:
-            held = [(run_id_of(ref.run), ref.fence) for ref in request.attempts]
-            await self.store.renew_leases(request.agent, held)
+        await self.store.heard_of(request)
         stop = await self._to_stop(request.attempts)
         if not stop:
             stop = await self.bell.wait(request.agent, self.hold_s)

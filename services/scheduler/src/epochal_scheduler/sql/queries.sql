@@ -33,16 +33,16 @@ ON CONFLICT (run_id) DO UPDATE SET attempt = EXCLUDED.attempt, fence = EXCLUDED.
 -- remove_lease --
 DELETE FROM lease WHERE run_id = $1
 
--- renew_leases --
-UPDATE lease l SET seen_at = clock_timestamp()
-  FROM unnest($2::uuid[], $3::bigint[]) AS held (run_id, fence)
- WHERE l.run_id = held.run_id AND l.fence = held.fence AND l.agent = $1
-
 -- expired_leases --
 SELECT run_id, org_id, name, attempt, fence, agent FROM lease
  WHERE seen_at < clock_timestamp() - make_interval(secs => $1) ORDER BY seen_at LIMIT 1000
 
--- put_agent --
+-- note_heartbeat --
+WITH renewed AS (
+    UPDATE lease l SET seen_at = clock_timestamp()
+      FROM unnest($5::uuid[], $6::bigint[]) AS held (run_id, fence)
+     WHERE l.run_id = held.run_id AND l.fence = held.fence AND l.agent = $1
+)
 INSERT INTO agent (name, queues, free_slots, draining, seen_at)
 VALUES ($1, $2, $3, $4, clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET queues = EXCLUDED.queues, free_slots = EXCLUDED.free_slots,

@@ -6,8 +6,6 @@ cut off from the bus, or slept with its machine first listens for a whole lease.
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import structlog
 from epochal_kernel.bus import Bus
 from epochal_kernel.errors import EpochalError
@@ -71,7 +69,7 @@ class LeaseSweeper:
 
     async def _give_up(self, lease: Lease) -> None:
         producers = await self._store.producers(lease.run_id)
-        target = Target(lease.run_id, lease.org_id, lease.name, self._correlation(lease.run_id))
+        target = Target(lease.run_id, lease.org_id, lease.name, self._ids.uuid7())
         reason = f"{lease.agent} was not heard of for {self._lease_s:g} s"
         outcome = await self._commands.execute(
             target,
@@ -88,6 +86,3 @@ class LeaseSweeper:
             _log.warning("scheduler.attempt_lost", run=lease.name, agent=lease.agent)
         else:
             await self._store.remove_lease(lease.run_id)
-
-    def _correlation(self, run_id: UUID) -> UUID:
-        return self._ids.uuid7()
