@@ -14,6 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from google.api import http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -100,15 +101,16 @@ def inspect(image: descriptor_pb2.FileDescriptorSet) -> tuple[list[Rpc], list[st
     """
     pool = descriptor_pool.DescriptorPool()
     for file in image.file:
-        pool.Add(file)  # type: ignore[no-untyped-call]  # types-protobuf leaves Add untyped
+        pool.Add(file)
     method_options = message_factory.GetMessageClass(
         pool.FindMessageTypeByName("google.protobuf.MethodOptions")
     )
     message_options = message_factory.GetMessageClass(
         pool.FindMessageTypeByName("google.protobuf.MessageOptions")
     )
-    policy = pool.FindExtensionByName("epochal.v1.policy")
-    event = pool.FindExtensionByName("epochal.v1.event")
+    # Any: the stubs know extensions only as constants of generated modules.
+    policy: Any = pool.FindExtensionByName("epochal.v1.policy")
+    event: Any = pool.FindExtensionByName("epochal.v1.event")
     if (policy.number, event.number) != (POLICY_FIELD, EVENT_FIELD):
         raise ContractError("options.proto: the numbers of policy and event must not change")
     rpcs: list[Rpc] = []
