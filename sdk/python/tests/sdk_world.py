@@ -108,6 +108,8 @@ class World:
         self.run(request.run)
         with self.changed:
             producer = self.producers.setdefault((request.run, request.producer), Producer())
+            if producer.sealed:
+                raise Refused("FAILED_PRECONDITION", "PRODUCER_SEALED", message="it is sealed")
             producer.epoch += 1
             self.record("ProducerOpened", request.run)
         return self.cursor(request)

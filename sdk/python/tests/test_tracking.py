@@ -215,6 +215,21 @@ def test_what_is_not_persisted_in_time_is_kept_and_synced(platform, client, monk
     assert left_behind() == []
 
 
+def test_a_run_that_was_sealed_and_not_finished_is_finished_by_sync(platform, client, monkeypatch):
+    monkeypatch.setenv("EPOCHAL_FINISH_TIMEOUT_S", "0.2")
+    platform.fail("UseDataset", "UNAVAILABLE", times=1000)
+    with epochal.init() as run:
+        run.log_metric("loss", 1.0)
+        run._telemetry.flush()
+        run.use_dataset("digits", b"data")
+    (folder,) = left_behind()
+    assert [producer.sealed for producer in platform.world.producers.values()] == [True]
+    platform.faults.clear()
+    assert sync_folder(folder, client).result is Result.SENT
+    assert only_run(platform).status == pb.RUN_STATUS_SUCCEEDED
+    assert len(platform.world.datasets[run.name]) == 1
+
+
 def test_dropped_points_are_counted_said_and_mark_the_run(platform, monkeypatch, capsys):
     monkeypatch.setenv("EPOCHAL_SPOOL_MAX_MB", "0.0001")
     with epochal.init() as run:

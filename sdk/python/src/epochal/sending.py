@@ -19,7 +19,7 @@ from epochal_proto.v1.services import TrackingService
 
 from epochal.client import Client
 from epochal.cursors import CursorWatch, PersistedCursor
-from epochal.errors import DataLoss, EpochalError, NotFound, Unavailable
+from epochal.errors import DataLoss, EpochalError, FailedPrecondition, NotFound, Unavailable
 from epochal.retrying import Backoff
 from epochal.spool.segments import SegmentSpool
 
@@ -68,6 +68,7 @@ class Sender:
         self._wake = threading.Event()
         self._stopping = False
         self._epoch = 0
+        self._sealed = False
         self._next = 1
         self._flights: deque[_Flight] = deque()
         self.error: EpochalError | None = None
@@ -105,7 +106,7 @@ class Sender:
             EpochalError: It could not be sealed in time, or at all.
         """
         last_batch = max(self._spool.last_batch, self.cursor.batch)
-        if last_batch:
+        if last_batch and not self._sealed:
             request = pb.SealProducerRequest(
                 run=self._run_name, producer=self._producer, last_batch=last_batch
             )
@@ -181,18 +182,21 @@ class Sender:
 
     def _open(self) -> None:
         request = pb.OpenProducerRequest(run=self._run_name, producer=self._producer)
-        cursor = self._client.call(TrackingService.OPEN_PRODUCER, request, timeout_s=_CALL_S)
+        try:
+            cursor = self._client.call(TrackingService.OPEN_PRODUCER, request, timeout_s=_CALL_S)
+        except FailedPrecondition:
+            cursor = self._ask()
+            if not cursor.sealed or cursor.persisted_batch < self._spool.last_batch:
+                raise
+            self._sealed = True  # an earlier process got this far and no further
         if not self._epoch:
             self._watch.start()
         self._adopt(cursor)
 
     def _resume(self) -> None:
         """Asks how far the platform is and goes on from there."""
-        request = pb.GetProducerCursorRequest(run=self._run_name, producer=self._producer)
         try:
-            cursor = self._client.call(
-                TrackingService.GET_PRODUCER_CURSOR, request, timeout_s=_CALL_S
-            )
+            cursor = self._ask()
         except NotFound:  # an older state of the database: begin again
             self._open()
             return
@@ -200,6 +204,10 @@ class Sender:
             self._adopt(cursor)
         else:  # batches of another epoch are ignored, so take the newest
             self._open()
+
+    def _ask(self) -> pb.ProducerCursor:
+        request = pb.GetProducerCursorRequest(run=self._run_name, producer=self._producer)
+        return self._client.call(TrackingService.GET_PRODUCER_CURSOR, request, timeout_s=_CALL_S)
 
     def _adopt(self, cursor: pb.ProducerCursor) -> None:
         self._epoch = cursor.epoch
