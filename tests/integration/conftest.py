@@ -1,0 +1,41 @@
+"""One real platform for all tests of a process: embedded servers, five services, one agent."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from epochal import config
+from epochal.client import Client
+from epochal_embedded import control
+from epochal_embedded.home import Home
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from platform_world import Platform
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    folder = Path(tempfile.mkdtemp(prefix="epochal-platform-"))
+    folder.chmod(0o711)
+    home = Home(folder / "home")
+    control.start(home)
+    try:
+        control.wait_ready(home, lambda _: None)
+        connection = config.read(home.client)
+        assert connection is not None
+        yield Platform(home, connection, connection.url)
+    finally:
+        control.stop(home, lambda _: None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def admin(platform: Platform) -> Iterator[Client]:
+    with platform.client() as client:
+        yield client

@@ -1,0 +1,232 @@
+"""Every RPC of the contract, as everyone: what the doors allow is what proto/ declares.
+
+For each RPC and each caller the test works out from the declared permission whether the call may
+pass, makes the call, and looks only at whether it was refused for want of permission. What else the
+call answers (not found, invalid) does not matter here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import epochal_proto.v1 as pb
+import grpc
+import httpx
+import pytest
+from epochal.client import Client
+from epochal_gateway.domain.permissions import permitted
+from epochal_proto.method import AnyMethod, StreamMethod
+from epochal_proto.v1.services import METHODS, AccessService, ProjectService, RunService
+from google.protobuf.message import Message
+from platform_world import Platform
+
+OUTSIDE = [method for method in METHODS if method.policy.permission != "internal"]
+INSIDE = [method for method in METHODS if method.policy.permission == "internal"]
+ROLES = {
+    "viewer": pb.ROLE_VIEWER,
+    "editor": pb.ROLE_EDITOR,
+    "admin": pb.ROLE_ADMIN,
+    "owner": pb.ROLE_OWNER,
+}
+REFUSED = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
+
+
+@dataclass(frozen=True)
+class World:
+    """An organisation with a member of each role, and a stranger who owns another."""
+
+    org: str
+    project: str
+    run: str
+    tokens: dict[str, str]
+    channel: grpc.Channel
+
+
+def make_org(admin: Client, name: str) -> str:
+    admin.call(AccessService.CREATE_ORGANIZATION, pb.CreateOrganizationRequest(org_id=name))
+    return f"orgs/{name}"
+
+
+def make_token(admin: Client, org: str, user: str, role: pb.Role) -> str:
+    admin.call(
+        AccessService.SET_MEMBER, pb.SetMemberRequest(parent=org, user=f"users/{user}", role=role)
+    )
+    return admin.call(
+        AccessService.CREATE_TOKEN, pb.CreateTokenRequest(parent=org, user=f"users/{user}")
+    ).secret
+
+
+@pytest.fixture(scope="module")
+def world(platform: Platform) -> Iterator[World]:
+    suffix = uuid4().hex[:8]
+    with platform.client() as admin:
+        org = make_org(admin, f"home-{suffix}")
+        project = admin.call(
+            ProjectService.CREATE_PROJECT,
+            pb.CreateProjectRequest(parent=org, project_id="vision"),
+        ).name
+        run = admin.call(
+            RunService.CREATE_RUN,
+            pb.CreateRunRequest(parent=project, tracked=pb.TrackedRun(), display_name="walk"),
+        ).name
+        tokens = {
+            name: make_token(admin, org, f"{name}-{suffix}", role) for name, role in ROLES.items()
+        }
+        other = make_org(admin, f"other-{suffix}")
+        tokens["stranger"] = make_token(admin, other, f"stranger-{suffix}", pb.ROLE_OWNER)
+        tokens["scoped"] = admin.call(
+            AccessService.CREATE_TOKEN,
+            pb.CreateTokenRequest(parent=org, user=f"users/owner-{suffix}", scopes=["run.read"]),
+        ).secret
+        with grpc.insecure_channel(admin_address(platform)) as channel:
+            yield World(org, project, run, tokens, channel)
+
+
+def admin_address(platform: Platform) -> str:
+    return str(httpx.get(f"{platform.url}/.well-known/epochal").json()["grpc"])
+
+
+def request_for(method: AnyMethod, world: World) -> Message:
+    """A request that passes validation, names resources of the world and changes nothing."""
+    uid = str(uuid4())
+    project = world.project
+    name = method.name
+    requests: dict[str, Message] = {
+        "CreateProject": pb.CreateProjectRequest(
+            parent=world.org, project_id="x", validate_only=True
+        ),
+        "GetProject": pb.GetProjectRequest(name=project),
+        "ListProjects": pb.ListProjectsRequest(parent=world.org),
+        "UpdateProject": pb.UpdateProjectRequest(
+            project=pb.Project(name=project, display_name="Vision", etag='"never"')
+        ),
+        "ArchiveProject": pb.ArchiveProjectRequest(name=f"{world.org}/projects/none"),
+        "CreateOrganization": pb.CreateOrganizationRequest(org_id="default"),
+        "GetOrganization": pb.GetOrganizationRequest(name=world.org),
+        "SetMember": pb.SetMemberRequest(
+            parent=f"{world.org}/projects/none", user="users/nobody", role=pb.ROLE_VIEWER
+        ),
+        "RemoveMember": pb.RemoveMemberRequest(name=f"{world.org}/members/nobody"),
+        "ListMembers": pb.ListMembersRequest(parent=world.org),
+        "CreateToken": pb.CreateTokenRequest(parent=world.org),
+        "ListTokens": pb.ListTokensRequest(parent=world.org),
+        "RevokeToken": pb.RevokeTokenRequest(name=f"{world.org}/tokens/{uid}"),
+        "CreateRun": pb.CreateRunRequest(
+            parent=project, tracked=pb.TrackedRun(), validate_only=True
+        ),
+        "CompileOperation": pb.CompileOperationRequest(parent=project, spec=b"version: 1.1"),
+        "StopRun": pb.StopRunRequest(name=f"{project}/runs/{uid}"),
+        "FinishRun": pb.FinishRunRequest(
+            name=f"{project}/runs/{uid}", status=pb.RUN_STATUS_SUCCEEDED
+        ),
+        "GetRun": pb.GetRunRequest(name=world.run),
+        "ListRuns": pb.ListRunsRequest(parent=project),
+        "WatchRun": pb.WatchRunRequest(name=f"{project}/runs/{uid}"),
+        "OpenProducer": pb.OpenProducerRequest(run=f"{project}/runs/{uid}", producer=uid),
+        "WriteTelemetry": pb.TelemetryBatch(
+            run=f"{project}/runs/{uid}",
+            producer=uid,
+            epoch=1,
+            batch=1,
+            kind=pb.TELEMETRY_KIND_POINTS,
+            payload=b"\x0a\x00",
+        ),
+        "GetProducerCursor": pb.GetProducerCursorRequest(run=world.run, producer=uid),
+        "WatchProducerCursor": pb.WatchProducerCursorRequest(
+            run=f"{project}/runs/{uid}", producer=uid
+        ),
+        "SealProducer": pb.SealProducerRequest(run=f"{project}/runs/{uid}", producer=uid),
+        "LogParams": pb.LogParamsRequest(
+            run=f"{project}/runs/{uid}", params={"a": pb.Value(int_value=1)}
+        ),
+        "SetTags": pb.SetTagsRequest(run=f"{project}/runs/{uid}", tags={"a": "b"}),
+        "ListMetrics": pb.ListMetricsRequest(run=world.run),
+        "GetMetricSeries": pb.GetMetricSeriesRequest(run=world.run, metric="loss"),
+        "ListLogLines": pb.ListLogLinesRequest(run=world.run),
+        "TailLogLines": pb.TailLogLinesRequest(run=f"{project}/runs/{uid}"),
+        "GetArtifact": pb.GetArtifactRequest(run=world.run, path="x"),
+        "ListArtifacts": pb.ListArtifactsRequest(run=world.run),
+        "UseDataset": pb.UseDatasetRequest(run=f"{project}/runs/{uid}", dataset="d", uri="mem://x"),
+        "GetLineage": pb.GetLineageRequest(parent=project, node=f"{project}/runs/{uid}"),
+        "RegisterModelVersion": pb.RegisterModelVersionRequest(
+            parent=project, model_id="m", run=world.run, artifact_path="none"
+        ),
+        "SetModelAlias": pb.SetModelAliasRequest(
+            name=f"{project}/models/m", alias="champion", version=1
+        ),
+        "DeleteModelAlias": pb.DeleteModelAliasRequest(
+            name=f"{project}/models/m", alias="champion"
+        ),
+        "GetModel": pb.GetModelRequest(name=f"{project}/models/m"),
+        "ListModels": pb.ListModelsRequest(parent=project),
+        "GetModelVersion": pb.GetModelVersionRequest(name=f"{project}/models/m/versions/1"),
+        "ListModelVersions": pb.ListModelVersionsRequest(parent=f"{project}/models/m"),
+        "CreateSubscription": pb.CreateSubscriptionRequest(
+            parent=f"{world.org}/projects/none",
+            channel=pb.Channel(
+                webhook=pb.WebhookChannel(url="http://127.0.0.1:9/", secret="s" * 16)
+            ),
+            occasions=[pb.OCCASION_RUN_FAILED],
+        ),
+        "ListSubscriptions": pb.ListSubscriptionsRequest(parent=project),
+        "DeleteSubscription": pb.DeleteSubscriptionRequest(name=f"{project}/subscriptions/{uid}"),
+        "ListDeliveries": pb.ListDeliveriesRequest(parent=project),
+        "ListEvents": pb.ListEventsRequest(parent=world.org),
+    }
+    return requests.get(name, method.request())
+
+
+def outcome(method: AnyMethod, world: World, token: str | None) -> grpc.StatusCode:
+    """Call as bytes, like any client, and return the status."""
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    body = request_for(method, world).SerializeToString()
+    try:
+        if isinstance(method, StreamMethod):
+            call = world.channel.unary_stream(method.path)(body, metadata=metadata, timeout=30)
+            next(iter(call), None)
+            call.cancel()
+        else:
+            world.channel.unary_unary(method.path)(body, metadata=metadata, timeout=30)
+    except grpc.RpcError as error:
+        code: grpc.StatusCode = error.code()
+        return code
+    return grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("method", OUTSIDE, ids=lambda method: method.full_name)
+def test_everyone_may_do_exactly_what_is_declared(world: World, method: AnyMethod) -> None:
+    permission = method.policy.permission
+    assert outcome(method, world, None) == grpc.StatusCode.UNAUTHENTICATED
+    assert outcome(method, world, "epo_" + "x" * 43) == grpc.StatusCode.UNAUTHENTICATED
+    for name, role in ROLES.items():
+        code = outcome(method, world, world.tokens[name])
+        allowed = permission == "authenticated" or permitted(role, permission)
+        assert (code not in REFUSED) == allowed, f"{name}: {code}, declared {permission}"
+    stranger = outcome(method, world, world.tokens["stranger"])
+    assert (stranger not in REFUSED) == (permission == "authenticated"), f"stranger: {stranger}"
+    scoped = outcome(method, world, world.tokens["scoped"])
+    assert (scoped not in REFUSED) == (permission in ("authenticated", "run.read")), scoped
+
+
+@pytest.mark.parametrize("method", INSIDE, ids=lambda method: method.full_name)
+def test_internal_rpcs_are_on_no_door(world: World, platform: Platform, method: AnyMethod) -> None:
+    assert outcome(method, world, platform.token) == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_only_the_platform_administrator_makes_organisations(
+    world: World, platform: Platform
+) -> None:
+    assert outcome(AccessService.CREATE_ORGANIZATION, world, platform.token) == (
+        grpc.StatusCode.ALREADY_EXISTS
+    )
+
+
+def test_a_revoked_token_is_refused_at_once(world: World, platform: Platform) -> None:
+    with platform.client() as admin:
+        made = admin.call(AccessService.CREATE_TOKEN, pb.CreateTokenRequest(parent="orgs/default"))
+        with platform.client(made.secret) as client:
+            client.call(AccessService.GET_CALLER, pb.GetCallerRequest())
+        admin.call(AccessService.REVOKE_TOKEN, pb.RevokeTokenRequest(name=made.token.name))
+    assert outcome(AccessService.GET_CALLER, world, made.secret) == grpc.StatusCode.UNAUTHENTICATED
