@@ -393,6 +393,7 @@ def test_the_log_is_verified_and_replayed(cli, platform, monkeypatch):
     assert "position 4" in cli("audit", "verify", code=1).stderr
     result = cli("audit", "replay", code=1)
     assert "different  tracker.run" in result.stdout
+    assert "not proved: tracker" in result.stderr
     monkeypatch.setattr(platform.world, "VerifyLog", lambda request: iter(()))
     assert "run it again" in cli("audit", "verify", code=1).stderr
 

@@ -1,8 +1,11 @@
 """Calls are typed, bounded and repeated only when that is safe; errors say everything they know."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import epochal_proto.v1 as pb
 import pytest
-from epochal import config, errors
+from epochal import config, discovery, errors
 from epochal.client import Client
 from epochal.config import Connection
 from epochal_proto.v1.services import AccessService, AuditService, ProjectService, RunService
@@ -148,3 +151,45 @@ def test_a_platform_on_another_url_is_found_by_the_refresh(gateway, monkeypatch,
 def test_a_url_that_is_none_is_refused_with_an_example(url):
     with Client(Connection(url)) as client, pytest.raises(errors.InvalidArgument, match="http://"):
         client.call(AccessService.GET_CALLER, pb.GetCallerRequest())
+
+
+class OtherServer(BaseHTTPRequestHandler):
+    status, body = 200, b"{}"
+
+    def do_GET(self):
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, b"<html>", errors.InvalidArgument),
+        (200, b'{"other": 1}', errors.InvalidArgument),
+        (404, b"", errors.InvalidArgument),
+        (503, b'{"detail": "starting"}', errors.Unavailable),
+    ],
+)
+def test_what_is_not_the_platform_is_told_apart_from_one_that_starts(status, body, error):
+    handler = type("Handler", (OtherServer,), {"status": status, "body": body})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        with pytest.raises(error):
+            discovery.locate(Connection(f"http://127.0.0.1:{server.server_address[1]}"))
+        server.shutdown()
+        thread.join()
+
+
+def test_a_door_bound_to_every_address_is_reached_at_the_hosts_own(gateway, monkeypatch):
+    monkeypatch.setattr(
+        discovery, "_fetch", lambda *_: f'{{"grpc": "0.0.0.0:{gateway.grpc_port}"}}'.encode()
+    )
+    found = discovery.locate(Connection("https://epochal.example.org"))
+    assert found.target == f"epochal.example.org:{gateway.grpc_port}"
+    assert (found.secure, found.loopback) == (True, False)

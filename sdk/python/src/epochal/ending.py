@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from typing import Literal
 
@@ -35,14 +36,16 @@ def outcome_of(error: BaseException | None) -> tuple[Outcome, str]:
     return "failed", "".join(lines)[-_MESSAGE_LIMIT:]
 
 
-def finish_request(run: str, status: Outcome, message: str) -> pb.FinishRunRequest:
-    """The request that ends a tracked run now."""
+def finish_request(
+    run: str, status: Outcome, message: str, end_time_s: float | None = None
+) -> pb.FinishRunRequest:
+    """The request that ends a tracked run, now or at a time in seconds since 1970."""
     if status not in _STATUS:
         raise InvalidArgument(f"a run ends as one of {', '.join(_STATUS)}, not {status!r}")
-    now = Timestamp()
-    now.GetCurrentTime()
+    end = Timestamp()
+    end.FromMicroseconds(int((time.time() if end_time_s is None else end_time_s) * 1e6))
     return pb.FinishRunRequest(
-        name=run, status=_STATUS[status], message=message[-_MESSAGE_LIMIT:], end_time=now
+        name=run, status=_STATUS[status], message=message[-_MESSAGE_LIMIT:], end_time=end
     )
 
 

@@ -98,7 +98,7 @@ def _complete_journal(folder: RunFolder, journal: Journal, spool: SegmentSpool) 
         journal.append(incomplete_request(folder.run, dropped, why))
     if folder.owned:
         message = "its process ended without finishing it; what it had logged came by epochal sync"
-        journal.append(finish_request(folder.run, "failed", message))
+        journal.append(finish_request(folder.run, "failed", message, folder.written_at()))
 
 
 def _perform(journal: Journal, operator: Operator, notes: list[str], *, finishing: bool) -> None:

@@ -75,7 +75,7 @@ def replay(output: OutputOption = Output.table) -> None:
             _show(step)
     if different:
         names = ", ".join(step.service for step in different)
-        errors_console().print(f"[bold red]different[/] after replay: {names}", highlight=False)
+        errors_console().print(f"[bold red]not proved[/]: {names}", highlight=False)
         raise typer.Exit(1)
 
 

@@ -102,6 +102,11 @@ class RunFolder:
         except (FileNotFoundError, ValueError, KeyError):
             return 0, ""
 
+    def written_at(self) -> float:
+        """When it was last written to, in seconds since 1970: about when its process died."""
+        written = [self.path / "journal.spool", *(self.path / "telemetry").glob("*.spool")]
+        return max(file.stat().st_mtime for file in written)
+
     def release(self) -> None:
         """Lets another process have it."""
         if self._lock >= 0:
