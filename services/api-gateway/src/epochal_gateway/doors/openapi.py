@@ -45,8 +45,9 @@ _PROBLEM: Final[Schema] = {
 
 def document(version: str) -> Schema:
     """Return the whole document as a JSON object."""
-    schemas = Schemas()
-    schemas.components["Problem"] = _PROBLEM
+    components: dict[str, Schema] = {"Problem": _PROBLEM}
+    answers = Schemas(components, suffix="", ruled=False)
+    requests = Schemas(components, suffix="Input", ruled=True)
     paths: dict[str, dict[str, Schema]] = {}
     tags: dict[str, str] = {}
     for method in METHODS:
@@ -56,7 +57,7 @@ def document(version: str) -> Schema:
         tags[service] = comments().get(method.service, "")
         for number, binding in enumerate(bindings(method)):
             path, parameters = _path(binding)
-            operation = _operation(binding, schemas, parameters)
+            operation = _operation(binding, requests, answers, parameters)
             operation["operationId"] = f"{service}_{method.name}" + (f"_{number}" if number else "")
             operation["tags"] = [service]
             paths.setdefault(path, {})[binding.verb.lower()] = operation
@@ -70,7 +71,7 @@ def document(version: str) -> Schema:
         "tags": [{"name": name, "description": text} for name, text in tags.items()],
         "paths": paths,
         "components": {
-            "schemas": schemas.components,
+            "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}],
@@ -103,13 +104,15 @@ def _path(binding: Binding) -> tuple[str, list[Schema]]:
     return _VARIABLE.sub(spell, binding.template), parameters
 
 
-def _operation(binding: Binding, schemas: Schemas, parameters: list[Schema]) -> Schema:
+def _operation(
+    binding: Binding, requests: Schemas, answers: Schemas, parameters: list[Schema]
+) -> Schema:
     method = binding.method
     descriptor = descriptor_of(method.request)
     from_path = frozenset(name for name in binding.variables if "." not in name)
     operation: Schema = {"summary": comments().get(method.full_name, method.name)}
     if binding.body == "*":
-        schema: Schema = schemas.message(descriptor, from_path)
+        schema: Schema = requests.message(descriptor, from_path)
         operation["requestBody"] = _json(schema)
     else:
         if binding.body:
@@ -121,15 +124,15 @@ def _operation(binding: Binding, schemas: Schemas, parameters: list[Schema]) -> 
                 for name in binding.variables
                 if name.startswith(f"{binding.body}.")
             )
-            operation["requestBody"] = _json(schemas.message(inner, nested))
+            operation["requestBody"] = _json(requests.message(inner, nested))
         parameters = parameters + [
-            _query(field, schemas)
+            _query(field, requests)
             for field in descriptor.fields
             if field.name not in from_path and field.name != binding.body
         ]
     if parameters:
         operation["parameters"] = parameters
-    response = schemas.ref(descriptor_of(method.response))
+    response = answers.ref(descriptor_of(method.response))
     if isinstance(method, StreamMethod):
         content: Schema = {"text/event-stream": {"schema": {"type": "string"}}}
     else:

@@ -24,20 +24,27 @@ _WELL_KNOWN: dict[str, Schema] = {
 
 
 class Schemas:
-    """Collects the schema of every message that is asked for, and of what those refer to."""
+    """Collects the schema of every message that is asked for, and of what those refer to.
 
-    def __init__(self) -> None:
-        self.components: dict[str, Schema] = {}
+    Requests and answers have schemas of their own: rules bind what clients send, while answers may
+    leave out what is secret and hold what older rules let in.
+    """
+
+    def __init__(self, components: dict[str, Schema], *, suffix: str, ruled: bool) -> None:
+        self.components = components
+        self._suffix = suffix
+        self._ruled = ruled
 
     def ref(self, descriptor: Descriptor) -> Schema:
         """Return a reference to a message's schema."""
         known = _WELL_KNOWN.get(descriptor.full_name)
         if known is not None:
             return known
-        if descriptor.name not in self.components:
-            self.components[descriptor.name] = {}
-            self.components[descriptor.name] = self.message(descriptor, frozenset())
-        return {"$ref": f"#/components/schemas/{descriptor.name}"}
+        name = descriptor.name + self._suffix
+        if name not in self.components:
+            self.components[name] = {}
+            self.components[name] = self.message(descriptor, frozenset())
+        return {"$ref": f"#/components/schemas/{name}"}
 
     def message(self, descriptor: Descriptor, without: frozenset[str]) -> Schema:
         """Return the schema of a message, fields that the path supplies left out."""
@@ -49,13 +56,13 @@ class Schemas:
         }
         if text := comments().get(descriptor.full_name):
             schema["description"] = text
-        required = [field.json_name for field in fields if _required(field)]
+        required = [field.json_name for field in fields if self._ruled and _required(field)]
         if required:
             schema["required"] = required
         alternatives = [
             {"required": [field.json_name]}
             for oneof in descriptor.oneofs
-            if oneof.GetOptions().Extensions[validate_pb2.oneof].required
+            if self._ruled and oneof.GetOptions().Extensions[validate_pb2.oneof].required
             for field in oneof.fields
         ]
         if alternatives:
@@ -64,7 +71,9 @@ class Schemas:
 
     def field(self, field: FieldDescriptor) -> Schema:
         """Return the schema of one field."""
-        rules = field.GetOptions().Extensions[validate_pb2.field]
+        rules = validate_pb2.FieldRules()
+        if self._ruled:
+            rules = field.GetOptions().Extensions[validate_pb2.field]
         schema: Schema
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             value = field.message_type.fields_by_name["value"]
