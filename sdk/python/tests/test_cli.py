@@ -192,6 +192,19 @@ def test_watch_follows_output_to_the_end_and_exits_as_the_run(cli, platform, spe
     assert ("exit code 1" in result.stderr) == bool(code)
 
 
+def test_watch_as_json_prints_the_ended_run_alone(cli, platform, spec):
+    def agent():
+        platform.world.wait_until(lambda: platform.count("WatchRun") > 0)
+        (run,) = platform.world.runs.values()
+        platform.world.end(run.name, pb.RUN_STATUS_FAILED, "exit code 1")
+
+    thread = threading.Thread(target=agent)
+    thread.start()
+    result = cli("run", "-f", spec, "--watch", "-o", "json", code=1)
+    thread.join()
+    assert as_json(result)["status"] == "RUN_STATUS_FAILED"
+
+
 def test_watching_survives_a_broken_stream(cli, platform, spec):
     platform.fail("WatchRun", "UNAVAILABLE", times=2)
     platform.fail("TailLogLines", "UNAVAILABLE", times=2)

@@ -14,7 +14,7 @@ from epochal.cli.failures import show_issues, spec_issues
 from epochal.cli.output import Output, as_json, console, errors_console, print_json
 from epochal.cli.session import OutputOption, ProjectOption, Session, session
 from epochal.cli.statuses import status_text
-from epochal.cli.watching import watch
+from epochal.cli.watching import exit_code, wait, watch
 from epochal.errors import EpochalError, InvalidArgument
 from epochal.values import parse_value
 
@@ -42,8 +42,8 @@ def run(
 ) -> None:
     """Run a polyaxonfile on the platform's agents.
 
-    With --watch the command ends as the run does: exit code 0 when it succeeded. Ctrl-C ends only
-    the watching.
+    With --watch the command ends as the run does: exit code 0 when it succeeded. With -o json it
+    then prints the ended run and nothing else. Ctrl-C ends only the watching.
 
     For example:
 
@@ -65,18 +65,18 @@ def run(
         except InvalidArgument as error:
             raise _refused(error, file) from None
         if output is Output.json:
-            print_json(as_json(created))
-        else:
-            console().print(
-                f"[bold]{created.display_name}[/] {status_text(created)}  {created.name}",
-                highlight=False,
-            )
+            ended = wait(opened.client, created) if watch_ else created
+            print_json(as_json(ended))
+            raise typer.Exit(exit_code(ended) if watch_ else 0)
+        console().print(
+            f"[bold]{created.display_name}[/] {status_text(created)}  {created.name}",
+            highlight=False,
+        )
         if watch_:
             raise typer.Exit(watch(opened.client, created))
-        if output is Output.table:
-            errors_console().print(
-                f"follow it with `epochal runs logs -f {created.uid[:13]}`", highlight=False
-            )
+        errors_console().print(
+            f"follow it with `epochal runs logs -f {created.uid[:13]}`", highlight=False
+        )
 
 
 def check(

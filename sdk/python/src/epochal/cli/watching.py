@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 import epochal_proto.v1 as pb
 from epochal_proto.v1.services import RunService
@@ -18,6 +19,34 @@ from epochal.cli.tailing import Lines, follow
 from epochal.client import Client
 from epochal.errors import EpochalError
 from epochal.retrying import Backoff
+
+_METRICS: Final = 8
+
+
+def wait(client: Client, run: pb.Run, show: Callable[[pb.Run], None] = lambda _: None) -> pb.Run:
+    """Waits until the run has ended, showing each change; goes on through broken streams.
+
+    Raises:
+        EpochalError: The platform refuses, or stays away for long.
+    """
+    backoff = Backoff()
+    while run.status not in ENDED:
+        try:
+            for seen in client.stream(RunService.WATCH_RUN, pb.WatchRunRequest(name=run.name)):
+                run = seen
+                show(run)
+                backoff.succeeded()
+        except EpochalError as error:
+            if not error.retryable or backoff.failures >= 10:
+                raise
+            time.sleep(backoff.next_delay_s(error))
+            client.relocate()
+    return run
+
+
+def exit_code(run: pb.Run) -> int:
+    """What a command that waited for the run ends with."""
+    return 0 if run.status == pb.RUN_STATUS_SUCCEEDED else 1
 
 
 def watch(client: Client, run: pb.Run) -> int:
@@ -36,7 +65,7 @@ def watch(client: Client, run: pb.Run) -> int:
         tail = threading.Thread(target=_tail, args=(client, run.name, show), daemon=True)
         tail.start()
         try:
-            run = _follow(client, run, live)
+            run = wait(client, run, lambda seen: live.update(_table(seen)))
             tail.join(10.0)  # the last lines arrive a moment after the end
         except KeyboardInterrupt:
             live.stop()
@@ -48,23 +77,7 @@ def watch(client: Client, run: pb.Run) -> int:
             return 130
     if run.status != pb.RUN_STATUS_SUCCEEDED and run.message:
         errors_console().print(Text(run.message.rstrip()))
-    return 0 if run.status == pb.RUN_STATUS_SUCCEEDED else 1
-
-
-def _follow(client: Client, run: pb.Run, live: Live) -> pb.Run:
-    backoff = Backoff()
-    while run.status not in ENDED:
-        try:
-            for seen in client.stream(RunService.WATCH_RUN, pb.WatchRunRequest(name=run.name)):
-                run = seen
-                live.update(_table(run))
-                backoff.succeeded()
-        except EpochalError as error:
-            if not error.retryable or backoff.failures >= 10:
-                raise
-            time.sleep(backoff.next_delay_s(error))
-            client.relocate()
-    return run
+    return exit_code(run)
 
 
 def _tail(client: Client, name: str, show: Callable[[Lines], None]) -> None:
@@ -78,7 +91,10 @@ def _table(run: pb.Run) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("RUN", "STATUS", "ATTEMPT", "TOOK", "METRICS"):
         table.add_column(title, overflow="fold")
-    metrics = "  ".join(f"{name}={number(run.metrics[name].last)}" for name in sorted(run.metrics))
+    shown = sorted(run.metrics)[:_METRICS]
+    metrics = "  ".join(f"{name}={number(run.metrics[name].last)}" for name in shown)
+    if more := len(run.metrics) - len(shown):
+        metrics += f"  and {more} more"
     table.add_row(
         run.display_name,
         Text(status_text(run), style=status_colour(run)),
