@@ -1,5 +1,6 @@
 """One script, three places: a laptop, a scheduled run, and a machine without a platform."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -468,4 +469,25 @@ def test_finishing_a_run_that_was_stopped_meanwhile_is_said_not_raised(platform,
     with epochal.init():
         pass
     assert "it is stopped already" in capsys.readouterr().err
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_children_of_a_scheduled_process_log_and_seal_for_themselves(platform, monkeypatch, method):
+    made = platform.world.CreateRun(pb.CreateRunRequest(parent=PROJECT, spec=b"x"))
+    monkeypatch.setenv("EPOCHAL_RUN", made.name)
+    epochal.log_metric("parent", 1.0)
+    context = multiprocessing.get_context(method)
+    children = [
+        context.Process(target=epochal.log_metric, args=(f"child-{number}", 1.0))
+        for number in range(2)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0]
+    epochal.finish()
+    assert sorted(platform.world.points(made.name)) == ["child-0", "child-1", "parent"]
+    assert [producer.sealed for producer in platform.world.producers.values()] == [True] * 3
     assert left_behind() == []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final, SupportsFloat
 
@@ -57,6 +59,8 @@ def init(
         run = starting.create(project, name, params or {}, tags or {}, options, _forget)
     with _lock:
         _runs.append(run)
+    if multiprocessing.parent_process() is not None:
+        Finalize(None, _finish_all, exitpriority=0)  # such a child ends without atexit
     return run
 
 
