@@ -1,0 +1,51 @@
+"""The process dies at each named step of the kernel, and no step is left out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+from epochal_kernel.failpoints import FAILPOINTS
+from fault_world import World
+
+pytestmark = pytest.mark.faults
+
+KERNEL = [name for name in FAILPOINTS if name.split(".")[0] in ("append", "relay", "consumer")]
+SINK = [name for name in FAILPOINTS if name.startswith("sink.")]
+SCHEDULER = [name for name in FAILPOINTS if name.split(".")[0] in ("dispatch", "agent")]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("name", KERNEL)
+async def test_a_service_killed_at_a_kernel_failpoint_loses_and_repeats_nothing(
+    world: World, name: str
+) -> None:
+    async with world.host(failpoints={name: "kill@4"}) as dying:
+        load = asyncio.create_task(world.load(60))
+        assert await dying.wait(40) == -signal.SIGKILL
+        assert not load.done()
+    async with world.host():
+        await load
+        await world.check()
+    assert len(world.acknowledged) == 60
+
+
+def test_every_failpoint_has_a_test() -> None:
+    assert sorted(KERNEL + SINK + SCHEDULER) == sorted(FAILPOINTS)
+    sink = (ROOT / "tests/integration/faults/test_sink_faults.py").read_text()
+    assert "FAILPOINTS" in sink
+    scheduler = (ROOT / "services/scheduler/tests/test_scheduler_faults.py").read_text()
+    for name in SCHEDULER:
+        assert f'"{name}"' in scheduler, f"{name} is not killed at in the scheduler's tests"
+
+
+def test_every_failpoint_is_a_place_in_the_code() -> None:
+    sources = [
+        path.read_text()
+        for folder in ("libs/kernel/src", "services")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    for name in FAILPOINTS:
+        assert any(f'failpoint("{name}")' in text for text in sources), name
