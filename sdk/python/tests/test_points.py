@@ -140,11 +140,13 @@ def test_no_batch_is_larger_than_the_platform_takes():
     assert max(sizes) < 900 * 1024
 
 
-def test_a_long_series_is_cut_into_batches():
+def test_a_long_series_is_cut_into_batches_and_short_ones_share_one():
     buffer = PointBuffer()
     buffer.add_series(to_points("s", np.arange(BATCH_POINTS * 2 + 5, dtype=float)))
-    sizes = [sum(map(len, batch)) for batch in iter(buffer.take, [])]
-    assert sizes == [BATCH_POINTS, BATCH_POINTS, 5]
+    for _ in range(3):
+        buffer.add_series(to_points("t", np.arange(10, dtype=float)))
+    batches = [[len(points) for points in batch] for batch in iter(buffer.take, [])]
+    assert batches == [[BATCH_POINTS], [BATCH_POINTS, 5, 10, 10, 10]]
 
 
 @pytest.mark.parametrize("kind", [list, np.array, iter])

@@ -113,15 +113,20 @@ class PointBuffer:
         return self._take_series() or self._take_rows()
 
     def _take_series(self) -> list[Points]:
+        columns: list[Points] = []
+        left = _BATCH_COST
         with self._lock:
-            if not self._series:
-                return []
-            points = self._series.popleft()
-            head, tail = _split(points)
-            if tail is not None:
-                self._series.appendleft(tail)
-            self._series_points -= len(head)
-            return [head]
+            while self._series:
+                head, tail = _split(self._series[0])
+                left -= _COLUMN_COST + 4 * len(head.metric) + _POINT_COST * len(head)
+                if columns and left < 0:
+                    break
+                self._series.popleft()
+                if tail is not None:
+                    self._series.appendleft(tail)
+                self._series_points -= len(head)
+                columns.append(head)
+        return columns
 
     def _take_rows(self) -> list[Points]:
         filled = [each for each in tuple(self._tracks.items()) if each[1][0]]
