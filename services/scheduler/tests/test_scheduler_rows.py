@@ -1,4 +1,3 @@
-
 """Projection, reactor and store: what rows say after events."""
 
 from datetime import UTC, datetime, timedelta

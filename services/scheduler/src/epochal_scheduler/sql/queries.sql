@@ -1,14 +1,35 @@
--- put_task --
+-- next_task --
+WITH gone AS (DELETE FROM task WHERE run_id = $2 AND kind <> $1)
 INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
 VALUES ($1, $2, $3, $4, $5, clock_timestamp(), $6, $7, $8)
 ON CONFLICT (run_id, kind) DO UPDATE SET due_at = EXCLUDED.due_at, since = EXCLUDED.since,
     sequence = NULL, causation_id = EXCLUDED.causation_id
 
--- remove_tasks --
-DELETE FROM task WHERE run_id = $1 AND kind = ANY($2)
+-- begin_lease --
+WITH gone AS (DELETE FROM task WHERE run_id = $1)
+INSERT INTO lease (run_id, org_id, name, attempt, fence, agent, seen_at)
+SELECT run_id, $2, $3, $4, fence, $5, clock_timestamp() FROM live_run WHERE run_id = $1
+ON CONFLICT (run_id) DO UPDATE SET attempt = EXCLUDED.attempt, fence = EXCLUDED.fence,
+    agent = EXCLUDED.agent, seen_at = EXCLUDED.seen_at
+
+-- begin_settling --
+WITH freed AS (DELETE FROM lease WHERE run_id = $1)
+INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
+VALUES ('settle', $1, $2, $3, $4::timestamptz + make_interval(secs => (
+        SELECT $5::float8 FROM live_run l
+         WHERE l.run_id = $1 AND EXISTS (SELECT 1 FROM jsonb_each_text(l.unsealed) p
+                                          WHERE p.value::bigint > l.attempt_position)
+        UNION ALL SELECT 0 LIMIT 1)), clock_timestamp(), $6, $7, $8)
+ON CONFLICT (run_id, kind) DO UPDATE SET due_at = EXCLUDED.due_at, since = EXCLUDED.since,
+    causation_id = EXCLUDED.causation_id
 
 -- hasten_settling --
-UPDATE task SET due_at = clock_timestamp() WHERE run_id = $1 AND kind = 'settle'
+UPDATE task t SET due_at = clock_timestamp() WHERE t.run_id = $1 AND t.kind = 'settle'
+   AND NOT EXISTS (SELECT 1 FROM live_run l, jsonb_each_text(l.unsealed) p
+                    WHERE l.run_id = $1 AND p.value::bigint > l.attempt_position)
+
+-- forget_run --
+WITH freed AS (DELETE FROM lease WHERE run_id = $1) DELETE FROM task WHERE run_id = $1
 
 -- remove_task --
 DELETE FROM task WHERE run_id = $1 AND kind = $2 AND due_at = $3
@@ -23,12 +44,6 @@ SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM task
 -- postpone_task --
 UPDATE task SET due_at = clock_timestamp() + make_interval(secs => $3), sequence = coalesce($4, sequence)
  WHERE run_id = $1 AND kind = $2 AND due_at = $5
-
--- put_lease --
-INSERT INTO lease (run_id, org_id, name, attempt, fence, agent, seen_at)
-VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())
-ON CONFLICT (run_id) DO UPDATE SET attempt = EXCLUDED.attempt, fence = EXCLUDED.fence,
-    agent = EXCLUDED.agent, seen_at = EXCLUDED.seen_at
 
 -- remove_lease --
 DELETE FROM lease WHERE run_id = $1

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 
 import epochal_proto.v1 as pb
 import structlog
-from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError
 from epochal_kernel.log.events import Event
+from google.protobuf.message import Message
 
 from epochal_scheduler.domain import attempts, ending
 from epochal_scheduler.domain.run import RunState
@@ -123,17 +122,19 @@ class TaskWorker:
     async def _settle(self, task: Task, target: Target) -> bool:
         """Ends a run whose process has ended, unless it must wait; returns whether it is over."""
         producers = await self._store.producers(task.run_id)
+
+        def decide(state: RunState) -> Sequence[Message]:
+            return ending.settle(state, producers, forced=self._left_s(task, state) <= 0)
+
         state = await self._commands.load(task.run_id)
-        left_s = self._left_s(task, state, self._commands.clock)
-        decide = partial(ending.settle, producers=producers, forced=left_s <= 0)
-        outcome = await self._commands.execute(target, lambda state: decide(state))
-        waits = outcome.state.exit is not None and not outcome.state.is_over
-        if waits and outcome.state.status != pb.RUN_STATUS_RETRYING:
-            await self._store.postpone(task, left_s)
+        if decide(state):
+            await self._commands.execute(target, decide)
+        elif state.exit is not None and state.ended and not state.is_over:
+            await self._store.postpone(task, max(self._left_s(task, state), AGAIN_S))
             return False
         return True
 
-    def _left_s(self, task: Task, state: RunState, clock: Clock) -> float:
+    def _left_s(self, task: Task, state: RunState) -> float:
         failed = state.exit is not None and (state.exit.exit_code != 0 or state.exit.timed_out)
         grace_s = self._failed_seal_grace_s if failed else self._seal_grace_s
-        return grace_s - (clock.now() - task.since).total_seconds()
+        return grace_s - (self._commands.clock.now() - task.since).total_seconds()
