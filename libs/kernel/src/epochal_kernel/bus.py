@@ -146,6 +146,19 @@ class Bus:
                 info = await self.jetstream.add_stream(config)
             return int(info.state.last_seq)
 
+    async def message_at(self, stream: str, sequence: int) -> bytes | None:
+        """Return the message at a sequence of a stream, None when it is not there any more.
+
+        Raises:
+            Unavailable, DeadlineExceeded: JetStream does not answer.
+        """
+        with adapting():
+            try:
+                message = await self.jetstream.get_msg(stream, sequence)
+            except NotFoundError:
+                return None
+        return message.data or b""
+
     async def request(
         self,
         subject: str,

@@ -203,6 +203,10 @@ _BY_CODE: dict[str, type[EpochalError]] = {
     )
 }
 
+_BY_REASON: dict[str, type[EpochalError]] = {
+    error.default_reason: error for error in (VersionConflict, CommandMismatch, LogCorrupted)
+}
+
 
 def to_status(error: EpochalError) -> status_pb2.Status:
     """Translate an error to google.rpc.Status with typed details (AIP-193)."""
@@ -248,9 +252,9 @@ def from_status(status: status_pb2.Status) -> EpochalError:
         elif detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
     name = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN"
-    kind = _BY_CODE.get(name, EpochalError)
-    if reason == VersionConflict.default_reason:
-        kind = VersionConflict
+    kind = _BY_REASON.get(reason, EpochalError)
+    if kind.grpc_code != name:
+        kind = _BY_CODE.get(name, EpochalError)
     return kind(
         status.message,
         reason=reason,

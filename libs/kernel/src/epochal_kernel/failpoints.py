@@ -40,12 +40,13 @@ def _parse(text: str) -> dict[str, int]:
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, action = item.partition("=")
         verb, _, count = action.partition("@")
-        if name not in FAILPOINTS or verb != "kill":
+        count = count or "1"
+        if name not in FAILPOINTS or verb != "kill" or not count.isdecimal() or int(count) < 1:
             known = ", ".join(sorted(FAILPOINTS))
             raise UnknownFailpoint(
                 f"{_VARIABLE}: {item!r} is not NAME=kill[@N] with NAME of {known}"
             )
-        armed[name] = int(count or 1)
+        armed[name] = int(count)
     return armed
 
 

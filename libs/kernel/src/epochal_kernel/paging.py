@@ -22,9 +22,12 @@ def unpack(token: str) -> str:
         InvalidArgument: the token is not one of ours.
     """
     try:
-        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        key = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (binascii.Error, ValueError):
         raise foreign() from None
+    if pack(key) != token:  # the decoder skips characters that are not of its alphabet
+        raise foreign()
+    return key
 
 
 def unpack_number(token: str) -> int | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 EXPIRES_S = 30.0
+HEARTBEAT_S = 1.0
 ACK_WAIT_S = 30.0
 RETRY_S = 0.5
 
@@ -116,24 +117,30 @@ class Puller:
         client = self._bus.client
         reply = client.new_inbox()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{name}.{self._spec.durable}"
-        request = json.dumps({"batch": self._credit, "expires": int(EXPIRES_S * 1e9)}).encode()
         subscription = await client.subscribe(reply)
+        outstanding = 0
         try:
             while await stream() == name:
+                await client.publish(subject, _request(self._credit - outstanding), reply=reply)
                 outstanding = self._credit
-                await client.publish(subject, request, reply=reply)
                 while outstanding > self._credit // 2:
-                    message = await subscription.next_msg(timeout=EXPIRES_S + 5)
-                    status = (message.headers or {}).get("Status")
+                    # A broker that was restarted has forgotten the request and is silent.
+                    message = await subscription.next_msg(timeout=3 * HEARTBEAT_S)
+                    headers = message.headers or {}
+                    status = headers.get("Status")
+                    if status == "100":
+                        continue  # nothing to send, but there
                     if status in ("404", "408"):
-                        break  # the request ran out
+                        # One request ran out, with so many messages not sent.
+                        outstanding -= int(headers.get("Nats-Pending-Messages", self._credit))
+                        continue
                     if status is not None:
                         return  # the consumer or the stream is gone: make it anew
                     outstanding -= 1
                     self._messages.append(Pulled(message))
                     self._arrived.set()
         finally:
-            if not client.is_closed:
+            if not (client.is_closed or client.is_draining):
                 await subscription.unsubscribe()
 
     async def _ensure_consumer(self, stream: str) -> None:
@@ -154,3 +161,14 @@ class Puller:
                     inactive_threshold=spec.forget_after_s or None,
                 ),
             )
+
+
+def _request(batch: int) -> bytes:
+    """Ask for messages, and for signs of life while there are none."""
+    return json.dumps(
+        {
+            "batch": batch,
+            "expires": int(EXPIRES_S * 1e9),
+            "idle_heartbeat": int(HEARTBEAT_S * 1e9),
+        }
+    ).encode()

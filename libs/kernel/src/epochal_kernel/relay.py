@@ -5,8 +5,9 @@ It reads its cursor from the destination: the stream's last sequence. Every publ
 broker instead of writing twice; leadership (an advisory lock) only saves work. There is no outbox
 and no reliance on the broker's deduplication window.
 
-When the broker knows more than the log (the database was restored to the past), the positions it
-holds mean other events: the relay begins a new epoch, with a new stream, and leaves the old alone.
+When the broker knows more than the log, or its last message is not the log's event of that position
+(the database was restored to the past), the positions it holds mean other events: the relay begins
+a new epoch, with a new stream, and leaves the old alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import structlog
 
 from epochal_kernel.bus import Bus, StreamSpec, adapting
 from epochal_kernel.clock import Clock
-from epochal_kernel.errors import DataLoss, DeadlineExceeded, Unavailable
+from epochal_kernel.errors import DataLoss, DeadlineExceeded, ResourceExhausted, Unavailable
 from epochal_kernel.failpoints import failpoint
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import EventRecord
@@ -76,17 +77,21 @@ class Relay:
         await self._bus.wait_connected(timeout_s=None)
         while True:
             try:
-                async with self._pool.acquire() as connection:
-                    if await self._try_lead(connection):
-                        try:
-                            self.leading = True
-                            await self._lead(connection)
-                        finally:
-                            self.leading = False
-                            await self._resign(connection)
-            except (Unavailable, DeadlineExceeded) as error:
+                with adapting_postgres():
+                    await self._lead_if_nobody_does()
+            except (Unavailable, DeadlineExceeded, ResourceExhausted) as error:
                 _log.warning("relay.interrupted", error=error.message)
             await self._clock.sleep(STANDBY_S)
+
+    async def _lead_if_nobody_does(self) -> None:
+        async with self._pool.acquire() as connection:
+            if await self._try_lead(connection):
+                try:
+                    self.leading = True
+                    await self._lead(connection)
+                finally:
+                    self.leading = False
+                    await self._resign(connection)
 
     async def _try_lead(self, connection: Connection) -> bool:
         with adapting_postgres():
@@ -118,16 +123,25 @@ class Relay:
     async def _open(self, connection: Connection, reader: LogReader) -> tuple[int, int]:
         """Return the epoch and the last sequence of its stream, made if it is not there."""
         epoch = await current_epoch(connection)
-        head = (await reader.head()).position
-        last = await self._ensure(epoch, head)
-        if last > head:
+        while True:
+            last = await self._ensure(epoch, (await reader.head()).position)
+            # Read after the stream: a relay that lost its lead may still have moved both.
+            head = (await reader.head()).position
+            if last <= head and await self._agrees(reader, epoch, last):
+                return epoch, last
             epoch = await self._raise_epoch(connection, epoch, last, head)
-            last = await self._ensure(epoch, head)
-            if last > head:
-                raise DataLoss(
-                    f"the new stream {control_stream(epoch)} is at {last}, beyond the log's {head}"
-                )
-        return epoch, last
+
+    async def _agrees(self, reader: LogReader, epoch: int, last: int) -> bool:
+        """Whether the stream's last message is the log's event of that position.
+
+        A log that was restored and has grown past the stream since would else be joined to the
+        stream's other history.
+        """
+        data = await self._bus.message_at(control_stream(epoch), last) if last else None
+        if data is None:
+            return True
+        records = await reader.page(Position(last - 1), 1)
+        return bool(records) and records[0].to_envelope().SerializeToString() == data
 
     async def _ensure(self, epoch: int, head: int) -> int:
         return await self._bus.ensure_stream(
@@ -140,12 +154,15 @@ class Relay:
         )
 
     async def _raise_epoch(self, connection: Connection, epoch: int, last: int, head: int) -> int:
-        _log.error("relay.log_is_behind_the_broker", stream_sequence=last, head=head, epoch=epoch)
+        _log.error(
+            "relay.other_history_on_the_broker", stream_sequence=last, head=head, epoch=epoch
+        )
         with adapting_postgres():
             await connection.execute(
                 "INSERT INTO log.epoch (epoch, reason) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                 epoch + 1,
-                f"the broker was at {last}, the log at {head}: the database was restored",
+                f"the broker's {control_stream(epoch)} is at {last} and the log at {head}, with "
+                "other events: the database was restored",
             )
         return epoch + 1
 

@@ -19,6 +19,7 @@ from epochal_kernel.clock import Clock
 from epochal_kernel.errors import (
     CommandMismatch,
     EpochalError,
+    Internal,
     ResourceExhausted,
     Unavailable,
     VersionConflict,
@@ -107,10 +108,12 @@ class Appender:
             failpoint("append.before")
             try:
                 await self._append_with_retries(batch)
-            except EpochalError as error:
+            except Internal:
+                # PostgreSQL refuses a value. Alone, each command answers for itself only.
                 for pending in batch:
-                    if not pending.answer.done():
-                        pending.answer.set_exception(error)
+                    await self._append_alone(pending)
+            except EpochalError as error:
+                _fail(batch, error)
 
     def close(self) -> None:
         """Refuse new commands; `run` ends when those that wait are answered."""
@@ -148,6 +151,12 @@ class Appender:
                 continue
             self._answer(batch, rows)
             return
+
+    async def _append_alone(self, pending: _Pending) -> None:
+        try:
+            await self._append_with_retries([pending])
+        except EpochalError as error:
+            _fail([pending], error)
 
     async def _append_once(self, batch: list[_Pending]) -> Sequence[asyncpg.Record]:
         commands = [pending.command for pending in batch]
@@ -214,3 +223,9 @@ class Appender:
             if not pending.answer.done():
                 pending.answer.set_exception(error)
         self._signal.notify(highest)
+
+
+def _fail(batch: Sequence[_Pending], error: EpochalError) -> None:
+    for pending in batch:
+        if not pending.answer.done():
+            pending.answer.set_exception(error)

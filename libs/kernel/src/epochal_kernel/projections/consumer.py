@@ -2,9 +2,9 @@
 
 For every batch, in one transaction: lock the checkpoint (a twin waits and then finds it moved),
 apply checkpoint+1 and what follows, let reactors write intents, move the checkpoint, commit. Only
-then are messages acknowledged. What was seen before is skipped; what is missing is read from
-PostgreSQL. So delivery may be lost, late, repeated or shuffled, and the broker may be away: the
-outcome is the same, only slower.
+then are messages acknowledged. What was seen before is skipped; what is missing, or is not what the
+log has at that position, is read from PostgreSQL. So delivery may be lost, late, repeated, shuffled
+or of another history, and the broker may be away: the outcome is the same, only slower.
 
 The transaction does not wait for its own fsync. After a power loss both effect and checkpoint are
 back where they were, and the log, which did wait, is read again from there.
@@ -19,12 +19,18 @@ from typing import Protocol
 import structlog
 
 from epochal_kernel.clock import Clock
-from epochal_kernel.errors import DeadlineExceeded, EpochalError, Unavailable
+from epochal_kernel.errors import (
+    DeadlineExceeded,
+    EpochalError,
+    Internal,
+    ResourceExhausted,
+    Unavailable,
+)
 from epochal_kernel.failpoints import failpoint
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import Event, EventCodec, EventRecord
 from epochal_kernel.log.reader import LogReader
-from epochal_kernel.postgres import Pool, adapting
+from epochal_kernel.postgres import Connection, Pool, adapting
 from epochal_kernel.projections.batch import ProjectionFailed, apply_batch
 from epochal_kernel.projections.inbox import Inbox
 from epochal_kernel.projections.model import Reactor, ReadModel
@@ -44,6 +50,14 @@ class Halted(EpochalError):
 
     grpc_code = "DATA_LOSS"
     default_reason = "CONSUMER_HALTED"
+
+
+class BatchFailed(Exception):
+    """PostgreSQL refused what a batch writes, and does not say for which of its events."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(f"PostgreSQL refused what {size} events write")
 
 
 class Listener(Protocol):
@@ -84,6 +98,7 @@ class Consumer:
         self._clock = clock
         self._name = model.service
         self._pause = asyncio.Lock()
+        self._reached = 0
         self.halted: Halted | None = None
 
     @property
@@ -113,7 +128,7 @@ class Consumer:
             taken = self._inbox.take()
             try:
                 applied = await self._step([record for record, _ in taken])
-            except (Unavailable, DeadlineExceeded) as error:
+            except (Unavailable, DeadlineExceeded, ResourceExhausted) as error:
                 _log.warning("consumer.interrupted", consumer=self._name, error=error.message)
                 await self._clock.sleep(PAUSE_S)
                 continue
@@ -124,34 +139,40 @@ class Consumer:
 
     async def _step(self, records: list[EventRecord]) -> int:
         """Apply what follows the checkpoint; return how many events that was."""
-        for attempt in range(1, ATTEMPTS + 1):
+        limit = BATCH
+        attempt = 1
+        while True:
             try:
                 async with self._pause:
-                    return await self._apply_next(records)
+                    return await self._apply_next(records, limit)
+            except BatchFailed as error:
+                limit = error.size // 2  # the half without it applies; alone it is found out
             except ProjectionFailed as error:
+                before = error.position - self._reached - 1
+                if before > 0:
+                    limit = before  # what comes before it can be applied
+                    continue
                 if attempt == ATTEMPTS:
                     await self._park(error.position, attempt, error)
                     raise Halted(
                         f"{error}: {error.__cause__!r}; it is parked, nothing after it is applied"
                     ) from error
+                attempt += 1
                 await self._clock.sleep(PAUSE_S)
-        return 0
 
-    async def _apply_next(self, records: list[EventRecord]) -> int:
+    async def _apply_next(self, records: list[EventRecord], limit: int) -> int:
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute("SET LOCAL synchronous_commit = off")
                 position = before = await read_checkpoint(connection, self._name, lock=True)
+                self._reached = position
                 events: list[Event] = []
-                following = contiguous(records, position)
-                if not following:
-                    following = await LogReader(connection).page(position, BATCH)
+                following = contiguous(records, position)[:limit]
+                if not following or not await _is_logged(connection, following[-1]):
+                    following = await LogReader(connection).page(position, limit)
                 if following:
                     events = self._decode(following)
-                    await apply_batch(connection, self._model, events)
-                    for event in events:
-                        for reactor in self._reactors:
-                            await reactor.react(connection, event)
+                    await self._apply(connection, events)
                     position = events[-1].position
                     await write_checkpoint(connection, self._name, position)
                     failpoint("consumer.before_commit")
@@ -159,7 +180,28 @@ class Consumer:
         for listener in self._listeners:
             await listener.follow(before, events, position)
         self._progress.reached(position)
-        return len(following)
+        return len(events)
+
+    async def _apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        try:
+            with adapting():
+                await apply_batch(connection, self._model, events)
+                for event in events:
+                    for reactor in self._reactors:
+                        await self._react(connection, reactor, event)
+        except Internal as error:
+            if len(events) > 1:
+                raise BatchFailed(len(events)) from error
+            raise ProjectionFailed(events[0].position, events[0].type, "store") from error
+
+    async def _react(self, connection: Connection, reactor: Reactor, event: Event) -> None:
+        try:
+            with adapting():
+                await reactor.react(connection, event)
+        except (Unavailable, DeadlineExceeded, ResourceExhausted):
+            raise
+        except Exception as error:
+            raise ProjectionFailed(event.position, event.type, reactor.name) from error
 
     def _decode(self, records: Sequence[EventRecord]) -> list[Event]:
         """Decode up to the first event that cannot be; that one fails when it comes first."""
@@ -206,6 +248,17 @@ class Consumer:
         finally:
             local.cancel()
             remote.cancel()
+
+
+async def _is_logged(connection: Connection, record: EventRecord) -> bool:
+    """Whether the log has this very event there; its chain vouches for those before it.
+
+    After the database was restored to the past, the broker still sends events of the time since.
+    """
+    chain = await connection.fetchval(
+        "SELECT chain FROM log.event WHERE position = $1", record.position
+    )
+    return bool(chain == record.chain)
 
 
 def contiguous(records: Sequence[EventRecord], position: int) -> list[EventRecord]:

@@ -7,6 +7,8 @@ from PostgreSQL, so this is only the fast path. With the broker away it is simpl
 from __future__ import annotations
 
 import epochal_proto.v1 as pb
+import structlog
+from google.protobuf.message import DecodeError
 
 from epochal_kernel.bus import Bus
 from epochal_kernel.clock import Clock
@@ -18,6 +20,8 @@ from epochal_kernel.relay import control_stream, current_epoch
 
 CREDIT = 512
 FORGET_AFTER_S = 7 * 86_400.0
+
+_log = structlog.get_logger(__name__)
 
 
 class Inbox:
@@ -42,8 +46,9 @@ class Inbox:
     def take(self) -> list[tuple[EventRecord, Pulled]]:
         """Take all that has arrived, in order of arrival."""
         return [
-            (EventRecord.from_envelope(pb.EventEnvelope.FromString(message.data)), message)
+            (record, message)
             for message in self._puller.take()
+            if (record := _parse(message.data)) is not None
         ]
 
     async def _stream(self) -> str:
@@ -54,3 +59,12 @@ class Inbox:
             self._durable, CREDIT, start=after + 1, through=True, forget_after_s=FORGET_AFTER_S
         )
         return Puller(self._bus, spec, self._clock)
+
+
+def _parse(data: bytes) -> EventRecord | None:
+    """Read a message; what is no event is left out, for PostgreSQL fills the gap."""
+    try:
+        return EventRecord.from_envelope(pb.EventEnvelope.FromString(data))
+    except (DecodeError, ValueError) as error:
+        _log.error("inbox.not_an_event", error=repr(error), bytes=len(data))
+        return None

@@ -168,9 +168,10 @@ class RpcServer:
                     return
                 await self._serve_unary(binding, request, message, context)
             except EpochalError as error:
-                await request.respond_error(
-                    error.grpc_code, _one_line(error.message), to_status(error).SerializeToString()
-                )
+                await _refuse(request, error)
+            except asyncio.CancelledError:
+                await _refuse(request, Unavailable("this service shuts down", reason="DRAINING"))
+                raise
         except (NatsError, OSError) as error:
             _log.warning("rpc.answer_lost", method=binding.method.full_name, error=repr(error))
 
@@ -288,9 +289,17 @@ class RpcServer:
         ]
         if running:
             await asyncio.wait(running, timeout=5)
-        for binding in self._bindings.values():
-            for task in tuple(binding.running):
-                task.cancel()
+        left = [task for binding in self._bindings.values() for task in binding.running]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1)
+
+
+async def _refuse(request: MicroRequest, error: EpochalError) -> None:
+    await request.respond_error(
+        error.grpc_code, _one_line(error.message), to_status(error).SerializeToString()
+    )
 
 
 def _one_line(text: str) -> str:

@@ -25,7 +25,7 @@ from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.migrations import migrate
-from epochal_kernel.postgres import Pool, connect
+from epochal_kernel.postgres import Pool, adapting, connect
 from epochal_kernel.projections.consumer import Consumer, Listener
 from epochal_kernel.projections.inbox import Inbox
 from epochal_kernel.projections.model import Reactor, ReadModel
@@ -197,22 +197,26 @@ async def _prepare_database(
             pool = await connect(
                 settings.database_url, name=f"epochal-{model.service}-setup", max_size=3
             )
+            try:
+                await _bring_up_to_date(pool, model, package, codec)
+            finally:
+                await _close_pool(pool)
+            return
         except Unavailable as error:
             _log.warning("service.waits_for_database", error=error.message)
             await clock.sleep(pause_s)
             pause_s = min(2.0, pause_s * 2)
-            continue
-        try:
-            async with pool.acquire() as connection:
-                for owner, source in (("log", "epochal_kernel.log"), (model.service, package)):
-                    for name in await migrate(connection, owner, source):
-                        _log.info("service.migrated", owner=owner, name=name)
-                await prepare(connection, model)
-            async for position in upgrade(pool, model, codec):
-                _log.info("service.rebuilding", schema=model.schema, position=position)
-            return
-        finally:
-            await _close_pool(pool)
+
+
+async def _bring_up_to_date(pool: Pool, model: ReadModel, package: str, codec: EventCodec) -> None:
+    with adapting():
+        async with pool.acquire() as connection:
+            for owner, source in (("log", "epochal_kernel.log"), (model.service, package)):
+                for name in await migrate(connection, owner, source):
+                    _log.info("service.migrated", owner=owner, name=name)
+            await prepare(connection, model)
+        async for position in upgrade(pool, model, codec):
+            _log.info("service.rebuilding", schema=model.schema, position=position)
 
 
 def _consumer(kernel: Kernel, parts: Parts) -> Consumer:

@@ -69,11 +69,12 @@ CREATE TRIGGER event_is_never_truncated BEFORE TRUNCATE ON log.event
     FOR EACH STATEMENT EXECUTE FUNCTION log.refuse_change();
 
 -- What is hashed of an event: every column but the chain, each with its length, big-endian.
+-- STABLE, not IMMUTABLE, because extract() is: only so may the planner inline it.
 CREATE FUNCTION log.leaf(
     place bigint, event_id uuid, org_id text, category text, stream_id uuid, version integer,
     type text, payload bytea, actor text, resource text, correlation_id uuid, causation_id uuid,
     traceparent text, recorded_at timestamptz
-) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT sha256(
         int8send(place) || uuid_send(event_id)
         || int4send(octet_length(org_id)) || convert_to(org_id, 'UTF8')
@@ -91,8 +92,9 @@ CREATE FUNCTION log.leaf(
 $$;
 
 -- The hash chain: each link is sha256(link before || leaf), the first starts from the head's.
+-- In plpgsql, because a transition function in SQL starts an executor for every row.
 CREATE FUNCTION log.chain_link(state bytea, leaf bytea, start bytea) RETURNS bytea
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT sha256(coalesce(state, start) || leaf) $$;
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$ BEGIN RETURN sha256(coalesce(state, start) || leaf); END $$;
 CREATE AGGREGATE log.chain(leaf bytea, start bytea) (SFUNC = log.chain_link, STYPE = bytea);
 
 -- Append a batch of commands, at most one a stream, in one transaction.
