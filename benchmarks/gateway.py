@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
+import aiohttp
 import epochal_proto.v1 as pb
 import grpc
 import grpc.aio
@@ -37,11 +38,8 @@ async def run(seconds: float) -> list[Row]:
             rows += await measure("gRPC write", write, seconds)
             rows += await measure("gRPC read", read, seconds)
             rows += await measure("gRPC write, then read it", in_turn(write, read), seconds)
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         headers = {"authorization": f"Bearer {connection.token}"}
-        async with httpx.AsyncClient(
-            base_url=connection.url, headers=headers, limits=limits, timeout=30
-        ) as client:
+        async with aiohttp.ClientSession(connection.url, headers=headers) as client:
             write, read = rest_calls(client, runs)
             rows += await measure("REST write", write, seconds)
             rows += await measure("REST read", read, seconds)
@@ -94,17 +92,19 @@ def grpc_calls(
     return write, read
 
 
-def rest_calls(client: httpx.AsyncClient, runs: list[str]) -> tuple[Call, Call]:
+def rest_calls(client: aiohttp.ClientSession, runs: list[str]) -> tuple[Call, Call]:
     """Return a write and a read over REST."""
 
     async def write(caller: int) -> object:
-        response = await client.post(
-            f"/v1/{runs[caller]}:logParams", json={"params": {uuid4().hex: {"doubleValue": 0.1}}}
-        )
-        return response.raise_for_status()
+        body = {"params": {uuid4().hex: {"doubleValue": 0.1}}}
+        async with client.post(f"/v1/{runs[caller]}:logParams", json=body) as response:
+            response.raise_for_status()
+            return await response.read()
 
     async def read(caller: int) -> object:
-        return (await client.get(f"/v1/{runs[caller]}")).raise_for_status()
+        async with client.get(f"/v1/{runs[caller]}") as response:
+            response.raise_for_status()
+            return await response.read()
 
     return write, read
 

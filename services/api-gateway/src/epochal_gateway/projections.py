@@ -10,7 +10,7 @@ from importlib import resources
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
-from epochal_kernel.projections.model import ReadModel
+from epochal_kernel.projections.model import ReadModel, event_types
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import Json, RowRef, Table
 
@@ -156,4 +156,15 @@ READ_MODEL = ReadModel(
     version=1,
     ddl=resources.files("epochal_gateway").joinpath("sql/read_model.sql").read_text(),
     projectors=(AccessProjector(),),
+    interests=event_types(
+        pb.OrganizationCreated,
+        pb.ProjectCreated,
+        pb.ProjectDescribed,
+        pb.ProjectArchived,
+        pb.MemberAdded,
+        pb.MemberRoleChanged,
+        pb.MemberRemoved,
+        pb.TokenIssued,
+        pb.TokenRevoked,
+    ),
 )

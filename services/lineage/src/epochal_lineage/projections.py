@@ -10,7 +10,7 @@ from importlib import resources
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
-from epochal_kernel.projections.model import ReadModel
+from epochal_kernel.projections.model import ReadModel, event_types
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import Json, RowRef, Table
 
@@ -224,4 +224,13 @@ READ_MODEL = ReadModel(
     version=1,
     ddl=resources.files("epochal_lineage").joinpath("sql/read_model.sql").read_text(),
     projectors=(GraphProjector(), RegistryProjector()),
+    interests=event_types(
+        pb.RunCreated,
+        pb.ArtifactLogged,
+        pb.DatasetUsed,
+        pb.ModelRegistered,
+        pb.ModelVersionRegistered,
+        pb.ModelAliasSet,
+        pb.ModelAliasDeleted,
+    ),
 )

@@ -10,7 +10,7 @@ from importlib import resources
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
-from epochal_kernel.projections.model import ReadModel
+from epochal_kernel.projections.model import ReadModel, event_types
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import Json, RowRef, Table
 
@@ -113,4 +113,14 @@ READ_MODEL = ReadModel(
     version=1,
     ddl=resources.files("epochal_notifier").joinpath("sql/read_model.sql").read_text(),
     projectors=(NotifyProjector(),),
+    # The last three are what TellReactor looks at.
+    interests=event_types(
+        pb.SubscriptionCreated,
+        pb.SubscriptionDeleted,
+        pb.RunCreated,
+        pb.DeliveryAttempted,
+        pb.RunSucceeded,
+        pb.RunFailed,
+        pb.RunStopped,
+    ),
 )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
-from epochal_kernel.projections.model import ReadModel
+from epochal_kernel.projections.model import ReadModel, event_types
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import Json, RowRef, Table
 
@@ -101,4 +101,18 @@ READ_MODEL = ReadModel(
     version=1,
     ddl=resources.files("epochal_scheduler").joinpath("sql", "read_model.sql").read_text(),
     projectors=(LiveRunProjector(),),
+    interests=event_types(
+        pb.RunCreated,
+        pb.RunQueued,
+        pb.RunScheduled,
+        pb.RunStarting,
+        pb.RunStarted,
+        pb.RunProcessExited,
+        pb.RunStopRequested,
+        pb.RunAttemptLost,
+        pb.RunRetrying,
+        *ENDS,
+        pb.ProducerOpened,
+        pb.TelemetrySealed,
+    ),
 )

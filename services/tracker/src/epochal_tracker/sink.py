@@ -19,7 +19,7 @@ import epochal_proto.v1 as pb
 import structlog
 from epochal_kernel.bus import TELEMETRY, Bus, StreamSpec
 from epochal_kernel.clock import Clock
-from epochal_kernel.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from epochal_kernel.errors import DeadlineExceeded, Internal, ResourceExhausted, Unavailable
 from epochal_kernel.failpoints import failpoint
 from epochal_kernel.pulling import Pulled, Puller, PullSpec
 from google.protobuf.message import DecodeError
@@ -74,7 +74,14 @@ class Sink:
     async def _persist(self, messages: Sequence[Pulled]) -> None:
         """Store until it works: these messages are ours, and nobody is told before they are."""
         today = self._clock.now().date()
-        parsed = [item for message in messages if (item := parse(message.data, today))]
+        parsed = once([item for message in messages if (item := parse(message.data, today))])
+        await self._store_all(parsed)
+        failpoint("sink.after_commit")
+        self._bells.ring({item.batch.run_id for item in parsed})
+        for message in messages:
+            await message.acknowledge()
+
+    async def _store_all(self, parsed: Sequence[Parsed]) -> None:
         while True:
             try:
                 await self._store.ingest(
@@ -82,14 +89,27 @@ class Sink:
                     [chunk for item in parsed for chunk in item.chunks],
                     [item.log for item in parsed if item.log is not None],
                 )
-                break
+                return
             except (Unavailable, DeadlineExceeded, ResourceExhausted) as error:
-                _log.warning("sink.waits", error=error.message, messages=len(messages))
+                _log.warning("sink.waits", error=error.message, batches=len(parsed))
                 await self._clock.sleep(RETRY_S)
-        failpoint("sink.after_commit")
-        self._bells.ring({item.batch.run_id for item in parsed})
-        for message in messages:
-            await message.acknowledge()
+            except Internal as error:
+                # PostgreSQL refuses what a batch says. It must not keep the others out.
+                if len(parsed) > 1:
+                    for item in parsed:
+                        await self._store_all([item])
+                else:
+                    _log.error("sink.refused_batch", error=error.message)
+                return
+
+
+def once(parsed: Sequence[Parsed]) -> list[Parsed]:
+    """Keep the first of batches that came twice at once, as after a resend."""
+    known: dict[tuple[UUID, UUID, int], Parsed] = {}
+    for item in parsed:
+        batch = item.batch
+        known.setdefault((batch.run_id, batch.producer, batch.batch), item)
+    return list(known.values())
 
 
 def parse(data: bytes, today: date) -> Parsed | None:

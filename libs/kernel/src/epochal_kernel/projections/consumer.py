@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -38,6 +39,7 @@ from epochal_kernel.projections.store import Progress, read_checkpoint, write_ch
 from epochal_kernel.signals import LogSignal
 
 BATCH = 1_000
+SKIP_AT_MOST = 10_000
 POLL_S = 1.0
 ATTEMPTS = 3
 PAUSE_S = 0.2
@@ -58,6 +60,27 @@ class BatchFailed(Exception):
     def __init__(self, size: int) -> None:
         self.size = size
         super().__init__(f"PostgreSQL refused what {size} events write")
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Events after the `checkpoint` in the database, up to `upto`, that nobody here looks at."""
+
+    checkpoint: int
+    upto: Position
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return self.upto - self.checkpoint
+
+    def beyond(self, checkpoint: Position) -> Position:
+        """Return where to go on, when the database has this checkpoint.
+
+        A checkpoint that is further on was moved by a twin; one that went back belongs to a
+        database that was restored, and what was skipped then no longer counts.
+        """
+        return self.upto if self.checkpoint <= checkpoint < self.upto else checkpoint
 
 
 class Listener(Protocol):
@@ -99,6 +122,7 @@ class Consumer:
         self._name = model.service
         self._pause = asyncio.Lock()
         self._reached = 0
+        self._level = Skipped(0, Position(0))
         self.halted: Halted | None = None
 
     @property
@@ -114,6 +138,7 @@ class Consumer:
         """
         async with asyncio.TaskGroup() as tasks:
             position = await self._checkpoint()
+            self._level = Skipped(position, position)
             self._progress.reached(position)
             puller = tasks.create_task(self._inbox.run(position))
             try:
@@ -144,7 +169,7 @@ class Consumer:
         while True:
             try:
                 async with self._pause:
-                    return await self._apply_next(records, limit)
+                    return await self._skip(records) or await self._apply_next(records, limit)
             except BatchFailed as error:
                 limit = error.size // 2  # the half without it applies; alone it is found out
             except ProjectionFailed as error:
@@ -160,11 +185,37 @@ class Consumer:
                 attempt += 1
                 await self._clock.sleep(PAUSE_S)
 
+    async def _skip(self, records: list[EventRecord]) -> int:
+        """Pass over events nobody here looks at, without a transaction; return how many.
+
+        What is passed over is remembered in memory only: after a crash it is passed over again.
+        """
+        interests = self._model.interests
+        if interests is None or self._level.size >= SKIP_AT_MOST:
+            return 0
+        before = self._level.upto
+        following = contiguous(records, before)
+        if not following or any(record.type in interests for record in following):
+            return 0
+        with adapting():
+            if not await _is_logged(self._pool, following[-1]):
+                return 0
+        position = following[-1].position
+        self._level = Skipped(self._level.checkpoint, position)
+        await self._tell(before, (), position)
+        return len(following)
+
+    async def _tell(self, before: int, events: Sequence[Event], position: Position) -> None:
+        for listener in self._listeners:
+            await listener.follow(before, events, position)
+        self._progress.reached(position)
+
     async def _apply_next(self, records: list[EventRecord], limit: int) -> int:
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute("SET LOCAL synchronous_commit = off")
-                position = before = await read_checkpoint(connection, self._name, lock=True)
+                checkpoint = await read_checkpoint(connection, self._name, lock=True)
+                position = before = self._level.beyond(checkpoint)
                 self._reached = position
                 events: list[Event] = []
                 following = contiguous(records, position)[:limit]
@@ -177,9 +228,8 @@ class Consumer:
                     await write_checkpoint(connection, self._name, position)
                     failpoint("consumer.before_commit")
         failpoint("consumer.after_commit")
-        for listener in self._listeners:
-            await listener.follow(before, events, position)
-        self._progress.reached(position)
+        self._level = Skipped(position if events else checkpoint, position)
+        await self._tell(before, events, position)
         return len(events)
 
     async def _apply(self, connection: Connection, events: Sequence[Event]) -> None:
@@ -250,7 +300,7 @@ class Consumer:
             remote.cancel()
 
 
-async def _is_logged(connection: Connection, record: EventRecord) -> bool:
+async def _is_logged(connection: Connection | Pool, record: EventRecord) -> bool:
     """Whether the log has this very event there; its chain vouches for those before it.
 
     After the database was restored to the past, the broker still sends events of the time since.

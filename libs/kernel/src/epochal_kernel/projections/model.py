@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from epochal_proto.method import descriptor_of
+from google.protobuf.message import Message
+
 from epochal_kernel.log.events import Event
 from epochal_kernel.postgres import Connection
 from epochal_kernel.projections.rows import Projector
@@ -40,12 +43,15 @@ class ReadModel:
         version: generation, from 1.
         ddl: CREATE statements with unqualified names.
         projectors: applied in order.
+        interests: full names of the event types that any projector or reactor of the service looks
+            at; None means all. Events of other types move the position and cost no transaction.
     """
 
     service: str
     version: int
     ddl: str
     projectors: tuple[Projector, ...]
+    interests: frozenset[str] | None = None
 
     @property
     def schema(self) -> str:
@@ -56,3 +62,8 @@ class ReadModel:
     def tables(self) -> tuple[Table[Any], ...]:
         """All tables of all projectors."""
         return tuple(table for projector in self.projectors for table in projector.tables)
+
+
+def event_types(*kinds: type[Message]) -> frozenset[str]:
+    """Return the full names of event types, for `ReadModel.interests`."""
+    return frozenset(descriptor_of(kind).full_name for kind in kinds)

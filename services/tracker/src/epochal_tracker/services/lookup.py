@@ -18,8 +18,21 @@ class RunLookup:
         self._runs = runs
         self._progress = progress
 
+    async def existing(self, name: str, context: CallContext) -> RunRow:
+        """Return a run to write about: as it is, waiting only when it is not there yet.
+
+        Runs never vanish, so one that is found needs no fresher view; a caller that writes much
+        would else wait for the view at every call.
+
+        Raises:
+            NotFound: the project has no such run.
+            Unavailable: the view is too far behind.
+        """
+        project, run_id = split(name)
+        return await self._runs.run(run_id, project) or await self.run(name, context)
+
     async def run(self, name: str, context: CallContext) -> RunRow:
-        """Return a run, waiting for the caller's own writes first.
+        """Return a run to read, waiting for the caller's own writes first.
 
         Raises:
             NotFound: the project has no such run.

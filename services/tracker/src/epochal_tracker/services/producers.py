@@ -46,7 +46,7 @@ class Producers:
         self, request: pb.OpenProducerRequest, context: CallContext
     ) -> pb.ProducerCursor:
         """Announce a producer, and say from which batch to go on."""
-        row = await self._lookup.run(request.run, context)
+        row = await self._lookup.existing(request.run, context)
         producer = UUID(request.producer)
         outcome = await self._ledger.execute(
             self._aggregate,
@@ -99,7 +99,7 @@ class Producers:
         self, request: pb.SealProducerRequest, context: CallContext
     ) -> pb.ProducerCursor:
         """Wait until the last batch is persisted, then record counts and Merkle root."""
-        row = await self._lookup.run(request.run, context)
+        row = await self._lookup.existing(request.run, context)
         producer = UUID(request.producer)
         deadline = self._clock.monotonic() + max(0.5, context.timeout_s - SEAL_MARGIN_S)
         watch = self._bells.watch(row.run_id)
