@@ -99,6 +99,15 @@ class Run:
         """How many points could not be kept; when not 0 the run is marked incomplete."""
         return self._telemetry.dropped
 
+    @property
+    def pending_points(self) -> int:
+        """How many points are logged but not packed yet: a bulk load paces itself by it.
+
+        Points beyond the buffer's limit are dropped and counted, because a training loop must not
+        wait; a loop that copies old series in can.
+        """
+        return len(self._telemetry.buffer)
+
     def log_metric(self, name: str, value: SupportsFloat, step: int | None = None) -> None:
         """Logs one point; never waits for anything (about half a microsecond).
 
