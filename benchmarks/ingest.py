@@ -20,8 +20,8 @@ import epochal
 import epochal_proto.v1 as pb
 from epochal.client import Client
 from epochal.config import Connection
+from epochal_embedded import control
 from epochal_embedded.home import Home
-from epochal_embedded.programs import DATABASE_URL
 from epochal_proto.v1.services import RunService
 
 from benchmarks.platforms import running_platform
@@ -133,12 +133,9 @@ async def raw_copy(home: Home, name: str) -> float:
 
 
 def database_url(home: Home) -> str:
-    """Return the address of the platform's database, as its programs know it."""
-    import psutil
-    from epochal_embedded import control
-
+    """Return the address of the embedded platform's database."""
     report = control.observe(home)
     assert report is not None
-    (tracker,) = (unit for unit in report.units if unit.name == "tracker")
-    assert tracker.mark is not None
-    return psutil.Process(tracker.mark.pid).environ()[DATABASE_URL]
+    (postgres,) = (unit for unit in report.units if unit.name == "postgres")
+    password = (home.root / "postgres" / "password").read_text().strip()
+    return f"postgresql://epochal:{password}@127.0.0.1:{postgres.port}/epochal"
