@@ -120,7 +120,7 @@ def _caller(context: Context) -> Caller:
     metadata = {key: value for key, value in context.invocation_metadata() or ()}
     remaining = context.time_remaining()
     position = str(metadata.get("epochal-min-position", "0"))
-    if not position.isdigit():
+    if not (position.isascii() and position.isdigit() and len(position) < 19):
         raise InvalidArgument("epochal-min-position must be a whole number")
     return Caller(
         authorization=str(metadata.get("authorization", "")),
