@@ -73,6 +73,14 @@ async def test_a_program_that_is_not_there_is_a_failure(tmp_path):
     assert logs.lines()[0][0] == "system"
 
 
+async def test_an_argument_no_process_can_have_is_a_failure(tmp_path):
+    item = work_item("pass")
+    item.compiled_json = item.compiled_json.replace('"pass"', r'"a\u0000b"')
+    async with executing(item, tmp_path) as (_, scheduler, _logs, _task):
+        pass
+    assert scheduler.exited.exit_code == 126
+
+
 async def test_a_timeout_ends_the_process(tmp_path):
     code = "import time; print('up', flush=True); time.sleep(60)"
     scheduler, logs = await run_code(code, tmp_path, timeout_s=1)

@@ -153,6 +153,19 @@ def test_unknown_param_of_a_caller_is_refused_with_the_nearest_name():
     assert "did you mean 'lr'?" in issue.message
 
 
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        (job(container='{command: [x, "a\\0b"]}'), {}),
+        (job("[{name: a}]"), {"a": "x\0y"}),
+        (job("[{name: a}]", "{command: ['{{ a }}']}"), {"a": "\ud800"}),
+        (job(container="""{command: ['{{ "\\ud800" }}']}"""), {}),
+    ],
+)
+def test_text_that_no_database_keeps_is_refused(text, params):
+    assert {issue.rule for issue in issues_of(text, params)} == {"forbidden_character"}
+
+
 def test_two_cycles_are_both_told():
     inputs = (
         "[{name: a, value: '{{ b }}'}, {name: b, value: '{{ a }}'}, {name: c, value: '{{ c }}'}]"

@@ -22,6 +22,7 @@ from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.queues import consumer_name, work_subject
 from epochal_scheduler.run_tokens import mint_run_token
 from epochal_scheduler.store import Lease
+from epochal_scheduler.texts import assert_storable, storable
 from epochal_scheduler.values import from_value, to_value
 from epochal_scheduler.working.leasing import LeaseSweeper
 from hypothesis import given
@@ -48,6 +49,8 @@ def test_special_numbers_become_the_text_of_protobuf_json():
     assert from_value(pb.Value()) is None
     with pytest.raises(InvalidArgument):
         from_value(pb.Value(json_value="{"))
+    with pytest.raises(InvalidArgument):
+        from_value(pb.Value(json_value='"\\ud800"'))
 
 
 def test_a_run_token_is_what_the_gateway_verifies():
@@ -64,6 +67,23 @@ def test_a_run_token_is_what_the_gateway_verifies():
 def test_queues_have_tokens_of_their_own():
     assert work_subject("agent/gpu") == "work.v1.agent_gpu"
     assert consumer_name("default") == "agents-default"
+
+
+def test_nul_is_refused_in_names_and_replaced_in_messages():
+    request = pb.CreateRunRequest(parent="p", display_name="a\0b", tags={"x\0": "y"})
+    request.params["n"].string_value = "\0"
+    with pytest.raises(InvalidArgument) as caught:
+        assert_storable(request)
+    assert {v.field for v in caught.value.violations} == {
+        "display_name",
+        "tags",
+        "params.n.string_value",
+    }
+    assert_storable(pb.CreateRunRequest(parent="p", spec=b"\0", validate_only=True))
+    refs = [pb.AttemptRef(run="a"), pb.AttemptRef(run="\0")]
+    with pytest.raises(InvalidArgument):
+        assert_storable(pb.HeartbeatRequest(queues=["ok"], attempts=refs))
+    assert storable("a\0b") == "a\ufffdb"
 
 
 async def test_a_bell_wakes_the_agent_that_waits_and_no_other():

@@ -77,7 +77,7 @@ def _finite(value):
     return True
 
 
-@given(NAMES, st.text(max_size=50))
+@given(NAMES, st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=50))
 def test_a_param_s_text_reaches_the_argument_unchanged(name, text):
     # Keywords of the expression language are no names, as in Polyaxon.
     if name in {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none"}:

@@ -47,6 +47,7 @@ def from_value(value: pb.Value) -> JsonValue:
         case "json_value":
             try:
                 parsed: JsonValue = json.loads(value.json_value)
+                json.dumps(parsed, ensure_ascii=False).encode()  # no half of a surrogate pair
             except (ValueError, RecursionError) as error:
                 raise InvalidArgument(f"json_value is not JSON: {error}") from error
             return parsed

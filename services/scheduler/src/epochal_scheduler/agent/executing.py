@@ -18,9 +18,8 @@ import structlog
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError
 from epochal_kernel.failpoints import failpoint
-from pydantic import ValidationError
 
-from epochal_scheduler.agent.launching import Host, Launch, NothingToRun, plan_launch
+from epochal_scheduler.agent.launching import Host, Launch, plan_launch
 from epochal_scheduler.agent.ports import LogPort, Scheduler
 from epochal_scheduler.agent.processes import LocalProcess
 from epochal_scheduler.agent.shipping import LogShipper
@@ -105,7 +104,8 @@ class Executor:
 
         try:
             process = LocalProcess.start(self._plan(held), on_line)
-        except (OSError, NothingToRun, ValidationError) as error:
+        # ValueError: no command, no compiled operation, or a text that no process can be given.
+        except (OSError, ValueError) as error:
             message = f"the process cannot be started: {error}"
             shipper.add("system", message)
             return Exited(CANNOT_EXECUTE, message=message)

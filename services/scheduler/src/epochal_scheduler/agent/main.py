@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import secrets
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from epochal_scheduler.agent.serving import Server
 from epochal_scheduler.agent.settings import AgentSettings
 
 WARDEN_S = 5.0
+MANY_FILES = 65_536
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +40,7 @@ def main() -> None:
     settings = AgentSettings()
     configure_logs("agent", settings.log_level)
     mark = secrets.token_hex(16)
+    _allow_many_files()
     with _warden(mark):
         asyncio.run(run_agent(settings, mark))
 
@@ -69,6 +72,14 @@ async def run_agent(settings: AgentSettings, mark: str) -> None:
         beating.cancel()
         connection.cancel()
     _log.info("agent.stopped", agent=agent)
+
+
+def _allow_many_files() -> None:
+    """Raises the soft limit of open files: each running process costs three."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        wanted = hard if hard != resource.RLIM_INFINITY else max(soft, MANY_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from epochal_scheduler.domain import attempts
 from epochal_scheduler.domain.attempts import Attempt, Exited
 from epochal_scheduler.projections import run_id_of
 from epochal_scheduler.store import SchedulerStore
+from epochal_scheduler.texts import storable
 from epochal_scheduler.working.commands import Decide, RunCommands
 
 
@@ -58,7 +59,8 @@ class AgentServer:
     ) -> pb.ReportExitedResponse:
         """Notes that the user's process ended, and decides what that means."""
         attempt = _attempt(request.attempt)
-        exited = Exited(request.exit_code, request.timed_out, request.stopped, request.message)
+        message = storable(request.message)
+        exited = Exited(request.exit_code, request.timed_out, request.stopped, message)
         await self._decide(
             request.attempt,
             lambda state: attempts.exit_process(

@@ -25,6 +25,7 @@ from epochal_scheduler.spec.compiled import CompiledOperation
 from epochal_scheduler.spec.compiling import compile_operation
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.store import SchedulerStore
+from epochal_scheduler.texts import assert_storable, storable
 from epochal_scheduler.values import from_value, to_value
 from epochal_scheduler.working.commands import RunCommands, Target
 from epochal_scheduler.working.dispatching import Dispatcher
@@ -50,6 +51,7 @@ class RunServer:
 
     async def create_run(self, request: pb.CreateRunRequest, context: CallContext) -> pb.Run:
         """Creates a run, and has it released if it is a job."""
+        assert_storable(request)
         run_id = self._run_id(request)
         scope = self._scope(request.parent, run_id, context)
         if request.WhichOneof("source") == "spec":
@@ -95,6 +97,7 @@ class RunServer:
 
     async def stop_run(self, request: pb.StopRunRequest, context: CallContext) -> pb.Run:
         """Asks a run to stop; its agent hears of it at once."""
+        assert_storable(request)
         outcome = await self.commands.carry_out(
             run_id_of(request.name),
             request.name,
@@ -115,7 +118,7 @@ class RunServer:
         producers = await self.store.producers(run_id)
         command = ending.FinishRun(
             status=request.status,
-            message=request.message,
+            message=storable(request.message),
             end_time=request.end_time if request.HasField("end_time") else None,
             force=request.force,
         )

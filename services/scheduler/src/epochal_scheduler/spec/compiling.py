@@ -163,9 +163,34 @@ def _finish(parts: _Parts, warnings: tuple[Issue, ...]) -> CompiledOperation:
         fields["is_skipped"] = not renderer.holds(parts.document.conditions, ("conditions",))
     _raise_if_any(renderer.issues)
     fields["io"] = [_resolve(param) for param in parts.bound.values()]
+    _raise_if_any(_forbidden(parts, fields, ()))
     plan = _validate_plan(_with_env(fields, parts.bound), parts)
     params = {name: param.value for name, param in parts.bound.items() if param.value is not None}
     return seal(plan, params, warnings + tuple(_nothing_to_run(plan, parts)))
+
+
+def _forbidden(parts: _Parts, value: JsonValue, path: Path) -> list[Issue]:
+    """Returns an issue for each text with U+0000 or half a surrogate pair.
+
+    Quotes, templates and callers can write such; no database keeps them.
+    """
+    if isinstance(value, dict):
+        return [
+            issue
+            for key, inner in value.items()
+            for issue in (*_forbidden(parts, key, path), *_forbidden(parts, inner, (*path, key)))
+        ]
+    if isinstance(value, list):
+        pairs = enumerate(value)
+        return [issue for i, inner in pairs for issue in _forbidden(parts, inner, (*path, i))]
+    if not isinstance(value, str) or not any(
+        char == "\x00" or "\ud800" <= char <= "\udfff" for char in value
+    ):
+        return []
+    where = (*parts.at, *path) if path[:1] == ("run",) else path
+    message = "the character U+0000, or half a surrogate pair, cannot be kept; remove it"
+    mark = locate(parts.root, where)[0]
+    return [Issue(mark, dotted(where), "forbidden_character", message)]
 
 
 def _resolve(param: BoundParam) -> JsonValue:

@@ -42,9 +42,10 @@ def parse_document(source: bytes) -> MapNode:
         problem = " ".join(part for part in (error.context, error.problem) if part)
         raise SpecError([Issue(_mark(mark), "", "yaml_syntax", f"not YAML: {problem}")]) from error
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        place = Mark(before.count("\n") + 1, error.position - (before.rfind("\n") + 1) + 1)
-        message = f"a character that YAML forbids: U+{ord(text[error.position]):04X}; remove it"
+        # The position counts bytes: the C parser reads UTF-8.
+        before = text.encode()[: error.position].decode(errors="ignore")
+        place = Mark(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        message = f"a character that YAML forbids: U+{error.character:04X}; remove it"
         raise SpecError([Issue(place, "", "yaml_syntax", message)]) from error
 
 
