@@ -1,7 +1,8 @@
 """Pulling from a JetStream stream with a bounded number of messages on their way.
 
-The broker never sends more than the consumer's `max_ack_pending`, so a consumer that cannot commit
-(the database is away) stops the flow by not acknowledging; nothing piles up in memory.
+The broker never sends more than the consumer's `max_ack_pending`, and nothing is asked for while
+enough lies here untaken. So a consumer that cannot commit (the database is away) stops the flow,
+and nothing piles up in memory, not even what the broker sends again and again meanwhile.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from epochal_kernel.bus import Bus
+from epochal_kernel.cancelling import check_cancelled
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import Unavailable
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 EXPIRES_S = 30.0
 HEARTBEAT_S = 1.0
-ACK_WAIT_S = 30.0
+ACK_WAIT_S = 10.0
 RETRY_S = 0.5
 
 _log = structlog.get_logger(__name__)
@@ -79,6 +81,7 @@ class Puller:
         self._clock = clock
         self._messages: deque[Pulled] = deque()
         self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
 
     async def run(self, stream: Callable[[], Awaitable[str]]) -> None:
         """Pull until cancelled, going on after every fault.
@@ -88,6 +91,7 @@ class Puller:
                 consumer moves on when the stream has a successor.
         """
         while True:
+            check_cancelled()
             try:
                 await self._bus.wait_connected(timeout_s=None)
                 await self._pull(stream)
@@ -109,6 +113,7 @@ class Puller:
         taken = [self._messages.popleft() for _ in range(count)]
         if not self._messages:
             self._arrived.clear()
+        self._taken.set()
         return taken
 
     async def _pull(self, stream: Callable[[], Awaitable[str]]) -> None:
@@ -121,6 +126,7 @@ class Puller:
         outstanding = 0
         try:
             while await stream() == name:
+                await self._wait_for_room()
                 await client.publish(subject, _request(self._credit - outstanding), reply=reply)
                 outstanding = self._credit
                 while outstanding > self._credit // 2:
@@ -142,6 +148,11 @@ class Puller:
         finally:
             if not (client.is_closed or client.is_draining):
                 await subscription.unsubscribe()
+
+    async def _wait_for_room(self) -> None:
+        while len(self._messages) >= self._credit:
+            self._taken.clear()
+            await self._taken.wait()
 
     async def _ensure_consumer(self, stream: str) -> None:
         jetstream = self._bus.jetstream

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import structlog
 
 from epochal_kernel.bus import Bus, StreamSpec, adapting
+from epochal_kernel.cancelling import check_cancelled
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import DataLoss, DeadlineExceeded, ResourceExhausted, Unavailable
 from epochal_kernel.failpoints import failpoint
@@ -76,6 +77,7 @@ class Relay:
         """Stand by, lead when nobody else does, and go on after every error, until cancelled."""
         await self._bus.wait_connected(timeout_s=None)
         while True:
+            check_cancelled()
             try:
                 with adapting_postgres():
                     await self._lead_if_nobody_does()
@@ -107,6 +109,7 @@ class Relay:
         epoch, last = await self._open(connection, reader)
         _log.info("relay.leading", epoch=epoch, position=last)
         while True:
+            check_cancelled()
             self.position = last
             records = await reader.page(Position(last), WINDOW)
             if not records:
@@ -196,6 +199,7 @@ class Relay:
                     await asyncio.sleep(0)  # ... and the client has sent them; no answer is read
                     failpoint("relay.after_publish")
             except BaseExceptionGroup as group:
+                check_cancelled()
                 raise _first(group) from group
         return records[-1].position
 

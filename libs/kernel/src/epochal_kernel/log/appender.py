@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
+from epochal_kernel.cancelling import check_cancelled
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import (
     CommandMismatch,
@@ -96,6 +97,7 @@ class Appender:
     async def run(self) -> None:
         """Append batches until `close` was called and nothing waits."""
         while True:
+            check_cancelled()
             if not self._queue:
                 if self._closing:
                     return

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import structlog
 
+from epochal_kernel.cancelling import check_cancelled
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import (
     DeadlineExceeded,
@@ -150,6 +151,7 @@ class Consumer:
 
     async def _follow(self) -> None:
         while True:
+            check_cancelled()
             taken = self._inbox.take()
             try:
                 applied = await self._step([record for record, _ in taken])

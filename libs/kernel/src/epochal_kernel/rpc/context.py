@@ -28,6 +28,8 @@ class CallContext:
         traceparent: W3C trace context, or empty.
         min_position: the view must have this position before it is read.
         timeout_s: how long the caller waits.
+        token: resource name of the caller's token; known in the gateway only.
+        scopes: permissions the token is limited to; known in the gateway only.
         position: position of what was appended; set by `wrote`, told to the caller.
     """
 
@@ -38,6 +40,8 @@ class CallContext:
     traceparent: str = ""
     min_position: int = 0
     timeout_s: float = DEFAULT_TIMEOUT_S
+    token: str = ""
+    scopes: tuple[str, ...] = ()
     position: int = field(default=0, init=False)
 
     @classmethod

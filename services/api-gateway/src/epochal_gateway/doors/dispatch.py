@@ -145,6 +145,8 @@ class Dispatcher:
             traceparent=caller.traceparent,
             min_position=max(caller.min_position, self._last_writes.of(identity.token)),
             timeout_s=min(caller.timeout_s, MAX_TIMEOUT_S),
+            token=identity.token,
+            scopes=tuple(sorted(identity.scopes)),
         )
 
     def note_write(self, identity: Identity, position: int) -> None:

@@ -93,6 +93,8 @@ class Access:
         """Say who the caller is."""
         return pb.Caller(
             actor=context.actor,
+            token=context.token,
+            scopes=context.scopes,
             platform_admin=self._directory.is_platform_admin(context.actor),
             memberships=[_member(row) for row in self._memberships(context.actor)],
         )
