@@ -44,9 +44,6 @@ def register(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("down")(down)
     app.command("status")(status)
-    from epochal_embedded.demo.command import demo
-
-    app.command("demo")(demo)
 
 
 def up(

@@ -11,6 +11,11 @@ import typer
 from epochal_embedded.cli import HomeOption, home_of, start_and_wait
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(demo)
+
+
 def demo(
     home: HomeOption = None,
     down: Annotated[
