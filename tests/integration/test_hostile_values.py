@@ -129,8 +129,6 @@ run:
     command: [python, -c, "import sys; sys.stderr.write('bad ' + chr(0) + ' end'); sys.exit(3)"]
 """
     run = admin.call(RunService.CREATE_RUN, pb.CreateRunRequest(parent=PROJECT, spec=spec))
-    last = run
-    for last in admin.stream(RunService.WATCH_RUN, pb.WatchRunRequest(name=run.name)):
-        continue
+    *_, last = admin.stream(RunService.WATCH_RUN, pb.WatchRunRequest(name=run.name))
     assert last.status == pb.RUN_STATUS_FAILED
     assert last.exit_code == 3

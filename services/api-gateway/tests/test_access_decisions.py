@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import epochal_proto.v1 as pb
 import pytest
@@ -214,7 +215,7 @@ def test_a_secret_is_shown_once() -> None:
 
 
 def test_each_role_includes_the_one_below() -> None:
-    for lower, higher in zip(ROLES, ROLES[1:], strict=False):
+    for lower, higher in pairwise(ROLES):
         assert permissions.PERMISSIONS[lower] < permissions.PERMISSIONS[higher]
 
 

@@ -31,8 +31,10 @@ commands = st.one_of(
     st.builds(lambda p: lambda s: tracking.log_params(s, RUN, GIVEN, p), params),
     st.builds(lambda p: lambda s: tracking.open_producer(s, RUN, p), producers),
     st.builds(
-        lambda p, n: lambda s: tracking.seal_producer(
-            s, pb.TelemetrySealed(run=RUN, producer=p, last_batch=n)
+        lambda p, n: (
+            lambda s: tracking.seal_producer(
+                s, pb.TelemetrySealed(run=RUN, producer=p, last_batch=n)
+            )
         ),
         producers,
         st.integers(0, 2),
