@@ -12,7 +12,7 @@ from uuid import UUID
 
 import epochal_proto.v1 as pb
 from epochal_kernel.bus import Bus
-from epochal_kernel.errors import DeadlineExceeded, EpochalError, NotFound, Unavailable
+from epochal_kernel.errors import DeadlineExceeded, NotFound, Unavailable
 from epochal_kernel.ids import Position, SystemIds
 from epochal_kernel.log.events import EventRecord
 from epochal_kernel.log.reader import LogReader, verify
@@ -29,7 +29,7 @@ HOST = str(Path(__file__).parent / "fault_toy" / "host.py")
 PROJECT = "orgs/acme/projects/p"
 STREAMS = 6
 CALL_S = 2.0
-RECOVERY_S = 60.0
+RECOVERY_S = 30.0
 
 
 @dataclass
@@ -58,7 +58,11 @@ class World:
         async with python_process(
             HOST, environment=self.environment, failpoints=failpoints
         ) as process:
-            yield process
+            try:
+                yield process
+            except BaseException:
+                print(process.output[-20_000:])  # pytest shows it with the failure
+                raise
 
     def context(self) -> CallContext:
         context = CallContext("users/alice", "acme", self.ids.uuid7(), self.ids)
@@ -163,18 +167,13 @@ class World:
         """Ask the service to rebuild its read model beside the live one."""
 
         async def answered() -> pb.ReplayLogResponse:
-            last = pb.ReplayLogResponse()
+            request = pb.ReplayReadModelsRequest()
+            method = MaintenanceService.REPLAY_READ_MODELS
             try:
-                async for last in self.client.stream(
-                    MaintenanceService.REPLAY_READ_MODELS,
-                    pb.ReplayReadModelsRequest(),
-                    self.context(),
-                    "toy",
-                ):
-                    pass
+                stream = self.client.stream(method, request, self.context(), "toy")
+                return [answer async for answer in stream][-1]
             except (Unavailable, NotFound) as error:
                 raise AssertionError(error.message) from error
-            return last
 
         answer = await until(answered, RECOVERY_S)
         assert answer.done
@@ -196,6 +195,3 @@ async def open_world(database: str, nats_url: str) -> AsyncIterator[World]:
         running.cancel()
         await asyncio.wait({running})
         await pool.close()
-
-
-__all__ = ["EpochalError", "World", "open_world"]
