@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, nodes
+from jinja2 import StrictUndefined, TemplateError, nodes, pass_context
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
@@ -70,6 +70,12 @@ def _join(items: list[JsonValue], separator: str = "") -> str:
     return separator.join(texts)
 
 
+@pass_context
+def _unchanged(context: Context, value: Any) -> Any:
+    """Does nothing, but at run time: it keeps Jinja from writing constants out as text."""
+    return value
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja2's immutable sandbox, closed further."""
 
@@ -77,7 +83,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%", "+"})
 
     def __init__(self) -> None:
-        super().__init__(undefined=StrictUndefined, autoescape=False, cache_size=0)
+        super().__init__(
+            undefined=StrictUndefined, autoescape=False, cache_size=0, finalize=_unchanged
+        )
         self.globals.clear()
         everything = self.filters
         self.filters = {name: everything[name] for name in _FILTERS}
@@ -88,6 +96,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]  # a parameter may be named like a method
         return super().getattr(obj, attribute)
+
+    def wrap_str_format(self, value: Any) -> None:
+        """Leaves `str.format` to `is_safe_attribute`, which refuses it: widths make long texts."""
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         return attr in _METHODS and super().is_safe_attribute(obj, attr, value)
