@@ -62,7 +62,7 @@ class Authorizer:
         place = Place.of(resource)
         if identity.run:
             self._check_run(identity, permission, resource, place)
-        elif not permitted(self.role(identity.actor, place), permission):
+        elif not self._permitted(identity.actor, permission, place):
             raise self._denied(identity, permission, resource)
         self._check_place(place, write=write)
 
@@ -73,14 +73,14 @@ class Authorizer:
             return org_role
         return max(org_role, self._directory.role(user, place.project))
 
-    def has(self, identity: Identity, permission: str, resource: str) -> bool:
-        """Whether `check` would let a read pass, not looking at existence."""
-        if identity.scopes and permission not in identity.scopes:
-            return False
-        if identity.run:
-            place = Place.of(resource)
-            return permission in RUN_PERMISSIONS and place.project == Place.of(identity.run).project
-        return permitted(self.role(identity.actor, Place.of(resource)), permission)
+    def _permitted(self, user: str, permission: str, place: Place) -> bool:
+        """Whether a role gives it; who belongs to a project may also see that it is there."""
+        if permitted(self.role(user, place), permission):
+            return True
+        looking = permission in ("org.read", "project.read") and not place.project
+        return looking and any(
+            row.parent.startswith(f"{place.org}/") for row in self._directory.memberships(user)
+        )
 
     def _check_run(self, identity: Identity, permission: str, resource: str, place: Place) -> None:
         at_home = place.project == Place.of(identity.run).project

@@ -218,6 +218,13 @@ class Access:
             )
         if not user.startswith("users/"):
             raise PermissionDenied(f"{user} cannot hold tokens: only users can")
+        if context.scopes and not (request.scopes and set(request.scopes) <= set(context.scopes)):
+            raise PermissionDenied(
+                f"this token is limited to {', '.join(context.scopes)}: it can only issue tokens "
+                "limited to some of that",
+                reason="SCOPE_MISSING",
+                resource=request.parent,
+            )
         unknown = sorted(set(request.scopes) - ALL)
         if unknown:
             raise InvalidArgument(
