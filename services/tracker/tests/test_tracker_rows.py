@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -25,7 +26,7 @@ texts = st.sampled_from(["", "x", "y"])
 times = st.none() | st.builds(Timestamp, seconds=st.integers(0, 10**9))
 values = st.one_of(
     st.builds(pb.Value, int_value=st.integers(-(2**63), 2**63 - 1)),
-    st.builds(pb.Value, double_value=st.floats()),
+    st.builds(pb.Value, double_value=st.floats(allow_nan=False) | st.just(float("nan"))),
     st.builds(pb.Value, bool_value=st.booleans()),
     st.builds(pb.Value, string_value=st.text(max_size=5)),
     st.builds(pb.Value, json_value=st.just('{"a": [1]}')),
@@ -163,6 +164,12 @@ def test_a_failure_without_words_keeps_what_the_process_said() -> None:
 
 def test_events_of_runs_nobody_created_make_no_row() -> None:
     assert rows(pb.RunStarted(), pb.TagsSet(tags={"a": "b"}))["run"] == {}
+
+
+def test_an_event_of_a_run_that_rows_do_not_show_changes_nothing() -> None:
+    created = recorded(pb.RunCreated(name=NAME), 1, RUN_ID)
+    strange = replace(recorded(pb.TokenRevoked(), 2, RUN_ID), category="run")
+    assert project(READ_MODEL, [created, strange]) == project(READ_MODEL, [created])
 
 
 def test_a_producer_keeps_the_position_of_its_first_opening() -> None:

@@ -147,12 +147,11 @@ class RegistryProjector:
             case pb.ModelAliasSet():
                 held = {**json.loads(model.aliases), payload.alias: payload.version}
                 rows.put(MODELS, replace(model, aliases=_sorted(held)))
-            case pb.ModelAliasDeleted():
+            case _:
+                assert isinstance(payload, pb.ModelAliasDeleted), "_model_of names no other"
                 held = json.loads(model.aliases)
                 held.pop(payload.alias, None)
                 rows.put(MODELS, replace(model, aliases=_sorted(held)))
-            case _:
-                return
 
 
 def nodes_of(event: Event) -> list[NodeRow]:
