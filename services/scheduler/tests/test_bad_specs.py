@@ -166,6 +166,23 @@ def test_text_that_no_database_keeps_is_refused(text, params):
     assert {issue.rule for issue in issues_of(text, params)} == {"forbidden_character"}
 
 
+def test_thousands_of_mistakes_are_told_in_a_bounded_answer():
+    with pytest.raises(SpecError) as caught:
+        compile_text(BASE + "".join(f"field{n}: 1\n" for n in range(20_000)))
+    assert len(caught.value.issues) == 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        job(container="{command: [" + "'{{ 1 }}'," * 1_500 + "]}"),
+        job("[{name: a, value: [" + "'{{ 1 }}'," * 1_500 + "]}]"),
+    ],
+)
+def test_thousands_of_templates_are_refused(text):
+    assert [issue.rule for issue in issues_of(text)] == ["too_large"]
+
+
 def test_two_cycles_are_both_told():
     inputs = (
         "[{name: a, value: '{{ b }}'}, {name: b, value: '{{ a }}'}, {name: c, value: '{{ c }}'}]"

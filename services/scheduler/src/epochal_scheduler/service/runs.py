@@ -31,7 +31,7 @@ from epochal_scheduler.working.commands import RunCommands, Target
 from epochal_scheduler.working.dispatching import Dispatcher
 
 # From this size on a spec is compiled in a thread, so that other calls are still answered.
-LARGE_SPEC_BYTES = 32 * 1024
+LARGE_SPEC_BYTES = 8 * 1024
 # What fits a message of the bus, with the rest of the work item.
 MAX_COMPILED_BYTES = 900_000
 _NIL = UUID(int=0)

@@ -19,6 +19,7 @@ from epochal_scheduler.spec.templates import Template, TemplateIssue, as_text, t
 from epochal_scheduler.spec.validations import broken_rules
 
 _ANY = IOType("any")
+MAX_TEMPLATES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Binder:
     globals_: Mapping[str, JsonValue]
     issues: list[Issue] = field(default_factory=list)
     warnings: list[Issue] = field(default_factory=list)
+    templates: int = 0
 
     def bind(
         self,
@@ -142,6 +144,12 @@ class Binder:
 
     def _templates(self, source: _Given) -> Iterator[Template]:
         for text in _template_texts(source.value):
+            self.templates += 1
+            if self.templates > MAX_TEMPLATES:
+                message = f"params have more than {MAX_TEMPLATES} templates"
+                self.issues.append(self._issue(source.path, "too_large", message))
+                source.value = None
+                return
             try:
                 yield Template(text)
             except TemplateIssue as error:

@@ -13,6 +13,9 @@ from epochal_scheduler.spec.nodes import Node, locate
 from epochal_scheduler.spec.schema.lookup import fields_at
 from epochal_scheduler.spec.suggestions import did_you_mean
 
+# Explaining one costs a search for near names; more than this nobody reads.
+MAX_DETAILS = 500
+
 Model = TypeVar("Model", bound=BaseModel)
 Path = tuple[str | int, ...]
 
@@ -57,7 +60,7 @@ def validate(
         return model.model_validate(data, context=context), []
     except ValidationError as error:
         issues = []
-        for details in error.errors(include_url=False, include_context=True):
+        for details in error.errors(include_url=False, include_context=True)[:MAX_DETAILS]:
             mark, path = locate(root, details["loc"])
             if not ignore(path):
                 rule, message = _explain(model, details, path)

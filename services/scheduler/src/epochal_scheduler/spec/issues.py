@@ -45,19 +45,24 @@ class Issue:
         return self.message
 
 
+MAX_ISSUES = 100
+
+
 class SpecError(InvalidArgument):
     """The polyaxonfile cannot be compiled.
 
-    Carries every issue found, in the order of the text, so that one round of mending is enough;
-    on the wire each is a violation whose message begins with its place.
+    Carries every issue found (the first 100, so that an answer stays an answer), in the order of
+    the text, so that one round of mending is enough; on the wire each is a violation whose message
+    begins with its place.
     """
 
     default_reason = "INVALID_SPEC"
 
     def __init__(self, issues: Iterable[Issue]) -> None:
-        self.issues: Sequence[Issue] = tuple(sorted(set(issues), key=_in_text_order))
+        ordered = sorted(set(issues), key=_in_text_order)
+        self.issues: Sequence[Issue] = tuple(ordered[:MAX_ISSUES])
         found = [Violation(issue.field, issue.rule, str(issue)) for issue in self.issues]
-        count = "an error" if len(found) == 1 else f"{len(found)} errors"
+        count = "an error" if len(ordered) == 1 else f"{len(ordered)} errors"
         first = found[0].message if found else ""
         super().__init__(f"the polyaxonfile has {count}: {first}", violations=found)
 

@@ -13,6 +13,7 @@ from epochal_scheduler.spec.nodes import MapNode, locate
 from epochal_scheduler.spec.schema.base import has_template
 from epochal_scheduler.spec.templates import Template, TemplateIssue, as_text
 
+MAX_TEMPLATES = 1_000
 MAX_TOTAL_CHARS = 4 * 1024 * 1024
 
 
@@ -24,6 +25,7 @@ class Renderer:
     context: Mapping[str, JsonValue]
     issues: list[Issue] = field(default_factory=list)
     total_chars: int = 0
+    templates: int = 0
 
     def render(self, value: JsonValue, path: Path) -> JsonValue:
         """Returns the value with its templates as text; one that gives a list becomes its items."""
@@ -61,6 +63,11 @@ class Renderer:
         return as_text(rendered) if has_template(written) else rendered
 
     def _template(self, source: str, path: Path) -> JsonValue:
+        self.templates += 1
+        if self.templates > MAX_TEMPLATES:
+            if self.templates == MAX_TEMPLATES + 1:
+                self._complain(path, "too_large", f"there are more than {MAX_TEMPLATES} templates")
+            return source
         try:
             template = Template(source)
             unknown = list(template.unknown_names(self.context))
