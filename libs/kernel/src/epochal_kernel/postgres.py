@@ -89,6 +89,7 @@ async def connect(
             min_size=min_size,
             max_size=max_size,
             command_timeout=STATEMENT_TIMEOUT_S,
+            reset=_reset,
             server_settings={
                 "application_name": name,
                 "search_path": search_path,
@@ -96,6 +97,17 @@ async def connect(
                 "jit": "off",
             },
         )
+
+
+async def _reset(connection: Connection) -> None:
+    """Make a connection ready for the next user of the pool.
+
+    asyncpg's own reset costs a round trip after every use, to undo listeners, cursors, advisory
+    locks and settings. Whoever takes such a thing here gives it back; what is left to undo is a
+    transaction that was cut short.
+    """
+    if connection.is_in_transaction():
+        await connection.reset()
 
 
 def load_sql(package: str, name: str) -> dict[str, str]:

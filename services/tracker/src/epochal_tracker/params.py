@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import epochal_proto.v1 as pb
 from epochal_kernel.projections.tables import Json
@@ -26,7 +26,14 @@ def from_json(text: str) -> dict[str, pb.Value]:
 
 def merge(first: str, second: Mapping[str, pb.Value]) -> Json:
     """Add parameters to those that are there; one that is there keeps its value."""
-    return to_json({**second, **from_json(first)})
+    plain = {name: _plain(value) for name, value in second.items()} | json.loads(first)
+    return Json(json.dumps(dict(sorted(plain.items()))))
+
+
+def picked(text: str, names: Iterable[str]) -> dict[str, pb.Value]:
+    """Return those of the named parameters that a JSON object has."""
+    plain = json.loads(text)
+    return {name: _value(plain[name]) for name in names if name in plain}
 
 
 def _plain(value: pb.Value) -> dict[str, object]:

@@ -46,7 +46,7 @@ class Tracking:
     ) -> pb.LogParamsResponse:
         """Log parameters; one that has another value already is refused."""
         row = await self._lookup.existing(request.run, context)
-        given = params.from_json(row.params)
+        given = params.picked(row.params, request.params)
         outcome = await self._ledger.execute(
             self._aggregate,
             row.run_id,
