@@ -190,17 +190,21 @@ class Relay:
             if ack.seq != record.position:
                 raise DataLoss(f"event {record.position} became sequence {ack.seq}")
 
+        publishing = [asyncio.create_task(publish(record)) for record in records]
+        try:
+            await asyncio.sleep(0)  # every task has queued its message ...
+            await asyncio.sleep(0)  # ... and the client has sent them; no answer is read
+            failpoint("relay.after_publish")
+            await asyncio.wait(publishing)
+        finally:
+            # Not a TaskGroup: one that is cancelled while a child fails forgets the cancellation.
+            for task in publishing:
+                task.cancel()
+            await asyncio.wait(publishing)
         with adapting():
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    for record in records:
-                        tasks.create_task(publish(record))
-                    await asyncio.sleep(0)  # every task has queued its message ...
-                    await asyncio.sleep(0)  # ... and the client has sent them; no answer is read
-                    failpoint("relay.after_publish")
-            except BaseExceptionGroup as group:
-                check_cancelled()
-                raise _first(group) from group
+            for error in [task.exception() for task in publishing]:
+                if error is not None:
+                    raise error
         return records[-1].position
 
 
@@ -218,10 +222,3 @@ def cloud_event(record: EventRecord) -> dict[str, str]:
     if record.traceparent:
         headers["traceparent"] = record.traceparent
     return headers
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
