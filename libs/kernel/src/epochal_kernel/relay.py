@@ -22,6 +22,7 @@ from epochal_kernel.cancelling import check_cancelled
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import DataLoss, DeadlineExceeded, ResourceExhausted, Unavailable
 from epochal_kernel.failpoints import failpoint
+from epochal_kernel.hints import Hints
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import EventRecord
 from epochal_kernel.log.reader import LogReader
@@ -65,7 +66,10 @@ async def current_epoch(source: Pool | Connection) -> int:
 class Relay:
     """One relay of one process. Any number may run; one leads."""
 
-    def __init__(self, pool: Pool, bus: Bus, signal: LogSignal, clock: Clock) -> None:
+    def __init__(
+        self, pool: Pool, bus: Bus, signal: LogSignal, clock: Clock, hints: Hints | None = None
+    ) -> None:
+        self._hints = hints or Hints(bus, signal)
         self._pool = pool
         self._bus = bus
         self._signal = signal
@@ -90,7 +94,8 @@ class Relay:
             if await self._try_lead(connection):
                 try:
                     self.leading = True
-                    await self._lead(connection)
+                    async with self._hints.listening():
+                        await self._lead(connection)
                 finally:
                     self.leading = False
                     await self._resign(connection)

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from epochal_kernel.bus import Bus
 from epochal_kernel.clock import Clock, SystemClock
 from epochal_kernel.errors import Unavailable
+from epochal_kernel.hints import Hints
 from epochal_kernel.ids import Ids, SystemIds
 from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.events import EventCodec
@@ -118,7 +119,8 @@ async def run_service(
         kernel.server.stream(MaintenanceService.REPLAY_READ_MODELS, maintenance.replay_read_models)
         kernel.server.check_complete()
         consumer = _consumer(kernel, parts)
-        relay = Relay(kernel.pool, kernel.bus, kernel.signal, kernel.clock)
+        hints = Hints(kernel.bus, kernel.signal)
+        relay = Relay(kernel.pool, kernel.bus, kernel.signal, kernel.clock, hints)
         _add_checks(kernel, consumer, stop)
         app = parts.http or (lambda health: Starlette(routes=health.routes()))
 
@@ -133,6 +135,7 @@ async def run_service(
             lambda: kernel.server.run(kernel.bus),
             consumer.run,
             relay.run,
+            hints.tell,
             lambda: _measure(kernel, relay),
             *parts.background,
         ]
