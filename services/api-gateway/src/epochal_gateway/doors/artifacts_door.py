@@ -26,7 +26,7 @@ from epochal_gateway.objects import Objects
 
 ROUTE = "/v1/orgs/{org}/projects/{project}/runs/{run}/artifacts/{path:path}"
 
-_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
 
 class ArtifactDoor:
@@ -82,8 +82,10 @@ class ArtifactDoor:
         wanted = pb.GetArtifactRequest(run=run, path=path)
         validate(wanted)
         artifact = await self._remote.call(ArtifactService.GET_ARTIFACT, wanted, context)
-        start, end = _range(request.headers.get("range", ""), artifact.size_bytes)
         etag = f'"{artifact.digest}"'
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers={"etag": etag})
+        start, end = _range(request.headers.get("range", ""), artifact.size_bytes)
         headers = {
             "etag": etag,
             "accept-ranges": "bytes",
@@ -91,8 +93,6 @@ class ArtifactDoor:
             "content-disposition": "attachment",
             "x-content-type-options": "nosniff",
         }
-        if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers={"etag": etag})
         status = 200
         if (start, end) != (0, artifact.size_bytes):
             status = 206
@@ -144,15 +144,22 @@ def _expected(request: Request) -> bytes | None:
 
 
 def _range(header: str, size: int) -> tuple[int, int]:
-    """Return the bytes [start, end) that a Range header asks for (RFC 9110, one range)."""
+    """Return the bytes [start, end) that a Range header asks for (RFC 9110 section 14).
+
+    One range is served; a header that names several, or is malformed, is ignored as the RFC allows.
+
+    Raises:
+        OutOfRange: none of the bytes asked for is there.
+    """
     match = _RANGE.match(header)
     if match is None or match.group(1) == match.group(2) == "":
         return 0, size
     first, last = match.groups()
-    if not first:
-        return max(0, size - int(last)), size
-    start, end = int(first), min(int(last) + 1 if last else size, size)
-    if start >= size or start >= end:
+    if first and last and int(last) < int(first):
+        return 0, size
+    start = int(first) if first else max(0, size - int(last))
+    end = min(int(last) + 1, size) if first and last else size
+    if start >= end and not (first == "" and size == 0 and int(last)):
         raise OutOfRange(
             f"range {header!r} lies outside the {size} bytes", reason="RANGE_NOT_SATISFIABLE"
         )

@@ -43,7 +43,8 @@ class RestDoor:
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is problem JSON."""
         try:
-            binding, variables = self._route(request.method, request.url.path)
+            # Not request.url.path: that is quoted again where a name has a "?" or a "#".
+            binding, variables = self._route(request.method, request.scope["path"])
             body = await read_body(request, self._max_body_bytes)
             message = request_of(binding, variables, request.query_params.multi_items(), body)
             caller = caller_of(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 from epochal_kernel.errors import InvalidArgument, Violation
@@ -16,6 +17,9 @@ from google.protobuf.message import Message
 from epochal_gateway.doors.templates import Binding
 
 _JsonObject = dict[str, object]
+
+#: An enum by number; a longer one is no int32, and is refused as a name that nobody knows.
+_NUMBER = re.compile(r"-?[0-9]{1,10}\Z")
 
 
 def request_of(
@@ -136,10 +140,7 @@ def _place(descriptor: Descriptor, parameters: _JsonObject, name: str, value: st
                 assert isinstance(known, list)
                 known.append(converted)
             elif field.name in target:
-                raise InvalidArgument(
-                    f"parameter {name!r} comes twice",
-                    violations=[Violation(name, "repeated", "give it once")],
-                )
+                raise _twice(name)
             else:
                 target[field.name] = converted
             return
@@ -149,7 +150,8 @@ def _place(descriptor: Descriptor, parameters: _JsonObject, name: str, value: st
                 violations=[Violation(name, "unknown_field", f"{part} is a single value")],
             )
         inner = target.setdefault(field.name, {})
-        assert isinstance(inner, dict)
+        if not isinstance(inner, dict):  # the whole of it was given as one value
+            raise _twice(name)
         target, descriptor = inner, field.message_type
 
 
@@ -168,9 +170,15 @@ def _scalar(field: FieldDescriptor, value: str) -> object:
                 violations=[Violation(field.name, "type", "must be true or false")],
             )
         return value == "true"
-    if field.type == FieldDescriptor.TYPE_ENUM and value.lstrip("-").isdigit():
+    if field.type == FieldDescriptor.TYPE_ENUM and _NUMBER.match(value):
         return int(value)
     return value
+
+
+def _twice(name: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"parameter {name!r} comes twice", violations=[Violation(name, "repeated", "give it once")]
+    )
 
 
 def _set(message: Message, path: list[str], value: str) -> None:
