@@ -73,13 +73,19 @@ class Bus:
 
     @property
     def client(self) -> Client:
-        """The nats-py client, for the modules of the kernel that speak NATS."""
+        """The nats-py client, for the modules of the kernel that speak NATS.
+
+        Raises:
+            Unavailable: it was never connected; nats-py would fail an assertion.
+        """
+        if not self._ready.is_set():
+            raise Unavailable("the message bus was not reached yet", reason="BUS_UNAVAILABLE")
         return self._client
 
     @property
     def jetstream(self) -> JetStreamContext:
         """JetStream calls with a bounded time-out."""
-        return self._client.jetstream(timeout=5.0)
+        return self.client.jetstream(timeout=5.0)
 
     @property
     def connected(self) -> bool:
@@ -174,7 +180,7 @@ class Bus:
             DeadlineExceeded: no answer in time.
         """
         with adapting():
-            message = await self._client.request(
+            message = await self.client.request(
                 subject, payload, timeout=timeout_s, headers=dict(headers or {}) or None
             )
         return message.data

@@ -9,12 +9,11 @@ from typing import TypeVar
 import nats.errors
 from epochal_proto.method import AnyMethod, StreamMethod, UnaryMethod
 from google.protobuf.message import Message
-from nats.aio.msg import Msg
 
 from epochal_kernel.bus import Bus, adapting
-from epochal_kernel.errors import Unavailable
 from epochal_kernel.rpc import wire
 from epochal_kernel.rpc.context import CallContext
+from epochal_kernel.rpc.inlet import Inlet, nobody
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -64,7 +63,7 @@ class RpcClient:
                     headers=context.to_headers(),
                 )
             except nats.errors.NoRespondersError as error:
-                raise _nobody(method) from error
+                raise nobody(method) from error
         headers = message.headers or {}
         if wire.ERROR_CODE in headers:
             raise wire.decode_error(message.data, headers.get(wire.ERROR, ""))
@@ -99,59 +98,13 @@ class RpcClient:
         Raises:
             EpochalError: as for `stream`.
         """
-        client = self._bus.client
-        with adapting():
-            inbox = client.new_inbox()
-            subscription = await client.subscribe(inbox, pending_msgs_limit=4 * wire.WINDOW)
-            await client.publish(
-                wire.subject(method, owner), body, reply=inbox, headers=context.to_headers()
-            )
-        grants = ""
-        granted = 0
-        try:
-            while True:
-                with adapting():
-                    message = await _next(subscription.next_msg, method)
-                headers = message.headers or {}
-                if wire.ERROR_CODE in headers:
-                    raise wire.decode_error(message.data, headers.get(wire.ERROR, ""))
-                kind = headers.get(wire.STREAM, "")
-                if kind == "open":
-                    grants = headers[wire.GRANTS]
-                elif kind == "end":
-                    grants = ""
-                    return
-                elif kind == "item":
-                    yield message.data
-                    granted += 1
-                if grants and (kind == "keepalive" or granted >= wire.WINDOW // 2):
-                    with adapting():
-                        await client.publish(grants, str(granted).encode())
-                    granted = 0
-                elif headers.get("Status") == "503":
-                    raise _nobody(method)
-        finally:
-            if not client.is_closed:
-                with adapting():
-                    if grants:
-                        await client.publish(grants, b"cancel")
-                    await subscription.unsubscribe()
-
-
-async def _next(next_message: object, method: AnyMethod) -> Msg:
-    assert callable(next_message)
-    try:
-        message: Msg = await next_message(timeout=wire.GONE_S)
-    except (TimeoutError, nats.errors.TimeoutError):
-        raise Unavailable(
-            f"{method.full_name} went silent", reason="STREAM_LOST", retry_after_s=0.5
-        ) from None
-    return message
-
-
-def _nobody(method: AnyMethod) -> Unavailable:
-    return Unavailable(
-        f"no {method.policy.owner} is there to answer {method.full_name}",
-        reason="NO_INSTANCE",
-        retry_after_s=0.5,
-    )
+        async with Inlet(self._bus, method) as inlet:
+            with adapting():
+                await self._bus.client.publish(
+                    wire.subject(method, owner),
+                    body,
+                    reply=inlet.subject,
+                    headers=context.to_headers(),
+                )
+            async for item in inlet.items():
+                yield item
