@@ -1,4 +1,4 @@
-"""The object store, in a folder and on a real S3 server: same contract, nothing half-done is kept."""
+"""The object store, in a folder and on a real S3 server: nothing half-done is kept."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ def served(header: str, data: bytes = DATA) -> bytes | None:
     """The bytes served, None when nothing can be."""
     try:
         start, end = _range(header, len(data))
-    except OutOfRange as error:
-        assert error.reason == "RANGE_NOT_SATISFIABLE"
+    except OutOfRange:
         return None
     assert 0 <= start <= end <= len(data)
     return data[start:end]

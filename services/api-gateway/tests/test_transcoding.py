@@ -227,8 +227,8 @@ def test_nothing_but_a_refusal_comes_of_nonsense(query: list[tuple[str, str]], b
     for method, text in ((AuditService.LIST_EVENTS, b""), (RunService.CREATE_RUN, body)):
         try:
             request_of(only(method), {}, query, text)
-        except InvalidArgument as error:
-            assert error.message
+        except InvalidArgument:
+            continue
 
 
 def test_numbers_of_64_bits_are_texts_and_names_are_camel_case() -> None:
