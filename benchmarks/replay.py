@@ -59,7 +59,9 @@ async def project(pool: Pool) -> Row:
         await create_generation(connection, READ_MODEL, "tracker_bench")
         target = (await LogReader(pool).head()).position
         started = time.perf_counter()
-        async for position in replay(connection, READ_MODEL, "tracker_bench", EventCodec(), target):
+        async for position in replay(
+            connection, READ_MODEL, "tracker_bench", EventCodec(), target, LogReader(pool)
+        ):
             reached = position
         elapsed = time.perf_counter() - started
     return Row("project (tracker)", reached / elapsed, "events/s", ">= 30,000 events/s")

@@ -13,9 +13,14 @@ from collections.abc import Iterable, Mapping
 import epochal_proto.v1 as pb
 from epochal_kernel.projections.tables import Json
 
+#: No parameters.
+NONE = Json("{}")
+
 
 def to_json(params: Mapping[str, pb.Value]) -> Json:
     """Return parameters as a JSON object."""
+    if not params:
+        return NONE
     return Json(json.dumps({name: _plain(value) for name, value in sorted(params.items())}))
 
 

@@ -244,6 +244,8 @@ def _ended(
 
 
 def _tags(tags: Mapping[str, str]) -> Json:
+    if not tags:
+        return params.NONE
     return Json(json.dumps({name: value for name, value in sorted(tags.items()) if value}))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -32,9 +33,8 @@ class UndecodableEvent(DataLoss):
     default_reason = "UNDECODABLE_EVENT"
 
 
-@dataclass(frozen=True, slots=True)
-class EventRecord:
-    """One row of log.event, its payload still bytes."""
+class EventRecord(NamedTuple):
+    """One row of log.event, its payload still bytes. A tuple, because replays make millions."""
 
     position: Position
     event_id: UUID
@@ -55,7 +55,7 @@ class EventRecord:
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> EventRecord:
         """Build from a row that has `COLUMNS` in order."""
-        return cls(*row)
+        return cls._make(row)
 
     @classmethod
     def from_envelope(cls, envelope: pb.EventEnvelope) -> EventRecord:

@@ -7,11 +7,12 @@ meanwhile and is held still only for the last few events of a switch.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from epochal_kernel.ids import Position
-from epochal_kernel.log.events import EventCodec
+from epochal_kernel.log.events import EventCodec, EventRecord
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import Connection, Pool, adapting
 from epochal_kernel.projections.batch import apply_batch
@@ -79,12 +80,18 @@ async def digests(connection: Connection, model: ReadModel) -> dict[str, Digest]
 
 
 async def replay(
-    connection: Connection, model: ReadModel, schema: str, codec: EventCodec, until: Position
+    connection: Connection,
+    model: ReadModel,
+    schema: str,
+    codec: EventCodec,
+    until: Position,
+    reader: LogReader | None = None,
 ) -> AsyncIterator[Position]:
     """Apply the log up to `until` to the generation in `schema`, yielding after every page.
 
     Starts from the generation's own checkpoint, so it can go on where it stopped. Only projectors
-    run: reactors are not part of a `ReadModel`.
+    run: reactors are not part of a `ReadModel`. With a `reader` of its own connection the next page
+    is read while this one is applied.
 
     Raises:
         LogCorrupted: the log has a hole.
@@ -93,11 +100,7 @@ async def replay(
     with adapting():
         await set_search_path(connection, schema)
         position = await read_checkpoint(connection, model.service)
-        reader = LogReader(connection)
-        while position < until:
-            records = await reader.page(position, min(BATCH, until - position))
-            if not records:
-                return
+        async for records in _pages(reader or LogReader(connection), position, until, reader):
             events = [codec.decode(record) for record in records]
             async with connection.transaction():
                 await connection.execute("SET LOCAL synchronous_commit = off")
@@ -105,6 +108,29 @@ async def replay(
                 position = events[-1].position
                 await write_checkpoint(connection, model.service, position)
             yield position
+
+
+async def _pages(
+    source: LogReader, after: Position, until: Position, apart: LogReader | None
+) -> AsyncIterator[list[EventRecord]]:
+    """Yield pages up to a position; with a reader apart, one page ahead."""
+    upcoming: asyncio.Task[list[EventRecord]] | None = None
+    try:
+        while after < until:
+            if upcoming is None:
+                records = await source.page(after, min(BATCH, until - after))
+            else:
+                records = await upcoming
+                upcoming = None
+            if not records:
+                return
+            after = records[-1].position
+            if apart is not None and after < until:
+                upcoming = asyncio.create_task(apart.page(after, min(BATCH, until - after)))
+            yield records
+    finally:
+        if upcoming is not None:
+            upcoming.cancel()
 
 
 async def switch(pool: Pool, model: ReadModel, schema: str, codec: EventCodec) -> Position:
@@ -143,7 +169,9 @@ async def upgrade(pool: Pool, model: ReadModel, codec: EventCodec) -> AsyncItera
             return
         await create_generation(connection, model, model.schema)
         target = (await LogReader(connection).head()).position
-        async for position in replay(connection, model, model.schema, codec, target):
+        async for position in replay(
+            connection, model, model.schema, codec, target, LogReader(pool)
+        ):
             yield position
         await set_search_path(connection, "public")
     yield await switch(pool, model, model.schema, codec)

@@ -12,6 +12,7 @@ import typing
 from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 from typing import Generic, NamedTuple, NewType, TypeVar
 from uuid import UUID
 
@@ -57,6 +58,7 @@ class Table(Generic[RowT]):
         if missing:
             raise TypeError(f"table {name}: key column {missing[0]!r} is not a field of the row")
         self._key_indexes = tuple(self.columns.index(column) for column in key)
+        self._key_of = attrgetter(*key)
 
     def ref(self, *key: object) -> RowRef:
         """Name a row by its key."""
@@ -64,7 +66,8 @@ class Table(Generic[RowT]):
 
     def key_of(self, row: RowT) -> Key:
         """Return a row's key."""
-        return tuple(getattr(row, column) for column in self.key)
+        found = self._key_of(row)
+        return found if len(self.key) > 1 else (found,)
 
     @cached_property
     def select_sql(self) -> str:

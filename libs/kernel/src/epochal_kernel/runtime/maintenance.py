@@ -13,6 +13,7 @@ import epochal_proto.v1 as pb
 
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import EventCodec
+from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import Connection, Pool, adapting
 from epochal_kernel.projections.model import ReadModel
 from epochal_kernel.projections.rebuild import digests, live_digests, replay
@@ -41,7 +42,9 @@ class Maintenance:
             assert live is not None
             target, live_tables = await live_digests(self._pool, self._model, live)
             yield self._progress(Position(0), target)
-            async for position in replay(connection, self._model, schema, self._codec, target):
+            async for position in replay(
+                connection, self._model, schema, self._codec, target, LogReader(self._pool)
+            ):
                 yield self._progress(position, target)
             rebuilt = await digests(connection, self._model)
             answer = self._progress(target, target)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import InvalidArgument, Violation
+from epochal_kernel.paging import foreign
 
 from epochal_tracker.search.filters import Condition, Field, Order
 
@@ -21,7 +22,9 @@ _COLUMNS = {
     "status": "r.status",
     "kind": "r.kind",
 }
-_NUMBER = "CASE WHEN jsonb_typeof({json}) = 'number' THEN ({json})::float8 END"
+
+#: The number of a parameter, kept as params.py says; NaN compares with nothing and sorts as absent.
+_NUMBER = "CASE WHEN v.key IN ('i', 'd') THEN nullif((v.value #>> '{}')::float8, 'NaN') END"
 
 
 @dataclass
@@ -76,12 +79,19 @@ def is_number(order: Order) -> bool:
 
 
 def after_clause(order: Order, after: After, parameters: Parameters) -> str:
-    """Return the condition that a run comes after a place in the order (sort, run_id)."""
+    """Return the condition that a run comes after a place in the order (sort, run_id).
+
+    Raises:
+        InvalidArgument: the place is not one of this order.
+    """
     run = parameters.add(after.run_id)
     if after.value is None:
         return f"(sort IS NULL AND run_id < {run})"
     compare = "<" if order.descending else ">"
-    value = parameters.add(_typed(order, after.value))
+    try:
+        value = parameters.add(_typed(order, after.value))
+    except (TypeError, ValueError, OverflowError):
+        raise foreign() from None
     return f"(sort {compare} {value} OR (sort = {value} AND run_id < {run}) OR sort IS NULL)"
 
 
@@ -90,10 +100,15 @@ def _typed(order: Order, value: str | float) -> object:
     if name in ("metrics", "params"):
         return float(value)
     if name == "create_time":
-        return datetime.fromisoformat(str(value))
+        return _instant(str(value))
     if name in ("status", "kind"):
         return int(value)
     return str(value)
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _condition(condition: Condition, parameters: Parameters) -> str:
@@ -122,7 +137,7 @@ def _metric(condition: Condition, parameters: Parameters) -> str:
     )
     return (
         "EXISTS (SELECT 1 FROM tracker.metric_summary m "
-        f"WHERE m.run_id = r.run_id AND m.metric = {name} AND ({compare}))"
+        f"WHERE m.run_id = r.run_id AND m.metric = {name} AND m.last <> 'NaN' AND ({compare}))"
     )
 
 
@@ -131,11 +146,11 @@ def _param(condition: Condition, parameters: Parameters) -> str:
     parts: list[str] = []
     for value in condition.values:
         number = _as_number(value)
-        if condition.operator == "%" or (number is None and condition.operator == "="):
+        if condition.operator in ("%", "="):
             parts.append(_compare_text(condition, _param_text(key), value, parameters))
         elif number is None:
             raise _unfit(condition.field, value, "a number")
-        else:
+        if number is not None and condition.operator != "%":
             parts.append(f"{_param_number(key)} {_operator(condition)} {parameters.add(number)}")
     return " OR ".join(parts)
 
@@ -145,8 +160,7 @@ def _param_text(key: str) -> str:
 
 
 def _param_number(key: str) -> str:
-    number = _NUMBER.format(json="v.value")
-    return f"(SELECT {number} FROM jsonb_each(r.params -> {key}) v LIMIT 1)"
+    return f"(SELECT {_NUMBER} FROM jsonb_each(r.params -> {key}) v LIMIT 1)"
 
 
 def _text(condition: Condition, column: str, parameters: Parameters) -> str:
@@ -181,10 +195,9 @@ def _time(condition: Condition, parameters: Parameters) -> str:
     parts: list[str] = []
     for value in condition.values:
         try:
-            at = datetime.fromisoformat(value)
-        except ValueError:
+            at = _instant(value)
+        except (ValueError, OverflowError):
             raise _unfit(condition.field, value, "a time such as 2026-01-31T12:00:00Z") from None
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
         parts.append(f"r.create_time {_operator(condition)} {parameters.add(at)}")
     return " OR ".join(parts)
 
