@@ -26,7 +26,7 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import Pool, adapting
 
 CACHE = 10_000
-ATTEMPTS = 8
+ATTEMPTS = 32
 
 State = TypeVar("State")
 
