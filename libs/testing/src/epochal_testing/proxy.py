@@ -33,7 +33,7 @@ class _Connection:
         """Close both ends with RST, as a crashed peer does."""
         for writer in (self.client, self.server):
             found = writer.get_extra_info("socket")
-            if isinstance(found, socket.socket) or hasattr(found, "setsockopt"):
+            if found is not None and found.fileno() >= 0:  # else it is closed already
                 found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -111,9 +111,10 @@ async def run_service(
     stop = stop or asyncio.Event()
     _handle_signals(stop)
     async with AsyncExitStack() as stack:
-        kernel = await _open(settings, model, package, stack, stop)
+        await _prepare_database(settings, model, package, stop)
         if stop.is_set():
             return
+        kernel = await _open(settings, model, stack)
         parts = await build(kernel)
         maintenance = Maintenance(kernel.pool, model, kernel.codec)
         kernel.server.stream(MaintenanceService.REPLAY_READ_MODELS, maintenance.replay_read_models)
@@ -143,18 +144,11 @@ async def run_service(
     _log.info("service.stopped")
 
 
-async def _open(
-    settings: ServiceSettings,
-    model: ReadModel,
-    package: str,
-    stack: AsyncExitStack,
-    stop: asyncio.Event,
-) -> Kernel:
+async def _open(settings: ServiceSettings, model: ReadModel, stack: AsyncExitStack) -> Kernel:
     clock, ids = SystemClock(), SystemIds()
     telemetry = Telemetry(model.service, VERSION, settings.otlp_endpoint)
     stack.callback(telemetry.close)
     codec = EventCodec()
-    await _prepare_database(settings, model, package, codec, clock, stop)
     pool = await connect(
         settings.database_url,
         name=f"epochal-{model.service}",
@@ -186,12 +180,7 @@ async def _open(
 
 
 async def _prepare_database(
-    settings: ServiceSettings,
-    model: ReadModel,
-    package: str,
-    codec: EventCodec,
-    clock: Clock,
-    stop: asyncio.Event,
+    settings: ServiceSettings, model: ReadModel, package: str, stop: asyncio.Event
 ) -> None:
     """Wait for PostgreSQL, migrate, and bring the read model to this release's generation."""
     pause_s = 0.1
@@ -201,24 +190,30 @@ async def _prepare_database(
                 settings.database_url, name=f"epochal-{model.service}-setup", max_size=3
             )
             try:
-                await _bring_up_to_date(pool, model, package, codec)
+                await _bring_up_to_date(pool, model, package)
             finally:
                 await _close_pool(pool)
             return
         except Unavailable as error:
             _log.warning("service.waits_for_database", error=error.message)
-            await clock.sleep(pause_s)
+            await _pause(stop, pause_s)
             pause_s = min(2.0, pause_s * 2)
 
 
-async def _bring_up_to_date(pool: Pool, model: ReadModel, package: str, codec: EventCodec) -> None:
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
+async def _bring_up_to_date(pool: Pool, model: ReadModel, package: str) -> None:
     with adapting():
         async with pool.acquire() as connection:
             for owner, source in (("log", "epochal_kernel.log"), (model.service, package)):
                 for name in await migrate(connection, owner, source):
                     _log.info("service.migrated", owner=owner, name=name)
             await prepare(connection, model)
-        async for position in upgrade(pool, model, codec):
+        async for position in upgrade(pool, model, EventCodec()):
             _log.info("service.rebuilding", schema=model.schema, position=position)
 
 
