@@ -36,7 +36,12 @@ from epochal_kernel.postgres import Connection, Pool, adapting
 from epochal_kernel.projections.batch import ProjectionFailed, apply_batch
 from epochal_kernel.projections.inbox import Inbox
 from epochal_kernel.projections.model import Reactor, ReadModel
-from epochal_kernel.projections.store import Progress, read_checkpoint, write_checkpoint
+from epochal_kernel.projections.store import (
+    Progress,
+    begin_step,
+    read_checkpoint,
+    write_checkpoint,
+)
 from epochal_kernel.signals import LogSignal
 
 BATCH = 1_000
@@ -215,8 +220,7 @@ class Consumer:
     async def _apply_next(self, records: list[EventRecord], limit: int) -> int:
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute("SET LOCAL synchronous_commit = off")
-                checkpoint = await read_checkpoint(connection, self._name, lock=True)
+                checkpoint = await begin_step(connection, self._name)
                 position = before = self._level.beyond(checkpoint)
                 self._reached = position
                 events: list[Event] = []

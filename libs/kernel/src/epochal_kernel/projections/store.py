@@ -140,6 +140,21 @@ async def read_checkpoint(connection: Connection, consumer: str, *, lock: bool =
     return Position(position)
 
 
+async def begin_step(connection: Connection, consumer: str) -> Position:
+    """Lock a consumer's checkpoint and return it; this transaction will not wait for its fsync.
+
+    One statement for both, because it opens every step of every consumer.
+    """
+    position = await connection.fetchval(
+        "SELECT position, set_config('synchronous_commit', 'off', true) FROM checkpoint "
+        "WHERE consumer = $1 FOR UPDATE",
+        consumer,
+    )
+    if position is None:
+        position = await read_checkpoint(connection, consumer, lock=True)
+    return Position(position)
+
+
 async def write_checkpoint(connection: Connection, consumer: str, position: int) -> None:
     """Move a consumer's checkpoint, noting the log's epoch."""
     await connection.execute(
