@@ -342,7 +342,7 @@ def test_what_the_platform_refuses_is_noted_and_the_rest_arrives(platform, clien
         run.set_tag("a", "b")
     (folder,) = left_behind()
     (note,) = sync_folder(folder, client).notes
-    assert note.startswith("LogParams: ")
+    assert note.startswith("LogParams was refused: ")
     assert only_run(platform).tags == {"a": "b"}
 
 
@@ -460,7 +460,7 @@ def test_what_a_later_call_finds_refused_is_said(platform, capsys):
         platform.faults.clear()
         run._recorder._try_again_at = 0.0
         run.set_tag("a", "b")
-    assert "an earlier LogParamsRequest was refused" in capsys.readouterr().err
+    assert "LogParams was refused" in capsys.readouterr().err
     assert only_run(platform).tags == {"a": "b"}
 
 

@@ -12,13 +12,16 @@ from epochal_scheduler.agent import shipping
 from epochal_scheduler.agent.executing import Executor, HeldAttempt
 from epochal_scheduler.agent.launching import expand, plan_launch
 from epochal_scheduler.agent.marks import find_marked
+from epochal_scheduler.agent.salvaging import Salvager
 from epochal_testing.waiting import until
 
 
 @asynccontextmanager
-async def executing(item, folder, scheduler=None, logs=None, grace_s=5.0):
+async def executing(item, folder, scheduler=None, logs=None, grace_s=5.0, salvage_s=20.0):
     scheduler, logs = scheduler or FakeScheduler(), logs or FakeLogs()
-    executor = Executor(scheduler, logs, host(folder), SystemClock(), grace_s)
+    executor = Executor(
+        scheduler, logs, host(folder), Salvager(sys.executable, salvage_s), SystemClock(), grace_s
+    )
     held = HeldAttempt(item)
     task = asyncio.create_task(executor.execute(held, asyncio.Event()))
     yield held, scheduler, logs, task
@@ -163,6 +166,53 @@ async def test_a_full_buffer_makes_the_process_wait_and_loses_nothing(tmp_path, 
         await until(lambda: "started" in scheduler.told)
         logs.gate.set()
     assert [int(text) for _, text in logs.lines()] == list(range(50_000))
+
+
+async def test_a_private_spool_that_stays_empty_is_removed(tmp_path):
+    code = "import os; p = os.environ['EPOCHAL_SPOOL']; print(p, oct(os.stat(p).st_mode & 0o777))"
+    _, logs = await run_code(code, tmp_path)
+    spool = tmp_path / "spools" / f"{RUN.rpartition('/')[2]}-1"
+    assert logs.lines() == [("stdout", f"{spool} 0o700")]
+    assert list(spool.parent.iterdir()) == []
+
+
+LEAVES_A_RUN = """
+import epochal, os, signal
+run = epochal.init(mode="offline")
+run.log_metric("loss", 1.0)
+run._telemetry.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+LEAVES_SOMETHING_ELSE = """
+import os, pathlib
+folder = pathlib.Path(os.environ["EPOCHAL_SPOOL"], "a")
+folder.mkdir()
+(folder / "run.json").write_text("no run")
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "why"),
+    [(LEAVES_A_RUN, -9, "within 0.5 s"), (LEAVES_SOMETHING_ELSE, 0, "not")],
+)
+async def test_what_cannot_be_sent_is_kept_and_said_and_the_exit_is_told(
+    tmp_path, code, exit_code, why
+):
+    async with executing(work_item(code), tmp_path, salvage_s=0.5 if exit_code else 20.0) as (
+        _,
+        scheduler,
+        logs,
+        _task,
+    ):
+        pass
+    assert scheduler.told == ["started", "exited"]
+    assert (scheduler.exited.exit_code, scheduler.exited.message) == (exit_code, "")
+    spool = tmp_path / "spools" / f"{RUN.rpartition('/')[2]}-1"
+    assert len(list(spool.iterdir())) == 1
+    (told,) = [text for stream, text in logs.lines() if stream == "system"]
+    assert f"kept in {spool}: " in told
+    assert why in told
 
 
 @pytest.mark.parametrize(

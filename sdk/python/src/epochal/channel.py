@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import grpc
+import grpc.experimental
 from epochal_proto.method import Method
 from google.protobuf.message import Message
 
@@ -26,6 +27,9 @@ _OPTIONS: Final = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 60_000),
+    # A stream is read by the thread that iterates it: none is started, which at the end of the
+    # process would fail.
+    (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
 )
 
 

@@ -11,6 +11,7 @@ position it was told and asks reads to be at least that new: it reads its own wr
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -115,11 +116,21 @@ class Client:
     ) -> Callable[[], bool]:
         """Starts one call, without retry, and returns at once with what cancels it.
 
-        `done` is told None or the error on a thread of gRPC: it must only hand it on.
+        `done` is told None or the error on a thread of gRPC: it must only hand it on. At the end of
+        the process, where Python (from 3.12 on) starts no more threads and gRPC would wait for ever
+        for its own, the call is made and answered before this returns.
 
         Raises:
             EpochalError: The platform cannot be found.
         """
+        if not threading.main_thread().is_alive():
+            try:
+                self._attempt(method, request, timeout_s)
+            except EpochalError as error:
+                done(error)
+            else:
+                done(None)
+            return lambda: False
         future = self._channel.unary(method).future(request, timeout_s, self._metadata(method))
 
         def finished(call: grpc.Future[Message]) -> None:

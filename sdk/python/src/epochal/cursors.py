@@ -51,17 +51,27 @@ class CursorWatch:
         self._client = client
         self._request = pb.WatchProducerCursorRequest(run=run, producer=producer)
         self._cursor = cursor
+        self._opened = threading.Event()
         self._stop = threading.Event()
         self._stream: Stream[pb.ProducerCursor] | None = None
         self._thread = threading.Thread(target=self._run, name="epochal-cursor", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the thread, which waits for `follow`.
+
+        It is there from the beginning because a producer may be opened as late as the end of the
+        process, where Python (from 3.12 on) starts no more threads.
+        """
         self._thread.start()
+
+    def follow(self) -> None:
+        """Says that there is a cursor to follow: the producer is open."""
+        self._opened.set()
 
     def close(self) -> None:
         """Ends the thread."""
         self._stop.set()
+        self._opened.set()
         if (stream := self._stream) is not None:
             stream.cancel()
         if self._thread.is_alive():
@@ -69,6 +79,7 @@ class CursorWatch:
 
     def _run(self) -> None:
         backoff = Backoff()
+        self._opened.wait()
         while not self._stop.is_set():
             try:
                 self._stream = self._client.stream(

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from epochal.errors import DataIncomplete, EpochalError, InvalidArgument, Unavailable
 from epochal.notices import say
+from epochal.operations import refusal_in_words
 from epochal.options import RunOptions
 from epochal.recording import Recorder
 from epochal.spool.folder import RunFolder
@@ -119,5 +120,5 @@ def _deliver(
     try:
         recorder.record(finish)
     except EpochalError as error:
-        say(f"the platform did not finish the run: {error.message}")
+        say(refusal_in_words(finish, error))
     return recorder.catch_up(timeout_s)

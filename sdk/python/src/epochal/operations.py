@@ -89,3 +89,16 @@ def is_refusal(error: EpochalError) -> bool:
     return isinstance(
         error, InvalidArgument | NotFound | AlreadyExists | FailedPrecondition | OutOfRange
     )
+
+
+def refusal_in_words(operation: Operation, error: EpochalError) -> str:
+    """What a refusal means to whoever logs the run.
+
+    A tracked run that somebody stopped has ended before its process: that stands, and the process
+    is not at fault.
+    """
+    if isinstance(operation, pb.FinishRunRequest):
+        if error.reason == "ILLEGAL_TRANSITION":
+            return "the run had been ended from outside, and stays so: what it logged is persisted"
+        return f"the platform did not finish the run: {error.message}"
+    return f"{type(operation).__name__.removesuffix('Request')} was refused: {error}"

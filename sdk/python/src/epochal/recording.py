@@ -18,7 +18,7 @@ import epochal_proto.v1 as pb
 from google.protobuf.message import Message
 
 from epochal.errors import EpochalError
-from epochal.operations import Operator
+from epochal.operations import Operator, refusal_in_words
 from epochal.spool.folder import RunFolder
 from epochal.spool.journal import Journal, Operation
 
@@ -105,7 +105,7 @@ class Recorder:
                 self._journal.mark_done(number)
                 if number == wanted:
                     raise
-                self._say(f"an earlier {type(operation).__name__} was refused: {error}")
+                self._say(refusal_in_words(operation, error))
             else:
                 self._journal.mark_done(number)
             self._drop_file(operation)

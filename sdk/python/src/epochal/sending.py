@@ -79,6 +79,7 @@ class Sender:
 
     def start(self) -> None:
         """Starts the threads; nothing is sent before there is a batch."""
+        self._watch.start()
         self._thread.start()
 
     def batch_written(self) -> None:
@@ -189,8 +190,7 @@ class Sender:
             if not cursor.sealed or cursor.persisted_batch < self._spool.last_batch:
                 raise
             self._sealed = True  # an earlier process got this far and no further
-        if not self._epoch:
-            self._watch.start()
+        self._watch.follow()
         self._adopt(cursor)
 
     def _resume(self) -> None:

@@ -17,7 +17,7 @@ import epochal_proto.v1 as pb
 from epochal.client import Client
 from epochal.ending import finish_request, incomplete_request
 from epochal.errors import EpochalError, Unavailable
-from epochal.operations import Operator, is_refusal
+from epochal.operations import Operator, is_refusal, refusal_in_words
 from epochal.sending import Sender
 from epochal.spool.folder import RunFolder
 from epochal.spool.journal import Journal
@@ -110,7 +110,7 @@ def _perform(journal: Journal, operator: Operator, notes: list[str], *, finishin
         except EpochalError as error:
             if isinstance(operation, pb.CreateRunRequest) or not is_refusal(error):
                 raise
-            notes.append(f"{type(operation).__name__.removesuffix('Request')}: {error}")
+            notes.append(refusal_in_words(operation, error))
         journal.mark_done(number)
 
 

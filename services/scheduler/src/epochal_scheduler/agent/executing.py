@@ -2,7 +2,8 @@
 
 The order of reports is kept: claimed, started, exited. The user's process starts only after the
 claim was taken, and its end is told only after its log producer was announced, so a run cannot
-succeed before the scheduler knows that lines are still to come.
+succeed before the scheduler knows that lines are still to come; and after what its tracking client
+left on disk was sent, so a killed process loses none of it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError
 from epochal_kernel.failpoints import failpoint
 
-from epochal_scheduler.agent.launching import Host, Launch, plan_launch
+from epochal_scheduler.agent.launching import Host, plan_launch
 from epochal_scheduler.agent.ports import LogPort, Scheduler
 from epochal_scheduler.agent.processes import LocalProcess
+from epochal_scheduler.agent.salvaging import Salvager
 from epochal_scheduler.agent.shipping import LogShipper
 from epochal_scheduler.domain.attempts import Exited
 
@@ -66,6 +68,7 @@ class Executor:
     scheduler: Scheduler
     logs: LogPort
     host: Host
+    salvager: Salvager
     clock: Clock
     stop_grace_s: float
 
@@ -103,7 +106,8 @@ class Executor:
             tail.add(stream, text)
 
         try:
-            process = LocalProcess.start(self._plan(held), on_line)
+            launch = plan_launch(held.item, self.host)
+            process = LocalProcess.start(launch, on_line)
         # ValueError: no command, no compiled operation, or a text that no process can be given.
         except (OSError, ValueError) as error:
             message = f"the process cannot be started: {error}"
@@ -118,12 +122,10 @@ class Executor:
             throttling.cancel()
             process.resume_output()
             await process.drain_output(OUTPUT_S)
+            await self.salvager.salvage(launch, lambda text: shipper.add("system", text))
             await telling  # an exit must not be told before the start
         failure = tail.text() if exited.exit_code else ""
         return Exited(exited.exit_code, exited.timed_out, exited.stopped, exited.message or failure)
-
-    def _plan(self, held: HeldAttempt) -> Launch:
-        return plan_launch(held.item, self.host)
 
     async def _tell_started(self, held: HeldAttempt) -> None:
         if not await self.scheduler.report_started(held.ref, self.clock.now()):

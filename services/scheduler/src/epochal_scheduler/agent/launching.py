@@ -34,12 +34,17 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A process to be: `folder` and `outputs` must exist before it starts."""
+    """A process to be: `folder`, `outputs` and `spool` must exist before it starts.
+
+    `spool` is where the tracking client keeps what the platform has not got: one for each attempt,
+    so that whatever is in it when the process is gone is that attempt's and nobody else's.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     folder: Path
     outputs: Path
+    spool: Path
 
 
 def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
@@ -57,12 +62,14 @@ def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
     container = plan.run.container
     home = host.folder / "runs" / item.run.rpartition("/")[2]
     outputs = home / "outputs"
+    spool = host.folder / "spools" / f"{home.name}-{item.attempt}"
     reserved = {
         "EPOCHAL_URL": host.url,
         "EPOCHAL_TOKEN": item.run_token,
         "EPOCHAL_RUN": item.run,
         "EPOCHAL_PROJECT": item.run.partition("/runs/")[0],
         "EPOCHAL_ATTEMPT": str(item.attempt),
+        "EPOCHAL_SPOOL": str(spool),
         "EPOCHAL_CONTEXT_PATH": str(home),
         "EPOCHAL_ARTIFACTS_PATH": str(home.parent),
         "EPOCHAL_RUN_ARTIFACTS_PATH": str(home),
@@ -82,7 +89,7 @@ def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
     folder = Path(expand(container.working_dir, known)) if container.working_dir else home
     inherited = {k: v for k, v in host.inherited.items() if not k.startswith("EPOCHAL_")}
     env = {"PYTHONUNBUFFERED": "1", **inherited, **known}
-    return Launch(tuple(argv), env, home / folder, outputs)
+    return Launch(tuple(argv), env, home / folder, outputs, spool)
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:

@@ -25,6 +25,7 @@ from epochal_scheduler.agent.calling import Platform
 from epochal_scheduler.agent.executing import Executor
 from epochal_scheduler.agent.holding import Holdings, beat
 from epochal_scheduler.agent.launching import MARK, Host
+from epochal_scheduler.agent.salvaging import Salvager
 from epochal_scheduler.agent.serving import Server
 from epochal_scheduler.agent.settings import AgentSettings
 
@@ -61,7 +62,9 @@ async def run_agent(settings: AgentSettings, mark: str) -> None:
     folder = settings.data_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     host = Host(folder, settings.url, sys.executable, mark, dict(os.environ))
-    executor = Executor(platform, platform, host, clock, settings.stop_grace_s)
+    executor = Executor(
+        platform, platform, host, Salvager(sys.executable), clock, settings.stop_grace_s
+    )
     holdings = Holdings(agent, settings.queues, settings.agent_slots)
     server = Server(bus, executor, holdings, settings.queues, settings.agent_slots, clock)
     async with asyncio.TaskGroup() as tasks:

@@ -44,6 +44,7 @@ class LocalProcess:
             OSError: the program or folder is not there, or may not be used.
         """
         launch.outputs.mkdir(parents=True, exist_ok=True)
+        launch.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         popen = subprocess.Popen(
             launch.argv,
             cwd=launch.folder,
