@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +94,16 @@ class World:
         async def write() -> None:
             while queue:
                 command_id = queue.pop()
+                await self.set_tag(command_id, self.streams[UUID(command_id).int % STREAMS])
+
+        await asyncio.gather(*(write() for _ in range(writers)))
+
+    async def load_while(self, going_on: Callable[[], bool], writers: int = 8) -> None:
+        """Send commands for as long as something goes on, then until each is acknowledged."""
+
+        async def write() -> None:
+            while going_on():
+                command_id = str(self.ids.uuid7())
                 await self.set_tag(command_id, self.streams[UUID(command_id).int % STREAMS])
 
         await asyncio.gather(*(write() for _ in range(writers)))

@@ -81,14 +81,17 @@ async def test_messages_lost_in_the_middle_come_from_postgresql(world: World) ->
 
 async def test_a_lost_stream_is_made_anew(world: World) -> None:
     async with world.host():
-        load = asyncio.create_task(world.load(120))
+        gone = asyncio.Event()
+        load = asyncio.create_task(world.load_while(lambda: not gone.is_set()))
 
         async def under_way() -> bool:
             return await sequence(world) >= 20
 
         await until(under_way)
         await world.bus.jetstream.delete_stream("CONTROL")
+        gone.set()
         await load
+        await world.load(10)
         await world.check()
 
 
