@@ -31,6 +31,7 @@ class Place:
 Places = Mapping[UUID, Place]
 
 _START = Place(1, 0)
+_LARGEST = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +58,18 @@ class LogReader:
         lines: list[pb.LogLine] = []
         reached = dict(places)
         for producer in await self._store.log_producers(run_id):
-            while len(lines) <= limit:
-                place = reached.get(producer, _START)
-                blocks = await self._store.log_chunks(run_id, producer, place.batch, BLOCKS)
-                if not blocks:
-                    break
+            place = reached.get(producer, _START)
+            while blocks := await self._store.log_chunks(run_id, producer, place.batch, BLOCKS):
                 for batch, block in blocks:
                     content = decode_lines(block)
                     skip = place.sent if batch == place.batch else 0
-                    room = limit + 1 - len(lines)
-                    taken = content[skip : skip + room]
+                    taken = content[skip : skip + limit - len(lines)]
                     lines += taken
                     if skip + len(taken) < len(content):
-                        place = Place(batch, skip + len(taken))
-                        break
-                    place = Place(batch + 1, 0)
-                reached[producer] = place
-                if len(lines) > limit:
-                    break
-            if len(lines) > limit:
-                lines.pop()
-                place = reached[producer]
-                reached[producer] = await self._step_back(run_id, producer, place)
-                return LogPage(lines, reached, True)
+                        reached[producer] = Place(batch, skip + len(taken))
+                        return LogPage(lines, reached, True)
+                    reached[producer] = place = Place(batch + 1, 0)
         return LogPage(lines, reached, False)
-
-    async def _step_back(self, run_id: UUID, producer: UUID, place: Place) -> Place:
-        """Return the place one line before; the line read ahead belongs to the next page."""
-        if place.sent:
-            return Place(place.batch, place.sent - 1)
-        blocks = await self._store.log_chunks(run_id, producer, place.batch - 1, 1)
-        return Place(blocks[0][0], len(decode_lines(blocks[0][1])) - 1)
 
 
 def token_of(places: Places) -> str:
@@ -106,6 +88,9 @@ def places_of(token: str) -> dict[UUID, Place]:
         return {}
     try:
         plain = json.loads(unpack(token))
-        return {UUID(key): Place(int(batch), int(sent)) for key, (batch, sent) in plain.items()}
+        places = {UUID(key): Place(int(batch), int(sent)) for key, (batch, sent) in plain.items()}
     except (ValueError, TypeError, AttributeError):
         raise foreign() from None
+    if not all(0 < one.batch < _LARGEST and 0 <= one.sent < _LARGEST for one in places.values()):
+        raise foreign()
+    return places
