@@ -102,8 +102,14 @@ def _typed(order: Order, value: str | float) -> object:
     if name == "create_time":
         return _instant(str(value))
     if name in ("status", "kind"):
-        return int(value)
+        return _enum_number(int(value))
     return str(value)
+
+
+def _enum_number(number: int) -> int:
+    if not 0 <= number < 2**31:
+        raise ValueError(f"{number} is no number of an enum")
+    return number
 
 
 def _instant(text: str) -> datetime:
@@ -192,13 +198,14 @@ def _enum(condition: Condition, parameters: Parameters) -> str:
 
 
 def _time(condition: Condition, parameters: Parameters) -> str:
+    operator = _operator(condition)
     parts: list[str] = []
     for value in condition.values:
         try:
             at = _instant(value)
         except (ValueError, OverflowError):
             raise _unfit(condition.field, value, "a time such as 2026-01-31T12:00:00Z") from None
-        parts.append(f"r.create_time {_operator(condition)} {parameters.add(at)}")
+        parts.append(f"r.create_time {operator} {parameters.add(at)}")
     return " OR ".join(parts)
 
 
