@@ -80,12 +80,14 @@ class IngestStore:
         Raises:
             Unavailable, ResourceExhausted: nothing is stored, or all is and the answer was lost.
         """
+        days: set[date] = set()
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
                 new = await self._new(connection, batches)
                 fresh = [c for c in chunks if (c.run_id, c.producer, c.batch) in new]
                 if fresh:
-                    await self._ensure_days(connection, {chunk.day for chunk in fresh})
+                    days = {chunk.day for chunk in fresh}
+                    await self._ensure_days(connection, days)
                     await connection.copy_records_to_table(
                         "metric_chunk",
                         schema_name="tracker",
@@ -103,7 +105,7 @@ class IngestStore:
                     )
                 failpoint("sink.after_copy")
                 await self._advance(connection, {(row.run_id, row.producer) for row in batches})
-        self._days |= {chunk.day for chunk in chunks}
+        self._days |= days
 
     async def _new(
         self, connection: Connection, batches: Sequence[NewBatch]
