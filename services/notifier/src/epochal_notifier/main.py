@@ -56,7 +56,7 @@ def _build(kernel: Kernel, settings: NotifierSettings, client: httpx.AsyncClient
         ledger=kernel.ledger,
         sealer=sealer,
         channels={
-            "slack": SlackChannel(settings.delivery_timeout_s, private_allowed=private),
+            "slack": SlackChannel(client, private_allowed=private),
             "email": MailChannel(
                 SmtpServer(
                     settings.smtp_host,

@@ -22,15 +22,19 @@ async def check_host(url: str, *, private_allowed: bool) -> None:
     Raises:
         HostRefused: no http(s) URL, a name that does not resolve, or a private address.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 443
+    except ValueError as error:
+        raise HostRefused(f"{url!r} is no http or https URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise HostRefused(f"{url!r} is no http or https URL")
     if private_allowed:
         return
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
-    except OSError as error:
+        found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
         raise HostRefused(f"{parts.hostname} does not resolve: {error}") from error
     for *_, address in found:
         if not ipaddress.ip_address(address[0]).is_global:

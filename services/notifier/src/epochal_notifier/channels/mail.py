@@ -57,6 +57,10 @@ class MailChannel:
             return Attempt(
                 False, 500 <= error.code < 600, f"SMTP {error.code} {error.message}"[:500]
             )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            codes = [refused.code for refused in error.recipients]
+            said = ", ".join(f"{one.recipient}: SMTP {one.code}" for one in error.recipients)
+            return Attempt(False, all(500 <= code < 600 for code in codes), said[:500])
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             return Attempt(False, False, f"{type(error).__name__}: {error}"[:500])
         return Attempt(True, False, "accepted by the mail server")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import aiohttp
+import json
+from typing import Final
+
 import epochal_proto.v1 as pb
-from slack_sdk.errors import SlackClientError
+import httpx
 from slack_sdk.models.blocks import (
     Block,
     ContextBlock,
@@ -12,12 +14,12 @@ from slack_sdk.models.blocks import (
     MarkdownTextObject,
     SectionBlock,
 )
-from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from epochal_notifier.channels.hosts import HostRefused, check_host
 from epochal_notifier.channels.message import Message
-from epochal_notifier.channels.webhook import attempt_of
+from epochal_notifier.channels.posting import post
 from epochal_notifier.domain.delivery import Attempt
+
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 _SIGNS = {
     pb.OCCASION_RUN_SUCCEEDED: ":white_check_mark:",
@@ -30,39 +32,57 @@ _SIGNS = {
 class SlackChannel:
     """Delivers to an incoming webhook."""
 
-    def __init__(self, timeout_s: float, *, private_allowed: bool) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, client: httpx.AsyncClient, *, private_allowed: bool) -> None:
+        self._client = client
         self._private_allowed = private_allowed
 
     async def __call__(self, channel: pb.Channel, message: Message) -> Attempt:
         """Make one attempt."""
-        url = channel.slack.url
-        try:
-            await check_host(url, private_allowed=self._private_allowed)
-            client = AsyncWebhookClient(url, timeout=max(1, int(self._timeout_s)))
-            response = await client.send(text=message.headline, blocks=blocks_of(message))
-        except HostRefused as error:
-            return Attempt(delivered=False, permanent=True, outcome=str(error))
-        except (aiohttp.ClientError, SlackClientError, TimeoutError, OSError) as error:
-            return Attempt(False, False, f"{type(error).__name__}: {error}"[:500])
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return attempt_of(response.status_code, str(headers.get("retry-after", "")))
+        # Not by slack-sdk's own client: that follows redirects.
+        return await post(
+            self._client,
+            channel.slack.url,
+            body_of(message),
+            {"content-type": "application/json"},
+            private_allowed=self._private_allowed,
+        )
+
+
+def body_of(message: Message) -> bytes:
+    """Return the JSON body: blocks, and a text for clients that show none."""
+    content = {
+        "text": _escaped(message.headline, 1_000),
+        "blocks": [block.to_dict() for block in blocks_of(message)],
+    }
+    return json.dumps(content, ensure_ascii=False).encode()
 
 
 def blocks_of(message: Message) -> list[Block]:
     """Return the message as blocks; texts are escaped and cut to Slack's limits."""
     sign = _SIGNS[message.occasion]  # type: ignore[index]  # an enum is an int at run time
-    facts = [f"*Project* {_escape(message.project)}", f"*By* {_escape(message.creator)}"]
-    blocks: list[Block] = [HeaderBlock(text=message.headline[:150])]
-    text = f"{sign} *{_escape(message.title)}* {message.verb}"
+    text = f"{sign} *{_escaped(message.title, 600)}* {message.verb}"
     if message.reason:
-        text += f"\n```{_escape(message.reason)[:2000]}```"
-    blocks.append(SectionBlock(text=MarkdownTextObject(text=text[:3000])))
+        text += f"\n```{_escaped(message.reason.replace('```', chr(39) * 3), 2_000)}```"
+    facts = [
+        f"*Project* {_escaped(message.project, 500)}",
+        f"*By* {_escaped(message.creator, 500)}",
+    ]
     if message.url:
         facts.append(f"<{message.url}|open>")
-    blocks.append(ContextBlock(elements=[MarkdownTextObject(text=" · ".join(facts)[:3000])]))
-    return blocks
+    return [
+        HeaderBlock(text=message.headline[:150]),
+        SectionBlock(text=MarkdownTextObject(text=text)),
+        ContextBlock(elements=[MarkdownTextObject(text=" · ".join(facts))]),
+    ]
 
 
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _escaped(text: str, limit: int) -> str:
+    """Return a text as mrkdwn takes it, of at most `limit` characters, no entity cut in half."""
+    parts: list[str] = []
+    for character in text:
+        part = _ENTITIES.get(character, character)
+        limit -= len(part)
+        if limit < 0:
+            break
+        parts.append(part)
+    return "".join(parts)

@@ -16,8 +16,8 @@ import epochal_proto.v1 as pb
 import httpx
 from epochal_kernel.clock import Clock
 
-from epochal_notifier.channels.hosts import HostRefused, check_host
 from epochal_notifier.channels.message import Message
+from epochal_notifier.channels.posting import post
 from epochal_notifier.domain.delivery import Attempt
 
 
@@ -40,14 +40,7 @@ class WebhookChannel:
             "epochal-event": message.type,
             "epochal-signature": signature(channel.webhook.secret, now, body),
         }
-        try:
-            await check_host(url, private_allowed=self._private_allowed)
-            response = await self._client.post(url, content=body, headers=headers)
-        except HostRefused as error:
-            return Attempt(delivered=False, permanent=True, outcome=str(error))
-        except httpx.HTTPError as error:
-            return Attempt(False, False, f"{type(error).__name__}: {error}"[:500])
-        return attempt_of(response.status_code, response.headers.get("retry-after", ""))
+        return await post(self._client, url, body, headers, private_allowed=self._private_allowed)
 
 
 def body_of(message: Message) -> bytes:
@@ -71,12 +64,3 @@ def signature(secret: str, unix_s: int, body: bytes) -> str:
     """Return the value of the Epochal-Signature header."""
     mac = hmac.new(secret.encode(), f"{unix_s}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={unix_s},v1={mac}"
-
-
-def attempt_of(status: int, retry_after: str) -> Attempt:
-    """Judge an HTTP status: 2xx delivered; 4xx permanent but for 408, 425 and 429."""
-    if 200 <= status < 300:
-        return Attempt(True, False, f"HTTP {status}")
-    permanent = 300 <= status < 500 and status not in (408, 425, 429)
-    wait = float(retry_after) if retry_after.isdigit() else None
-    return Attempt(False, permanent, f"HTTP {status}", wait)
