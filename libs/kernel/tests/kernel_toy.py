@@ -19,6 +19,7 @@ from epochal_kernel.projections.model import Reactor, ReadModel
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.store import Progress, prepare
 from epochal_kernel.projections.tables import RowRef, Table
+from epochal_kernel.relay import Relay
 from epochal_kernel.signals import LogSignal
 from kernel_world import LogWorld
 
@@ -85,8 +86,12 @@ class Follower:
         self.steps.append((before, [event.position for event in events], position))
 
 
-def model(projector: SeenProjector | None = None, version: int = 1) -> ReadModel:
-    return ReadModel("toy", version, DDL, (projector or SeenProjector(),))
+def model(
+    projector: SeenProjector | None = None,
+    version: int = 1,
+    interests: frozenset[str] | None = None,
+) -> ReadModel:
+    return ReadModel("toy", version, DDL, (projector or SeenProjector(),), interests)
 
 
 @dataclass
@@ -167,3 +172,15 @@ async def on_bus(url: str) -> AsyncIterator[Bus]:
     finally:
         running.cancel()
         await asyncio.wait({running})
+
+
+@asynccontextmanager
+async def relaying(world: LogWorld, bus: Bus) -> AsyncIterator[Relay]:
+    relay = Relay(world.pool, bus, world.signal, SystemClock())
+    task = asyncio.create_task(relay.run())
+    try:
+        yield relay
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+        await asyncio.wait({task})

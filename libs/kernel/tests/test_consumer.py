@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
 from uuid import UUID, uuid4
 
+import epochal_proto.v1 as pb
 import pytest
 from epochal_embedded.servers import NatsServer
-from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import Unavailable
-from epochal_kernel.log.events import EventRecord
-from epochal_kernel.projections.consumer import BATCH, contiguous
-from epochal_kernel.relay import Relay
+from epochal_kernel.ids import Position
+from epochal_kernel.log.commands import NewEvent
+from epochal_kernel.log.events import Event, EventRecord
+from epochal_kernel.projections.consumer import BATCH, Skipped, contiguous
+from epochal_kernel.projections.model import ReadModel, event_types
+from epochal_kernel.projections.rows import Rows
+from epochal_kernel.projections.tables import RowRef
 from epochal_kernel.signals import LogSignal
 from epochal_testing.waiting import until
-from kernel_toy import Follower, Intents, SeenProjector, consuming, model, on_bus
+from kernel_toy import Follower, Intents, SeenProjector, consuming, model, on_bus, relaying
 from kernel_world import LogWorld, command, tags
 
 DEAF = LogSignal  # a signal nobody rings: the consumer learns from the bus or by polling
@@ -42,46 +48,45 @@ async def test_the_bus_delivers_what_another_process_wrote(
     world: LogWorld, database: str, nats_url: str
 ) -> None:
     """Nobody rings here; messages sent twice and messages that are no events change nothing."""
-    async with on_bus(nats_url) as bus:
-        relay = Relay(world.pool, bus, world.signal, SystemClock())
-        relaying = asyncio.create_task(relay.run())
-        async with consuming(world, database, bus, signal=DEAF()) as running:
-            stream = await append(world, 30)
-            await running.progress.wait_for(30)
-            await until(lambda: relay.position == 30)
-            await bus.jetstream.publish("ctl.v1.telemetry.x", b"\xff\xff")
-            await append(world, 30, stream)
-            await running.progress.wait_for(60)
-            assert await running.seen() == {stream: joined(range(1, 61))}
-            assert not running.task.done()
-        relaying.cancel()
-        await asyncio.wait({relaying})
+    async with (
+        on_bus(nats_url) as bus,
+        relaying(world, bus) as relay,
+        consuming(world, database, bus, signal=DEAF()) as running,
+    ):
+        stream = await append(world, 30)
+        await running.progress.wait_for(30)
+        await until(lambda: relay.position == 30)
+        await bus.jetstream.publish("ctl.v1.telemetry.x", b"\xff\xff")
+        await append(world, 30, stream)
+        await running.progress.wait_for(60)
+        assert await running.seen() == {stream: joined(range(1, 61))}
+        assert not running.task.done()
 
 
 async def test_without_a_broker_the_log_is_polled(
     world: LogWorld, database: str, nats_url: str, nats_server: NatsServer
 ) -> None:
-    async with on_bus(nats_url) as bus:
-        relaying = asyncio.create_task(Relay(world.pool, bus, world.signal, SystemClock()).run())
-        async with consuming(world, database, bus, signal=DEAF()) as running:
-            stream = await append(world, 5)
-            await running.progress.wait_for(5)
-            await nats_server.stop()
-            await append(world, 20, stream)
-            await running.progress.wait_for(25)
-            assert not nats_server.running
-            await nats_server.start()
-            await append(world, 5, stream)
+    async with (
+        on_bus(nats_url) as bus,
+        relaying(world, bus),
+        consuming(world, database, bus, signal=DEAF()) as running,
+    ):
+        stream = await append(world, 5)
+        await running.progress.wait_for(5)
+        await nats_server.stop()
+        await append(world, 20, stream)
+        await running.progress.wait_for(25)
+        assert not nats_server.running
+        await nats_server.start()
+        await append(world, 5, stream)
 
-            async def published() -> bool:
-                return (await bus.jetstream.stream_info("CONTROL")).state.last_seq == 30
+        async def published() -> bool:
+            return (await bus.jetstream.stream_info("CONTROL")).state.last_seq == 30
 
-            await until(lambda: bus.connected)
-            await until(published, 30)
-            await running.progress.wait_for(30)
-            assert await running.seen() == {stream: joined(range(1, 31))}
-        relaying.cancel()
-        await asyncio.wait({relaying})
+        await until(lambda: bus.connected)
+        await until(published, 30)
+        await running.progress.wait_for(30)
+        assert await running.seen() == {stream: joined(range(1, 31))}
 
 
 async def test_events_of_another_history_are_not_believed(
@@ -231,10 +236,89 @@ async def test_a_held_consumer_stands_still(world: LogWorld, database: str, nats
         await running.progress.wait_for(5)
 
 
+class TagsOnly(SeenProjector):
+    """Looks at one type of event, as its model's interests say."""
+
+    def touches(self, event: Event) -> Iterable[RowRef]:
+        return super().touches(event) if isinstance(event.payload, pb.TagsSet) else ()
+
+    def apply(self, rows: Rows, event: Event) -> None:
+        if isinstance(event.payload, pb.TagsSet):
+            super().apply(rows, event)
+
+
+def choosy() -> ReadModel:
+    return model(TagsOnly(), interests=event_types(pb.TagsSet))
+
+
+async def params(world: LogWorld, count: int) -> None:
+    """Append events of a type that the model below does not look at."""
+    for _ in range(count):
+        run = uuid4()
+        wanted = command(run)
+        other = NewEvent(pb.ParamsLogged(run=f"orgs/acme/projects/p/runs/{run}"), "resource")
+        await world.appender.append(replace(wanted, events=[other]))
+
+
+async def test_events_nobody_looks_at_are_passed_over_and_lose_nothing(
+    world: LogWorld, database: str, nats_url: str
+) -> None:
+    follower = Follower()
+    async with on_bus(nats_url) as bus, relaying(world, bus):
+        async with consuming(
+            world, database, bus, read_model=choosy(), signal=DEAF(), listeners=[follower]
+        ) as running:
+            stream = await append(world, 3)
+            await running.progress.wait_for(3)
+            await params(world, 30)
+            await running.progress.wait_for(33)
+            await append(world, 2, stream)
+            await running.progress.wait_for(35)
+            assert await running.seen() == {stream: "1,2,3,34,35,"}
+            assert await running.checkpoint() == 35
+            await params(world, 5)
+            await running.progress.wait_for(40)
+        ends = [(before, after) for before, _, after in follower.steps if before != after]
+        assert [before for before, _ in ends] == [0, *(after for _, after in ends[:-1])]
+        # A new process passes over the same events again, from the checkpoint.
+        async with consuming(world, database, bus, read_model=choosy()) as running:
+            await running.progress.wait_for(40)
+            await append(world, 1, stream)
+            await running.progress.wait_for(41)
+            assert await running.seen() == {stream: "1,2,3,34,35,41,"}
+
+
+async def test_what_is_passed_over_for_too_long_is_written_down(
+    world: LogWorld, database: str, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epochal_kernel.projections.consumer.SKIP_AT_MOST", 5)
+    async with (
+        on_bus(nats_url) as bus,
+        relaying(world, bus),
+        consuming(world, database, bus, read_model=choosy(), signal=DEAF()) as running,
+    ):
+        for _ in range(10):
+            await params(world, 3)
+            await running.progress.wait_for((await world.reader.head()).position)
+
+        async def written() -> bool:
+            return await running.checkpoint() >= 20
+
+        await until(written)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "upto", "found", "goes_on_at"),
+    [(5, 9, 5, 9), (5, 9, 7, 9), (5, 9, 9, 9), (5, 9, 12, 12), (5, 9, 3, 3), (5, 5, 5, 5)],
+)
+def test_what_was_passed_over_counts_from_the_checkpoint_it_was_passed_over_from(
+    checkpoint: int, upto: int, found: int, goes_on_at: int
+) -> None:
+    assert Skipped(checkpoint, Position(upto)).beyond(Position(found)) == goes_on_at
+
+
 def records_at(*positions: int) -> list[EventRecord]:
     nothing = EventRecord.from_envelope
-    import epochal_proto.v1 as pb
-
     zero = bytes(16)
     return [
         nothing(

@@ -10,6 +10,7 @@ from epochal_kernel.errors import (
     CommandMismatch,
     FailedPrecondition,
     LogCorrupted,
+    ResourceExhausted,
     Unavailable,
     VersionConflict,
 )
@@ -213,3 +214,55 @@ async def test_the_command_table_gives_no_way_to_reuse_an_id_across_streams(
     second = await world.appender.append(command(uuid4(), of=of))
     assert second.repeated
     assert second.first_position == first.first_position
+
+
+async def test_a_command_without_events_is_a_mistake_of_the_caller(world: LogWorld) -> None:
+    with pytest.raises(ValueError, match="at least one event"):
+        await world.appender.append(command(uuid4(), events=[]))
+
+
+async def test_more_commands_than_may_wait_are_refused_at_once(
+    world: LogWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epochal_kernel.log.appender.QUEUE", 5)
+    results = await asyncio.gather(
+        *(world.appender.append(command(uuid4())) for _ in range(8)), return_exceptions=True
+    )
+    assert sum(isinstance(result, Appended) for result in results) == 5
+    assert [r.reason for r in results if isinstance(r, ResourceExhausted)] == [
+        "APPEND_QUEUE_FULL"
+    ] * 3
+
+
+async def test_a_caller_that_gave_up_before_its_turn_has_changed_nothing(world: LogWorld) -> None:
+    stream = uuid4()
+    async with world.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT position FROM log.head FOR UPDATE")
+        first = asyncio.create_task(world.appender.append(command(stream)))
+        await asyncio.wait({first}, timeout=0.05)
+        waiting = [asyncio.create_task(world.appender.append(command(stream))) for _ in range(3)]
+        await asyncio.wait(waiting, timeout=0.05)
+        waiting[1].cancel()
+        first.cancel()  # too late: it is on its way
+    await asyncio.wait(waiting)
+    assert (await world.reader.head()).position == 3
+    assert [task.cancelled() for task in waiting] == [False, True, False]
+
+
+async def test_a_database_that_stays_away_is_told_to_every_caller(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epochal_kernel.log.appender.RETRY_PAUSE_S", 0.001)
+    async with FaultProxy.to(database) as proxy:
+        pool = await connect(proxy.url(database), name="proxied", max_size=2)
+        appender = Appender(pool, LogSignal(), IDS, SystemClock())
+        running = asyncio.create_task(appender.run())
+        await proxy.refuse()
+        await proxy.drop()
+        results = await asyncio.gather(
+            *(appender.append(command(uuid4())) for _ in range(5)), return_exceptions=True
+        )
+        assert all(isinstance(result, Unavailable) for result in results)
+        appender.close()
+        await running
+        pool.terminate()

@@ -1,37 +1,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import epochal_proto.v1 as pb
 import pytest
 from epochal_kernel.bus import Bus
-from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import Unavailable
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import EventRecord
-from epochal_kernel.relay import Relay, cloud_event, control_stream, control_subject, current_epoch
+from epochal_kernel.log.reader import LogReader
+from epochal_kernel.relay import cloud_event, control_stream, control_subject, current_epoch
 from epochal_testing.waiting import until
-from kernel_toy import consuming, on_bus
+from kernel_toy import consuming, on_bus, relaying
 from kernel_world import LogWorld, command
 
 
 async def append(world: LogWorld, count: int) -> None:
     await asyncio.gather(*(world.appender.append(command(uuid4())) for _ in range(count)))
-
-
-@asynccontextmanager
-async def relaying(world: LogWorld, bus: Bus) -> AsyncIterator[Relay]:
-    relay = Relay(world.pool, bus, world.signal, SystemClock())
-    task = asyncio.create_task(relay.run())
-    try:
-        yield relay
-        assert not task.done(), task.exception()
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def stream_of(bus: Bus, name: str = "CONTROL") -> dict[int, EventRecord]:
@@ -210,6 +196,32 @@ async def test_a_relay_outlives_broker_and_database(world: LogWorld, nats_url: s
         await append(world, 5)
         await until(lambda: relay.position == 10)
         await check(world, bus)
+
+
+async def test_a_relay_that_heard_of_what_never_comes_does_not_spin(
+    world: LogWorld, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restore: others told of positions that the log does not have any more."""
+    pages = 0
+    read = LogReader.page
+
+    async def counted(self: LogReader, after: Position, limit: int = 1) -> list[EventRecord]:
+        nonlocal pages
+        pages += 1
+        return await read(self, after, limit)
+
+    monkeypatch.setattr(LogReader, "page", counted)
+    monkeypatch.setattr("epochal_kernel.relay.POLL_S", 60.0)
+    async with on_bus(nats_url) as bus, relaying(world, bus) as relay:
+        await append(world, 1)
+        await until(lambda: relay.position == 1)
+        world.signal.notify(1_000)
+        before = pages
+        await world.pool.fetchval("SELECT pg_sleep(0.2)")
+        assert pages <= before + 3
+        await append(world, 1)
+        world.signal.notify(1_001)
+        await until(lambda: relay.position == 2)
 
 
 def test_each_epoch_has_names_of_its_own() -> None:

@@ -116,9 +116,11 @@ class Relay:
         while True:
             check_cancelled()
             self.position = last
+            heard = self._signal.position
             records = await reader.page(Position(last), WINDOW)
             if not records:
-                await self._signal.wait_beyond(last, POLL_S)
+                # Beyond what was heard, too: of a log that was restored since, it never comes.
+                await self._signal.wait_beyond(max(last, heard), POLL_S)
                 continue
             failpoint("relay.before_publish")
             try:
