@@ -32,8 +32,9 @@ async def run(settings: LineageSettings) -> None:
 async def _build(kernel: Kernel) -> Parts:
     store = GraphStore(kernel.pool)
     graph = Graph(kernel.ledger, store, kernel.progress)
-    registry = Registry(kernel.ledger, RegistryStore(kernel.pool), store, kernel.progress)
-    audit = Audit(kernel.pool, AuditStore(kernel.pool), kernel.codec, kernel.client)
+    events = AuditStore(kernel.pool)
+    registry = Registry(kernel.ledger, RegistryStore(kernel.pool), store, events, kernel.progress)
+    audit = Audit(kernel.pool, events, kernel.codec, kernel.client)
     server = kernel.server
     server.unary(LineageService.USE_DATASET, graph.use_dataset)
     server.unary(LineageService.GET_LINEAGE, graph.get_lineage)

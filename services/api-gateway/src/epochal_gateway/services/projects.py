@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import epochal_proto.v1 as pb
 from epochal_kernel import paging
 from epochal_kernel.errors import Aborted, InvalidArgument, NotFound, Violation
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
+from google.protobuf.message import Message
 
 from epochal_gateway import names
 from epochal_gateway.domain import organization as domain
@@ -98,22 +101,33 @@ class Projects:
                         )
                     ],
                 )
-        if project.etag and project.etag != (await self._read(project.name)).etag:
-            raise Aborted(
-                f"{project.name} was changed since it was read: read it again",
-                reason="ETAG_MISMATCH",
-                resource=project.name,
-            )
-        outcome = await self._ledger.execute(
-            self._aggregate,
-            names.stream_of(project.name),
-            project.name,
-            lambda state: domain.describe_project(
+        read = await self._read(project.name) if project.etag else None
+
+        def decide(state: domain.Scope) -> Sequence[Message]:
+            # Here, so that a request that comes again is answered as the first time; and the view
+            # that the etag is compared with may be older than the log.
+            if read is not None and (project.etag, state.display_name, state.description) != (
+                read.etag,
+                read.display_name,
+                read.description,
+            ):
+                raise Aborted(
+                    f"{project.name} was changed since it was read: read it again",
+                    reason="ETAG_MISMATCH",
+                    resource=project.name,
+                )
+            return domain.describe_project(
                 state,
                 project.name,
                 project.display_name if "display_name" in paths else None,
                 project.description if "description" in paths else None,
-            ),
+            )
+
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            names.stream_of(project.name),
+            project.name,
+            decide,
             context.command(request, request.request_id),
         )
         return await self._written(project.name, outcome.position, context)

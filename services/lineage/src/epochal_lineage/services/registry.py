@@ -11,13 +11,14 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import epochal_proto.v1 as pb
 from epochal_kernel import paging
 from epochal_kernel.errors import InvalidArgument, NotFound, Violation
-from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.log.ledger import Ledger, Outcome
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from epochal_lineage.domain import model as domain
 from epochal_lineage.projections import ModelRow, ModelVersionRow, RunArtifactRow
+from epochal_lineage.store.audit import AuditStore, EventQuery
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.registry import RegistryStore
 
@@ -29,11 +30,17 @@ class Registry:
     """Handlers of RegistryService."""
 
     def __init__(
-        self, ledger: Ledger, store: RegistryStore, graph: GraphStore, progress: Progress
+        self,
+        ledger: Ledger,
+        store: RegistryStore,
+        graph: GraphStore,
+        audit: AuditStore,
+        progress: Progress,
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._graph = graph
+        self._audit = audit
         self._progress = progress
         self._aggregate = domain.ModelAggregate()
 
@@ -71,10 +78,7 @@ class Registry:
             context.command(request, request.request_id),
         )
         await self._written(outcome.position, context)
-        for event in outcome.events:
-            if isinstance(event, pb.ModelVersionRegistered):
-                return await self._version(name, event.version)
-        return await self._version_at(name, request, outcome.state.latest_version)
+        return await self._version(name, await self._registered_by(name, outcome, context.org_id))
 
     async def set_model_alias(
         self, request: pb.SetModelAliasRequest, context: CallContext
@@ -145,14 +149,32 @@ class Registry:
             next_page_token=paging.pack(str(rows[size - 1].version)) if len(rows) > size else "",
         )
 
-    async def _version_at(
-        self, model: str, request: pb.RegisterModelVersionRequest, latest: int
-    ) -> pb.ModelVersion:
-        """Find what a repeated command registered: the newest version of that run and artifact."""
-        for row in await self._store.versions(model, latest + 1, latest):
-            if (row.run, row.artifact_path) == (request.run, request.artifact_path):
-                return _version(row, await self._model(model))
-        raise NotFound(f"{model} has no version of {request.run}", resource=model)
+    async def _registered_by(
+        self, model: str, outcome: Outcome[domain.ModelState], org_id: str
+    ) -> int:
+        """Return the version that a command registered, now or when it came first.
+
+        A repeated command decides nothing; the log says what it decided then: its newest version up
+        to the command's last position, whatever was registered since.
+        """
+        for event in outcome.events:
+            if isinstance(event, pb.ModelVersionRegistered):
+                return event.version
+        (record,) = await self._audit.events(
+            EventQuery(
+                org_id=org_id,
+                actor="",
+                resource=model,
+                types=(pb.ModelVersionRegistered.DESCRIPTOR.full_name,),
+                start=None,
+                end=None,
+                correlation_id=None,
+                after=outcome.position + 1,
+                descending=True,
+                limit=1,
+            )
+        )
+        return pb.ModelVersionRegistered.FromString(record.payload).version
 
     async def _written(self, position: int, context: CallContext) -> None:
         context.wrote(position)
