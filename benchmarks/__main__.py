@@ -17,7 +17,7 @@ import time
 
 from benchmarks.report import Row, print_table
 
-NAMES = ("append", "replay", "gateway", "ingest", "startup")
+NAMES = ("append", "replay", "gateway", "ingest", "startup", "schedule")
 
 
 def main() -> None:

@@ -177,6 +177,19 @@ async def test_reading_your_writes_waits_and_is_bounded() -> None:
     assert (caught.value.reason, caught.value.retry_after_s) == ("VIEW_BEHIND", 1.0)
 
 
+async def test_who_applies_knows_that_somebody_waits() -> None:
+    progress = Progress()
+    await progress.wait_awaited(0.01)  # nobody does: only the time is up
+    waiting = asyncio.create_task(progress.wait_for(5))
+    await progress.wait_awaited(60)
+    progress.reached(5)
+    await waiting
+    applying = asyncio.create_task(progress.wait_awaited(60))
+    await asyncio.sleep(0)
+    assert not applying.done()
+    applying.cancel()
+
+
 async def test_a_cancellation_that_was_swallowed_ends_the_loop_all_the_same() -> None:
     rounds = 0
 

@@ -1,6 +1,7 @@
 """Attempts run as real processes, reported to fakes."""
 
 import asyncio
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ from epochal_kernel.errors import PermissionDenied
 from epochal_scheduler.agent import shipping
 from epochal_scheduler.agent.executing import Executor, HeldAttempt
 from epochal_scheduler.agent.launching import expand, plan_launch
-from epochal_scheduler.agent.marks import find_marked
+from epochal_scheduler.agent.marks import Strangers, find_marked, kill_marked
 from epochal_scheduler.agent.salvaging import Salvager
 from epochal_testing.waiting import until
 
@@ -43,6 +44,15 @@ async def test_a_process_runs_and_all_it_says_is_shipped_and_sealed(tmp_path):
     assert scheduler.exited.exit_code == 0
     assert sorted(logs.lines()) == [("stderr", "two"), ("stdout", "end"), ("stdout", "one")]
     assert logs.sealed == len(logs.batches)
+
+
+async def test_a_process_that_says_nothing_has_no_producer(tmp_path):
+    logs = FakeLogs()
+    logs.gate.clear()
+    async with executing(work_item("pass"), tmp_path, logs=logs) as (_, scheduler, _l, _t):
+        pass
+    assert scheduler.told == ["started", "exited"]
+    assert (logs.batches, logs.sealed) == ([], None)
 
 
 async def test_a_failure_tells_its_last_lines(tmp_path):
@@ -168,11 +178,12 @@ async def test_a_full_buffer_makes_the_process_wait_and_loses_nothing(tmp_path, 
     assert [int(text) for _, text in logs.lines()] == list(range(50_000))
 
 
-async def test_a_private_spool_that_stays_empty_is_removed(tmp_path):
-    code = "import os; p = os.environ['EPOCHAL_SPOOL']; print(p, oct(os.stat(p).st_mode & 0o777))"
+async def test_a_spool_is_private_and_removed_when_nothing_is_left_in_it(tmp_path):
+    code = "import os; p = os.environ['EPOCHAL_SPOOL']; os.mkdir(p); print(p)"
     _, logs = await run_code(code, tmp_path)
     spool = tmp_path / "spools" / f"{RUN.rpartition('/')[2]}-1"
-    assert logs.lines() == [("stdout", f"{spool} 0o700")]
+    assert logs.lines() == [("stdout", str(spool))]
+    assert spool.parent.stat().st_mode & 0o777 == 0o700
     assert list(spool.parent.iterdir()) == []
 
 
@@ -187,7 +198,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 LEAVES_SOMETHING_ELSE = """
 import os, pathlib
 folder = pathlib.Path(os.environ["EPOCHAL_SPOOL"], "a")
-folder.mkdir()
+folder.mkdir(parents=True)
 (folder / "run.json").write_text("no run")
 """
 
@@ -213,6 +224,24 @@ async def test_what_cannot_be_sent_is_kept_and_said_and_the_exit_is_told(
     (told,) = [text for stream, text in logs.lines() if stream == "system"]
     assert f"kept in {spool}: " in told
     assert why in told
+
+
+def test_a_process_is_found_however_often_others_were_passed_over():
+    strangers = Strangers("A_MARK=of-this-test")
+    assert list(strangers.find("A=1")) == []
+    for number in ("1", "2"):
+        with subprocess.Popen(
+            [sys.executable, "-c", "input()"],
+            stdin=subprocess.PIPE,
+            env={"A_MARK": "of-this-test", "A": number},
+        ) as process:
+            try:
+                assert list(strangers.find("A=3")) == []
+                assert list(strangers.find(f"A={number}")) == [process.pid]
+                assert list(strangers.find(f"A={number}")) == [process.pid]
+                assert kill_marked(f"A={number}", strangers=strangers) == 1
+            finally:
+                process.communicate()
 
 
 @pytest.mark.parametrize(

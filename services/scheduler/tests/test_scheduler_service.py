@@ -93,7 +93,7 @@ async def test_a_run_without_agents_waits_and_stops_at_once(world, scheduler):
 
 async def test_success_waits_for_the_seal(world, agent):
     world.seals = False
-    run = await world.submit("pass")
+    run = await world.submit("print('a line')")
     await world.until_event(run.name, pb.RunProcessExited)
     assert "Succeeded" not in await world.names(run.name)
     world.seals = True
@@ -105,8 +105,8 @@ async def test_an_end_over_open_telemetry_is_forced_after_a_grace(world):
     world.seals = False
     world.environment |= {"EPOCHAL_SEAL_GRACE_S": "0.3", "EPOCHAL_FAILED_SEAL_GRACE_S": "0.2"}
     async with world.scheduler(), world.agent():
-        good = await world.submit("pass")
-        bad = await world.submit("raise SystemExit(1)")
+        good = await world.submit("print('a line')")
+        bad = await world.submit("raise SystemExit('a line')")
         forced = await world.until_event(good.name, pb.RunSucceeded)
         assert len(forced.incomplete_producers) == 1
         failed = await world.until_event(bad.name, pb.RunFailed)

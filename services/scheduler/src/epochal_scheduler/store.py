@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -73,6 +74,17 @@ class SchedulerStore:
         with adapting():
             await self._pool.execute(
                 _SQL["postpone_task"], task.run_id, task.kind, seconds, sequence, task.due_at
+            )
+
+    async def note_published(self, tasks: Sequence[tuple[Task, int]], seconds: float) -> None:
+        """Lets tasks to publish wait, noting where each work item is; as `postpone`, for many."""
+        with adapting():
+            await self._pool.execute(
+                _SQL["note_published"],
+                [task.run_id for task, _ in tasks],
+                [task.due_at for task, _ in tasks],
+                [sequence for _, sequence in tasks],
+                seconds,
             )
 
     async def remove(self, task: Task) -> None:

@@ -49,6 +49,7 @@ SKIP_AT_MOST = 10_000
 POLL_S = 1.0
 ATTEMPTS = 3
 PAUSE_S = 0.2
+LINGER_S = 0.02
 
 _log = structlog.get_logger(__name__)
 
@@ -128,6 +129,8 @@ class Consumer:
         self._name = model.service
         self._pause = asyncio.Lock()
         self._reached = 0
+        self._cut = False
+        self._applied_at = float("-inf")
         self._level = Skipped(0, Position(0))
         self.halted: Halted | None = None
 
@@ -166,8 +169,26 @@ class Consumer:
                 continue
             if taken:
                 await taken[-1][1].acknowledge()
-            if not applied:
+            if not applied or self._is_level(applied, [record for record, _ in taken]):
                 await self._wait()
+                await self._linger()
+
+    def _is_level(self, applied: int, taken: Sequence[EventRecord]) -> bool:
+        """Whether nothing is known of that is still to be applied; the poll finds the unknown."""
+        if self._cut or applied >= BATCH:
+            return False
+        known = max([self._signal.position, *(record.position for record in taken)])
+        return known <= self._progress.position
+
+    async def _linger(self) -> None:
+        """Let a batch grow while events come one after another, unless somebody waits for them.
+
+        The first event after a quiet moment is applied at once. In a busy one a transaction for
+        each would cost every service more than the events do.
+        """
+        left_s = self._applied_at + LINGER_S - self._clock.monotonic()
+        if left_s > 0:
+            await self._progress.wait_awaited(left_s)
 
     async def _step(self, records: list[EventRecord]) -> int:
         """Apply what follows the checkpoint; return how many events that was."""
@@ -176,6 +197,7 @@ class Consumer:
         while True:
             try:
                 async with self._pause:
+                    self._cut = limit < BATCH
                     return await self._skip(records) or await self._apply_next(records, limit)
             except BatchFailed as error:
                 limit = error.size // 2  # the half without it applies; alone it is found out
@@ -216,6 +238,7 @@ class Consumer:
         for listener in self._listeners:
             await listener.follow(before, events, position)
         self._progress.reached(position)
+        self._applied_at = self._clock.monotonic()
 
     async def _apply_next(self, records: list[EventRecord], limit: int) -> int:
         with adapting():

@@ -8,6 +8,7 @@ search path; switching generations replaces the connections of the pool.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from epochal_kernel.errors import Unavailable
@@ -50,6 +51,8 @@ class Progress:
     def __init__(self) -> None:
         self._position = 0
         self._changed = asyncio.Event()
+        self._awaited = asyncio.Event()
+        self._waiting = 0
 
     @property
     def position(self) -> Position:
@@ -71,6 +74,8 @@ class Progress:
         """
         if self._position >= position:
             return
+        self._waiting += 1
+        self._awaited.set()
         try:
             async with asyncio.timeout(timeout_s):
                 while self._position < position:
@@ -81,6 +86,16 @@ class Progress:
                 reason="VIEW_BEHIND",
                 retry_after_s=1.0,
             ) from None
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._awaited.clear()
+
+    async def wait_awaited(self, timeout_s: float) -> None:
+        """Wait until somebody waits for a position, or the time is up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._awaited.wait()
 
 
 async def prepare(connection: Connection, model: ReadModel) -> Generation:

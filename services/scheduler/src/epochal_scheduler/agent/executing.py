@@ -1,9 +1,9 @@
 """One attempt from claim to seal.
 
 The order of reports is kept: claimed, started, exited. The user's process starts only after the
-claim was taken, and its end is told only after its log producer was announced, so a run cannot
-succeed before the scheduler knows that lines are still to come; and after what its tracking client
-left on disk was sent, so a killed process loses none of it.
+claim was taken. Its end is told only after the producer of its lines, if it had any, was announced,
+so a run cannot succeed before the scheduler knows that lines are still to come; and after what its
+tracking client left on disk was sent, so a killed process loses none of it.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ class Executor:
             async with asyncio.TaskGroup() as tasks:
                 shipping = tasks.create_task(_ship(shipper, held.item.run))
                 exited = await self._run(held, shipper)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(ANNOUNCE_S):
-                        await shipper.opened.wait()
+                if shipper.has_lines:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(ANNOUNCE_S):
+                            await shipper.opened.wait()
                 await self.scheduler.report_exited(held.ref, exited)
                 released.set()
                 shipper.close()

@@ -34,10 +34,11 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A process to be: `folder`, `outputs` and `spool` must exist before it starts.
+    """A process to be: `folder` and `outputs` must exist before it starts.
 
     `spool` is where the tracking client keeps what the platform has not got: one for each attempt,
-    so that whatever is in it when the process is gone is that attempt's and nobody else's.
+    so that whatever is in it when the process is gone is that attempt's and nobody else's. It is
+    made by who writes there, in a folder that only this account may enter.
     """
 
     argv: tuple[str, ...]

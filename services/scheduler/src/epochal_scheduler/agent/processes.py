@@ -12,9 +12,10 @@ import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 
 from epochal_scheduler.agent.launching import MARK, Launch
-from epochal_scheduler.agent.marks import find_marked, kill_marked
+from epochal_scheduler.agent.marks import Strangers, find_marked, kill_marked
 from epochal_scheduler.agent.output import LineSplitter
 
 CHUNK_BYTES = 256 * 1024
@@ -44,7 +45,7 @@ class LocalProcess:
             OSError: the program or folder is not there, or may not be used.
         """
         launch.outputs.mkdir(parents=True, exist_ok=True)
-        launch.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        launch.spool.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         popen = subprocess.Popen(
             launch.argv,
             cwd=launch.folder,
@@ -77,12 +78,9 @@ class LocalProcess:
         """Kills what the process left behind, in its group or out of it; returns how many."""
         self.signal_group(signal.SIGKILL)
         run, attempt = self._launch.env["EPOCHAL_RUN"], self._launch.env["EPOCHAL_ATTEMPT"]
-        marks = (
-            f"{MARK}={self._launch.env[MARK]}",
-            f"EPOCHAL_RUN={run}",
-            f"EPOCHAL_ATTEMPT={attempt}",
-        )
-        return await asyncio.to_thread(kill_marked, *marks)
+        marks = (f"EPOCHAL_RUN={run}", f"EPOCHAL_ATTEMPT={attempt}")
+        strangers = _strangers(f"{MARK}={self._launch.env[MARK]}")
+        return await asyncio.to_thread(kill_marked, *marks, strangers=strangers)
 
     def signal_marked(self, number: signal.Signals) -> None:
         """Sends a signal to everything of this run, also what has left the process group."""
@@ -113,6 +111,12 @@ class LocalProcess:
         """Reads on."""
         for reader in self._readers:
             reader.resume()
+
+
+@lru_cache(maxsize=4)
+def _strangers(mark: str) -> Strangers:
+    """One memory for all processes of an agent."""
+    return Strangers(mark)
 
 
 class _Reader:

@@ -51,7 +51,8 @@ class Salvager:
         if _remove_empty(launch.spool):
             return
         problem = await self._sync(launch)
-        if problem and not _remove_empty(launch.spool):
+        if not _remove_empty(launch.spool):
+            problem = problem or "another process has it"
             say(f"telemetry of the process is kept in {launch.spool}: {problem}")
             _log.warning(
                 "agent.spool_kept",
@@ -59,7 +60,6 @@ class Salvager:
                 spool=str(launch.spool),
                 problem=problem,
             )
-        _remove_empty(launch.spool)
 
     async def _sync(self, launch: Launch) -> str:
         """Returns what went wrong, or nothing."""
@@ -95,7 +95,9 @@ class Salvager:
 
 
 def _remove_empty(spool: Path) -> bool:
-    """Removes a spool in which no run is left; returns whether it is gone."""
+    """Removes a spool in which no run is left; returns whether there is none."""
+    if not spool.exists():
+        return True
     with suppress(OSError):
         spool.rmdir()
     return not spool.exists()

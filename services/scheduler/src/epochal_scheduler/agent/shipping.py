@@ -2,7 +2,8 @@
 
 Batches are numbered without gaps and sent one at a time, each until the broker has it; lines that
 come meanwhile make the next batch larger. When more waits than may be held in memory, `full` tells
-the reader to stop until there is `room`, and the process waits in its next write.
+the reader to stop until there is `room`, and the process waits in its next write. A process that
+says nothing has no producer, which spares the platform two events of each such run.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class LogShipper:
         self._clock = clock
         self._waiting: deque[pb.LogLine] = deque()
         self._waiting_chars = 0
+        self._lines = 0
         self._sent_lines = 0
         self._batch = 0
         self._epoch = 1
@@ -54,9 +56,15 @@ class LogShipper:
         if self._refused:
             return
         time_us = int(self._clock.now().timestamp() * 1_000_000)
+        self._lines += 1
         self._waiting.append(pb.LogLine(time_us=time_us, stream=stream, text=text))
         self._count(len(text) + 16)
         self._changed.set()
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether there was a line, so that there is or will be a producer to be sealed."""
+        return self._lines > 0
 
     def close(self) -> None:
         """Says that no line will follow; `run` then ships the rest, seals and returns."""
@@ -76,6 +84,9 @@ class LogShipper:
         Raises:
             EpochalError: the platform refuses the producer for good.
         """
+        await self._changed.wait()
+        if not self._waiting:
+            return
         cursor = await self._port.open(self._run, self._producer)
         self._epoch, self._batch = max(1, cursor.epoch), cursor.persisted_batch
         self.opened.set()

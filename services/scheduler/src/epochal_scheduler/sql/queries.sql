@@ -45,6 +45,11 @@ SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM task
 UPDATE task SET due_at = clock_timestamp() + make_interval(secs => $3), sequence = coalesce($4, sequence)
  WHERE run_id = $1 AND kind = $2 AND due_at = $5
 
+-- note_published --
+UPDATE task t SET due_at = clock_timestamp() + make_interval(secs => $4), sequence = p.sequence
+  FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[]) AS p (run_id, due_at, sequence)
+ WHERE t.run_id = p.run_id AND t.kind = 'publish' AND t.due_at = p.due_at
+
 -- remove_lease --
 DELETE FROM lease WHERE run_id = $1
 

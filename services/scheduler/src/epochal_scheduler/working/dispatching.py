@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from uuid import UUID
 
 import epochal_proto.v1 as pb
 import structlog
@@ -38,6 +40,7 @@ class Dispatcher:
             WORK, ("work.v1.>",), max_bytes, work_queue=True, refuse_when_full=True
         )
         self._hasty: asyncio.Queue[Target] = asyncio.Queue(MAX_HASTY)
+        self._published: OrderedDict[UUID, int] = OrderedDict()
 
     def release_soon(self, target: Target) -> None:
         """Has a run released at once, not when its task is due; dropped when too many wait."""
@@ -57,11 +60,19 @@ class Dispatcher:
         Raises:
             EpochalError: not done, or not published; the task about it is still there.
         """
+        self._published.pop(target.run_id, None)
         outcome = await self._commands.execute(target, attempts.release)
         failpoint("dispatch.before_publish")
         if outcome.state.status == pb.RUN_STATUS_SCHEDULED:
-            await self.publish(target, outcome.state)
+            sequence = await self.publish(target, outcome.state)
+            self._published[target.run_id] = sequence
+            if len(self._published) > MAX_HASTY:
+                self._published.popitem(last=False)
         failpoint("dispatch.after_publish")
+
+    def take_published(self, run_id: UUID) -> int | None:
+        """Returns where the work item of a run released here lately is, once."""
+        return self._published.pop(run_id, None)
 
     async def publish(self, target: Target, state: RunState, lost: int | None = None) -> int:
         """Publishes the work item of a scheduled run; returns its sequence in the stream.

@@ -59,7 +59,7 @@ class TaskWorker:
             try:
                 tasks = await self._store.due_tasks(PAGE)
                 if tasks:
-                    await self._do_all(tasks)
+                    await self._do_all(await self._without_published(tasks))
                     continue
                 due_s = await self._store.next_due_s()
             except EpochalError as error:
@@ -68,6 +68,23 @@ class TaskWorker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S if due_s is None else min(due_s, POLL_S)):
                     await self._woken.wait()
+
+    async def _without_published(self, tasks: Sequence[Task]) -> list[Task]:
+        """Notes, in one statement, which work items wait in their queues; returns the other tasks.
+
+        When runs come faster than agents take them, that is nearly all there is to do.
+        """
+        published: list[tuple[Task, int]] = []
+        others: list[Task] = []
+        for task in tasks:
+            known = self._dispatcher.take_published(task.run_id) if task.kind == "publish" else None
+            if known is None or task.sequence is not None:
+                others.append(task)
+            else:
+                published.append((task, known))
+        if published:
+            await self._store.note_published(published, RECHECK_S)
+        return others
 
     async def _do_all(self, tasks: Sequence[Task]) -> None:
         places = asyncio.Semaphore(AT_ONCE)
@@ -126,10 +143,9 @@ class TaskWorker:
         def decide(state: RunState) -> Sequence[Message]:
             return ending.settle(state, producers, forced=self._left_s(task, state) <= 0)
 
-        state = await self._commands.load(task.run_id)
-        if decide(state):
-            await self._commands.execute(target, decide)
-        elif state.exit is not None and state.ended and not state.is_over:
+        outcome = await self._commands.execute(target, decide)
+        state = outcome.state
+        if not outcome.events and state.exit is not None and state.ended and not state.is_over:
             await self._store.postpone(task, max(self._left_s(task, state), AGAIN_S))
             return False
         return True
