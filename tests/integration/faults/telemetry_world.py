@@ -19,15 +19,16 @@ from epochal_testing.waiting import until
 
 POINTS = 50
 METRICS = ("loss", "accuracy")
+STREAM = StreamSpec(TELEMETRY, ("tel.v1.>",), 1 << 28, work_queue=True, refuse_when_full=True)
 DAY_US = 1_800_000_000_000_000
 
 
 @asynccontextmanager
 async def tracker(
-    database: str, nats_url: str, failpoints: Mapping[str, str] | None = None
+    database: str, nats_url: str, failpoints: Mapping[str, str] | None = None, **settings: str
 ) -> AsyncIterator[PythonProcess]:
     """Run the real tracker."""
-    environment = {"EPOCHAL_DATABASE_URL": database, "EPOCHAL_NATS_URL": nats_url}
+    environment = {"EPOCHAL_DATABASE_URL": database, "EPOCHAL_NATS_URL": nats_url, **settings}
     async with python_process(
         "-m", "epochal_tracker.main", environment=environment, failpoints=failpoints
     ) as process:
@@ -54,7 +55,7 @@ class Producer:
 
             async def published(data: bytes = data, number: int = number) -> bool:
                 try:
-                    await self.bus.ensure_stream(StreamSpec(TELEMETRY, ("tel.v1.>",), 1 << 28))
+                    await self.bus.ensure_stream(STREAM)
                     await self.bus.publish_durably(
                         "tel.v1.points.0",
                         data,
@@ -66,6 +67,19 @@ class Producer:
                 return True
 
             await until(published, 30)
+
+    async def until_refused(self, why: str) -> int:
+        """Publish batches from the first; return the number of the one that was refused."""
+        for number in range(1, 10_000):
+            data = batch(self.run, self.id, number).SerializeToString()
+            try:
+                await self.bus.publish_durably(
+                    "tel.v1.points.0", data, message_id=f"{self.id}:{number}"
+                )
+            except Unavailable as error:
+                assert why in error.message, error.message  # noqa: PT017 - any other is a failure
+                return number
+        raise AssertionError("everything was accepted")
 
     async def persisted(self) -> int:
         """Up to which batch PostgreSQL has all."""

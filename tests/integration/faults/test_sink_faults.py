@@ -10,7 +10,9 @@ import pytest
 import pytest_asyncio
 from epochal_embedded.servers import NatsServer
 from epochal_kernel.failpoints import FAILPOINTS
+from epochal_testing.waiting import until
 from fault_world import World, open_world
+from nats.js.errors import NotFoundError
 from telemetry_world import Producer, batch, tracker
 
 pytestmark = pytest.mark.faults
@@ -86,3 +88,31 @@ async def test_a_batch_that_postgresql_refuses_keeps_no_other_out(world: World) 
         await producer.check(10)
         await running.until_line("sink.refused_batch|sink.unreadable_batch")
         assert running.returncode is None
+
+
+async def test_a_full_stream_refuses_and_the_tracker_makes_room(world: World) -> None:
+    """The disk that the broker may use is full of what is not persisted, then of nothing."""
+    producer = Producer.new(world.bus, world.pool)
+    room = 100_000
+    limit = {"EPOCHAL_TELEMETRY_MAX_BYTES": str(room)}
+    async with tracker(world.database, world.nats_url, **limit) as running:
+
+        async def made() -> bool:
+            try:
+                info = await world.bus.jetstream.stream_info("TELEMETRY")
+            except NotFoundError as error:
+                raise AssertionError("there is no stream yet") from error
+            return info.config.max_bytes == room
+
+        await until(made, 30)
+        running.send(signal.SIGSTOP)
+        refused = await producer.until_refused("maximum bytes exceeded")
+        running.send(signal.SIGCONT)
+        await producer.send(range(refused, 4 * refused))
+        await producer.until_persisted(4 * refused - 1)
+        await producer.check(4 * refused - 1)
+
+        async def empty() -> bool:
+            return (await world.bus.jetstream.stream_info("TELEMETRY")).state.messages == 0
+
+        await until(empty)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError, ServerError
 
 from epochal_kernel.bus import Bus
 from epochal_kernel.cancelling import check_cancelled
@@ -95,6 +95,9 @@ class Puller:
             try:
                 await self._bus.wait_connected(timeout_s=None)
                 await self._pull(stream)
+            except (BadRequestError, ServerError) as error:
+                # Refused, not away: nobody would notice a consumer that is never made.
+                _log.warning("puller.refused", consumer=self._spec.durable, error=repr(error))
             except (NatsError, APIError, OSError, TimeoutError, Unavailable) as error:
                 _log.debug("puller.interrupted", consumer=self._spec.durable, error=repr(error))
             await self._clock.sleep(RETRY_S)
@@ -164,8 +167,11 @@ class Puller:
                 stream,
                 ConsumerConfig(
                     durable_name=spec.durable,
-                    deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                    opt_start_seq=spec.start,
+                    # A work queue takes no consumer that could leave messages out.
+                    deliver_policy=(
+                        DeliverPolicy.BY_START_SEQUENCE if spec.start > 1 else DeliverPolicy.ALL
+                    ),
+                    opt_start_seq=spec.start if spec.start > 1 else None,
                     ack_policy=AckPolicy.ALL if spec.through else AckPolicy.EXPLICIT,
                     ack_wait=ACK_WAIT_S,
                     max_ack_pending=4 * spec.credit,

@@ -12,5 +12,5 @@ class TrackerSettings(ServiceSettings):
     telemetry_max_bytes: int = Field(
         default=8 * 1024**3,
         gt=0,
-        description="Size of the TELEMETRY stream; full refuses, never drops",
+        description="Bytes of telemetry that may wait for the tracker; full refuses, never drops",
     )

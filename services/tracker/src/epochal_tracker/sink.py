@@ -66,8 +66,12 @@ class Sink:
                     await self._persist(messages)
 
     async def _stream(self) -> str:
+        # A work queue: what is persisted makes room. With any other retention the stream would be
+        # full one day of what nobody needs any more, and refuse for ever.
         await self._bus.ensure_stream(
-            StreamSpec(TELEMETRY, ("tel.v1.>",), self._max_bytes, refuse_when_full=True)
+            StreamSpec(
+                TELEMETRY, ("tel.v1.>",), self._max_bytes, work_queue=True, refuse_when_full=True
+            )
         )
         return TELEMETRY
 
