@@ -1,4 +1,4 @@
-"""Walks end, meet every edge in reach once, and say when they were cut short; digests of folders."""
+"""Walks end, meet every edge in reach once, and say when they were cut short."""
 
 from __future__ import annotations
 
