@@ -47,8 +47,12 @@ UPDATE task SET due_at = clock_timestamp() + make_interval(secs => $3), sequence
 
 -- note_published --
 UPDATE task t SET due_at = clock_timestamp() + make_interval(secs => $4), sequence = p.sequence
-  FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[]) AS p (run_id, due_at, sequence)
- WHERE t.run_id = p.run_id AND t.kind = 'publish' AND t.due_at = p.due_at
+  FROM (SELECT o.run_id, p.sequence
+          FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[]) AS p (run_id, due_at, sequence)
+          JOIN task o ON o.run_id = p.run_id AND o.kind = 'publish' AND o.due_at = p.due_at
+           -- What somebody changes now needs no note, and waiting for many rows could deadlock.
+           FOR UPDATE OF o SKIP LOCKED) p
+ WHERE t.run_id = p.run_id AND t.kind = 'publish'
 
 -- remove_lease --
 DELETE FROM lease WHERE run_id = $1
@@ -60,8 +64,11 @@ SELECT run_id, org_id, name, attempt, fence, agent FROM lease
 -- note_heartbeat --
 WITH renewed AS (
     UPDATE lease l SET seen_at = clock_timestamp()
-      FROM unnest($5::uuid[], $6::bigint[]) AS held (run_id, fence)
-     WHERE l.run_id = held.run_id AND l.fence = held.fence AND l.agent = $1
+      FROM (SELECT o.run_id FROM unnest($5::uuid[], $6::bigint[]) AS held (run_id, fence)
+              JOIN lease o ON o.run_id = held.run_id AND o.fence = held.fence AND o.agent = $1
+               -- A lease that begins or ends now is renewed by the next beat, if it is still there.
+               FOR UPDATE OF o SKIP LOCKED) held
+     WHERE l.run_id = held.run_id
 )
 INSERT INTO agent (name, queues, free_slots, draining, seen_at)
 VALUES ($1, $2, $3, $4, clock_timestamp())

@@ -95,7 +95,8 @@ class TaskWorker:
                     await self._do(task)
                 except EpochalError as error:
                     _log.info("scheduler.task_again", kind=task.kind, error=error.message)
-                    await self._store.postpone(task, AGAIN_S)
+                    with suppress(EpochalError):  # then it stays due, and is done at once
+                        await self._store.postpone(task, AGAIN_S)
 
         async with asyncio.TaskGroup() as group:
             for task in tasks:
