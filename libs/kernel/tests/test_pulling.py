@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ from epochal_kernel.clock import SystemClock
 from epochal_kernel.pulling import Puller, PullSpec
 from epochal_testing.waiting import until
 from kernel_toy import on_bus
+from nats.aio.subscription import Subscription
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -169,3 +171,25 @@ async def test_it_takes_at_most_what_is_asked(bus: Bus) -> None:
         await puller.wait(0)
         assert [m.data for m in puller.take()] == [b"3", b"4", b"5"]
         assert puller.take(3) == []
+
+
+async def test_a_puller_whose_cancellation_nats_py_swallowed_ends_all_the_same(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`next_msg` returns a message that comes together with the cancellation, and forgets that."""
+    real = Subscription.next_msg
+    swallowed = 0
+
+    async def swallowing(self: Subscription, timeout: float | None = None) -> object:
+        nonlocal swallowed
+        try:
+            return await real(self, timeout)
+        except asyncio.CancelledError:
+            swallowed += 1
+            return SimpleNamespace(headers={"Status": "100"})
+
+    monkeypatch.setattr(Subscription, "next_msg", swallowing)
+    await fill(bus, 1)
+    async with pulling(bus, PullSpec("d", credit=8)) as puller:
+        await collect(puller, 1)
+    assert swallowed == 1

@@ -135,6 +135,7 @@ class Puller:
                 while outstanding > self._credit // 2:
                     # A broker that was restarted has forgotten the request and is silent.
                     message = await subscription.next_msg(timeout=3 * HEARTBEAT_S)
+                    check_cancelled()
                     headers = message.headers or {}
                     status = headers.get("Status")
                     if status == "100":
