@@ -17,7 +17,9 @@ session ends, Ctrl-C included, and die with the process when it is killed.
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -33,9 +35,21 @@ from epochal_testing.databases import Databases
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Hypothesis no deadline: examples that touch a busy machine are slow, not wrong."""
+    """Hear Ctrl-C, and give Hypothesis no deadline: a busy machine is slow, not wrong."""
+    _hear_interrupts()
     hypothesis.settings.register_profile("epochal", deadline=None)
     hypothesis.settings.load_profile("epochal")
+
+
+def _hear_interrupts() -> None:
+    """Let children hear SIGINT, even where this process was started with it ignored.
+
+    A shell starts what it puts in the background so, and a program that inherits it ignores Ctrl-C:
+    tests that interrupt one would wait for ever.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def _environment(pid: int) -> bytes:
 
 def kill_marked(*marks: str, strangers: Strangers | None = None) -> int:
     """Kills every process so marked, until none is found; returns how many there were."""
-    killed = 0
+    killed: set[int] = set()  # one that is killed may be found again before it is gone
     find = strangers.find if strangers is not None else find_marked
     for _ in range(5):  # what is killed may have forked just before
         found = list(find(*marks))
@@ -82,7 +82,7 @@ def kill_marked(*marks: str, strangers: Strangers | None = None) -> int:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-            killed += 1
+            killed.add(pid)
         if not found:
             break
-    return killed
+    return len(killed)
