@@ -17,14 +17,24 @@ _VIEWER: Final = frozenset(
         "access.read",
         "token.read",
         "token.write",
+        "queue.read",
+        "component.read",
     }
 )
-_EDITOR: Final = _VIEWER | {"run.write", "lineage.write", "model.write"}
+_EDITOR: Final = _VIEWER | {
+    "run.write",
+    "run.approve",
+    "run.execute",
+    "component.write",
+    "lineage.write",
+    "model.write",
+}
 _ADMIN: Final = _EDITOR | {
     "project.write",
     "access.manage",
     "notification.write",
     "audit.read",
+    "queue.write",
 }
 _OWNER: Final = _ADMIN | {"org.write"}
 
