@@ -1,0 +1,1 @@
+"""Graphs of steps: which step starts, is skipped or fails, and why; pure and incremental."""

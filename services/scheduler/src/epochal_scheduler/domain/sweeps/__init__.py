@@ -1,0 +1,1 @@
+"""Sweeps: what to try next, which trials to stop, and what came out; pure and repeatable."""
