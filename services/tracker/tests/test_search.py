@@ -32,6 +32,7 @@ COMPARE: dict[str, Callable[[object, object], bool]] = {
 START = datetime(2030, 1, 1, tzinfo=UTC)
 NUMBERS = [0.0, 1.0, -1.0, 0.1, 1e300, math.inf, -math.inf]
 TEXTS = ["", "a", "b", "ab", "ba", "1"]
+PIPELINES = [f"0193a000-0000-7000-8000-00000000010{number}" for number in (1, 2)]
 STATUSES = {pb.RUN_STATUS_RUNNING: "running", pb.RUN_STATUS_FAILED: "failed"}
 
 
@@ -46,6 +47,11 @@ class Run:
     params: dict[str, object] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    outputs: dict[str, object] = field(default_factory=dict)
+    pipeline: str = ""
+    step: str = ""
+    iteration: int = 0
+    schedule_time: datetime | None = None
 
 
 def some_runs(number: int) -> list[Run]:
@@ -63,6 +69,11 @@ def some_runs(number: int) -> list[Run]:
             maybe("lr", [*NUMBERS, math.nan, 0, 1, 7, "1", "fast", True]),
             maybe("team", ["a", "b", "ab"]),
             maybe("loss", [*NUMBERS, math.nan]),
+            maybe("acc", [*NUMBERS, 3, "good"]),
+            chosen.choice(["", *(f"{PROJECT}/runs/{one}" for one in PIPELINES)]),
+            chosen.choice(["", "train", "test"]),
+            chosen.randrange(5),
+            chosen.choice([None, START + timedelta(days=chosen.randrange(5))]),
         )
         for _ in range(number)
     ]
@@ -88,9 +99,11 @@ async def pool(database: str) -> AsyncIterator[Pool]:
             kept = {name: value_of(plain) for name, plain in run.params.items()}
             await pool.execute(
                 "INSERT INTO run VALUES ($1, $2, $3, 1, $4, '', $5, $6, '', '', 0, NULL, $7, "
-                "NULL, NULL, '', '[]')",
+                "NULL, NULL, '', '[]', $8, $9, $10, $8, '', '[]', $11, $12, '', false, '')",
                 run.run_id, PROJECT, run.name, run.status, params.to_json(kept),
-                json.dumps(run.tags), run.create_time,
+                json.dumps(run.tags), run.create_time, run.pipeline, run.step, run.iteration,
+                params.to_json({name: value_of(plain) for name, plain in run.outputs.items()}),
+                run.schedule_time,
             )  # fmt: skip
             for name, last in run.metrics.items():
                 await pool.execute(
@@ -100,7 +113,8 @@ async def pool(database: str) -> AsyncIterator[Pool]:
         await pool.execute(
             "INSERT INTO run SELECT gen_random_uuid(), $1, display_name, kind, status, message, "
             "params, tags, creator, queue, attempt, exit_code, create_time, start_time, end_time, "
-            "spec_digest, incomplete_producers FROM run LIMIT 5",
+            "spec_digest, incomplete_producers, pipeline, step, iteration, origin, origin_kind, "
+            "holds, outputs, schedule_time, service_path, paused, more FROM run LIMIT 5",
             f"{PROJECT}-two",
         )
         yield pool
@@ -124,7 +138,7 @@ def compares(condition: Condition, found: object, text: str) -> bool:
     match condition.field.name:
         case "metrics":
             return not math.isnan(float(str(found))) and compare(found, float(text))
-        case "params":
+        case "params" | "outputs":
             number = number_of(text)
             is_number = isinstance(found, int | float) and not isinstance(found, bool)
             by_number = is_number and number is not None and compare(float(str(found)), number)
@@ -132,7 +146,11 @@ def compares(condition: Condition, found: object, text: str) -> bool:
             return by_number or (condition.operator == "=" and shown == text)
         case "status":
             return STATUSES[int(str(found))] == text
-        case "create_time":
+        case "pipeline" | "origin":
+            return str(found).endswith(text.rpartition("/")[2])
+        case "iteration":
+            return compare(found, int(text))
+        case "create_time" | "schedule_time":
             return compare(found, datetime.fromisoformat(text))
         case _:
             return compare(found, text)
@@ -140,7 +158,9 @@ def compares(condition: Condition, found: object, text: str) -> bool:
 
 def found_at(run: Run, place: Field) -> object:
     match place.name:
-        case "metrics" | "params" | "tags":
+        case "origin":
+            return run.pipeline
+        case "metrics" | "params" | "outputs" | "tags":
             return getattr(run, place.name).get(place.key)
         case _:
             return getattr(run, place.name)
@@ -191,6 +211,17 @@ conditions = st.lists(
         condition(Field("metrics", "none"), ORDERING, NUMERIC),
         condition(Field("params", "lr"), ORDERING, NUMERIC),
         condition(Field("params", "lr"), ["="], ["1", "fast", "true", "nan", "7"]),
+        condition(Field("outputs", "acc"), ORDERING, NUMERIC),
+        condition(Field("outputs", "acc"), ["="], ["good", "3"]),
+        condition(Field("pipeline"), ["="], [PIPELINES[0], f"{PROJECT}/runs/{PIPELINES[1]}"]),
+        condition(Field("origin"), ["="], [PIPELINES[0], f"{PROJECT}/runs/{PIPELINES[1]}"]),
+        condition(Field("step"), [*ORDERING, "%"], ["train", "test", "t"]),
+        condition(Field("iteration"), ORDERING, ["0", "2", "4", "-1"]),
+        condition(
+            Field("schedule_time"),
+            ORDERING,
+            [(START + timedelta(days=day)).isoformat() for day in (0, 2)],
+        ),
         condition(Field("tags", "team"), [*ORDERING, "%"], ["a", "b", "ab"]),
         condition(Field("tags", "none"), ["=", "%"], ["a"]),
     ),
@@ -205,6 +236,11 @@ orders = st.builds(
             Field("create_time"),
             Field("metrics", "loss"),
             Field("params", "lr"),
+            Field("outputs", "acc"),
+            Field("step"),
+            Field("iteration"),
+            Field("schedule_time"),
+            Field("pipeline"),
             Field("tags", "team"),
         ]
     ),
@@ -214,7 +250,7 @@ orders = st.builds(
 
 def sort_value(run: Run, place: Field) -> object:
     found = found_at(run, place)
-    if place.name in ("metrics", "params"):
+    if place.name in ("metrics", "params", "outputs"):
         number = isinstance(found, int | float) and not isinstance(found, bool)
         return float(found) if number and not math.isnan(float(found)) else None
     return found
@@ -326,6 +362,12 @@ def test_the_grammar_refuses_with_a_reason(text: str, says: str) -> None:
         ("create_time:>yesterday", "takes a time"),
         ('create_time:>"0001-01-01T00:00:00+14:00"', "takes a time"),
         ("create_time:%2026", "only text"),
+        ("schedule_time:>noon", "takes a time"),
+        ("pipeline:mine", "a run's name or UUID"),
+        ("origin:<x", "no operator"),
+        ("iteration:one", "a whole number"),
+        ("iteration:99999999999999999999", "a whole number"),
+        ("iteration:%1", "only text can contain text"),
     ],
 )
 def test_a_value_that_does_not_fit_its_field_is_refused(text: str, says: str) -> None:
@@ -355,7 +397,9 @@ def test_an_order_is_read(text: str, expected: Order | None) -> None:
 UID = "0193a000-0000-7000-8000-000000000001"
 
 
-@pytest.mark.parametrize("order_by", ["metrics.loss", "status", "create_time", "name"])
+@pytest.mark.parametrize(
+    "order_by", ["metrics.loss", "outputs.acc", "status", "create_time", "iteration", "name"]
+)
 @pytest.mark.parametrize(
     "sort", [{"a": 1}, [], "x", 1e400, 10**30, -1, "0001-01-01T00:00:00+14:00"]
 )
@@ -365,7 +409,12 @@ def test_a_page_token_made_up_breaks_nothing(order_by: str, sort: object) -> Non
     place = _after(pb.ListRunsRequest(order_by=order_by, page_token=token))
     parameters = Parameters()
     number = isinstance(sort, int | float)
-    if order_by == "name" or (order_by == "metrics.loss" and number):  # a place, if a strange one
+    # Some make a place, if a strange one.
+    if (
+        order_by == "name"
+        or ("." in order_by and number)
+        or (order_by == "iteration" and sort == -1)
+    ):
         assert after_clause(order, place, parameters)
         return
     with pytest.raises(InvalidArgument) as caught:

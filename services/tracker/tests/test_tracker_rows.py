@@ -12,6 +12,7 @@ from epochal_proto.v1.events import EVENTS
 from epochal_testing.projecting import Stored, project, recorded
 from epochal_tracker import params
 from epochal_tracker.projections import READ_MODEL
+from epochal_tracker.services.messages import run_message
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
@@ -35,7 +36,18 @@ values = st.one_of(
 parameters = st.dictionaries(texts, values, max_size=3)
 tags = st.dictionaries(st.sampled_from("abc"), texts, max_size=3)
 payloads = st.one_of(
-    st.builds(pb.RunCreated, name=st.just(NAME), params=parameters, tags=tags, start_time=times),
+    st.builds(
+        pb.RunCreated,
+        name=st.just(NAME),
+        params=parameters,
+        tags=tags,
+        start_time=times,
+        schedule_time=times,
+        pipeline=texts,
+        step=texts,
+        iteration=st.integers(0, 3),
+        holds=st.lists(texts, max_size=2),
+    ),
     st.builds(pb.RunQueued, queue=texts),
     st.builds(pb.RunScheduled, attempt=st.integers(1, 3), queue=texts),
     st.builds(pb.RunStarting, attempt=st.integers(1, 3)),
@@ -44,6 +56,18 @@ payloads = st.one_of(
     st.builds(pb.RunSucceeded, end_time=times, incomplete_producers=st.lists(texts, max_size=2)),
     st.builds(pb.RunFailed, end_time=times, message=texts),
     st.builds(pb.RunStopped, end_time=times, reason=texts),
+    st.builds(pb.RunHoldReleased, hold=texts),
+    st.builds(pb.RunOutputsRecorded, outputs=parameters),
+    st.builds(pb.RunReused, source=texts, outputs=parameters, explanation=texts),
+    st.builds(pb.RunServiceReady, host=texts, ports=st.lists(st.integers(1, 9), max_size=2)),
+    st.builds(pb.RunResumed, reason=texts),
+    st.builds(pb.RunPreempted, reason=texts),
+    st.builds(
+        pb.CaptureRecorded,
+        capture=st.builds(
+            pb.Capture, attempt=st.integers(0, 2), missing=st.lists(texts, max_size=2)
+        ),
+    ),
     st.builds(pb.ParamsLogged, params=parameters),
     st.builds(pb.TagsSet, tags=tags),
     st.builds(pb.ProducerOpened, producer=st.just(str(PRODUCER)), epoch=st.integers(1, 4)),
@@ -141,6 +165,9 @@ def test_each_event_leads_to_its_status() -> None:
         (pb.RunStopped(reason="s"), pb.RUN_STATUS_STOPPED, "s"),
         (pb.RunSkipped(reason="k"), pb.RUN_STATUS_SKIPPED, "k"),
         (pb.RunUpstreamFailed(upstream="u"), pb.RUN_STATUS_UPSTREAM_FAILED, "u failed"),
+        (pb.RunPreempted(reason="p"), pb.RUN_STATUS_QUEUED, "p"),
+        (pb.RunReused(explanation="e"), pb.RUN_STATUS_SUCCEEDED, "e"),
+        (pb.RunResumed(reason="a"), pb.RUN_STATUS_CREATED, "a"),
     ):
         row = run_after(payload)
         assert (row.status, row.message) == (status, message), payload
@@ -188,3 +215,98 @@ def test_an_artifact_is_the_newest_at_its_path() -> None:
     )["artifact"].values()
     assert (row.sha256, row.size_bytes, row.kind, row.media_type) == (b"2", 2, "model", "u")
     assert row.create_time == at(2)
+
+
+def test_a_run_knows_where_it_came_from_and_what_it_asks_for() -> None:
+    created = pb.RunCreated(
+        name=NAME,
+        kind=pb.RUN_KIND_SERVICE,
+        pipeline="orgs/acme/projects/vision/runs/p",
+        step="train",
+        iteration=3,
+        origin="o",
+        origin_kind="copy",
+        queue="gpu",
+        schedule_time=Timestamp(seconds=100),
+        resources=pb.Resources(gpus=2),
+        cost=1.5,
+        priority=-3,
+        edges=[pb.RunEdge(kind="dag", source="s")],
+        description="words",
+        holds=["upload", "approval"],
+    )
+    row = rows(created)["run"][RUN_ID,]
+    message = run_message(row, ())
+    for name in (
+        "pipeline", "step", "iteration", "origin", "origin_kind", "queue", "schedule_time",
+        "resources", "cost", "priority", "edges", "description", "holds", "kind",
+    ):  # fmt: skip
+        assert getattr(message, name) == getattr(created, name), name
+    assert message.message == "waits for upload, approval"
+
+
+def test_holds_are_released_one_by_one() -> None:
+    created = pb.RunCreated(name=NAME, holds=["upload", "approval"])
+    row = rows(created, pb.RunHoldReleased(hold="upload"))["run"][RUN_ID,]
+    assert (json.loads(row.holds), row.message) == (["approval"], "waits for approval")
+    row = rows(created, pb.RunHoldReleased(hold="upload"), pb.RunHoldReleased(hold="approval"))[
+        "run"
+    ][RUN_ID,]
+    assert (json.loads(row.holds), row.message) == ([], "")
+
+
+def test_later_outputs_replace_earlier_ones() -> None:
+    row = run_after(
+        pb.RunOutputsRecorded(outputs={"a": pb.Value(int_value=1), "b": pb.Value(int_value=1)}),
+        pb.RunOutputsRecorded(outputs={"a": pb.Value(int_value=2)}, attempt=1),
+    )
+    assert params.from_json(row.outputs) == {
+        "a": pb.Value(int_value=2),
+        "b": pb.Value(int_value=1),
+    }
+
+
+def test_a_service_has_a_path_while_it_answers() -> None:
+    ready = pb.RunServiceReady(attempt=1, host="127.0.0.1", ports=[80])
+    path = f"/services/v1/{NAME}/"
+    assert run_after(ready).service_path == path
+    for ending in (
+        pb.RunProcessExited(attempt=1),
+        pb.RunAttemptLost(attempt=1),
+        pb.RunPreempted(attempt=1),
+        pb.RunScheduled(attempt=2),
+        pb.RunStopped(),
+    ):
+        assert run_after(ready, ending).service_path == "", ending
+
+
+def test_a_run_that_ended_is_live_again_when_it_is_resumed() -> None:
+    row = run_after(pb.RunFailed(message="f", incomplete_producers=["p"]), pb.RunResumed())
+    assert (row.status, row.end_time) == (pb.RUN_STATUS_CREATED, None)
+    assert json.loads(row.incomplete_producers) == []
+
+
+def test_a_reused_run_says_whose_results_it_has() -> None:
+    outputs = {"a": pb.Value(int_value=1)}
+    row = run_after(pb.RunReused(source="s", outputs=outputs, explanation="equal"))
+    assert (row.origin, row.origin_kind, row.end_time) == ("s", "cache", at(2))
+    assert params.from_json(row.outputs) == outputs
+
+
+def test_a_paused_pipeline_says_so() -> None:
+    assert run_after(pb.RunPaused()).paused
+    assert not run_after(pb.RunPaused(), pb.RunUnpaused()).paused
+
+
+def test_what_two_tell_of_one_attempt_is_one_capture() -> None:
+    def told(**facts: object) -> pb.CaptureRecorded:
+        return pb.CaptureRecorded(run=NAME, capture=pb.Capture(attempt=1, **facts))
+
+    (row,) = rows(
+        told(command=["a", "b"], packages={"numpy": "1"}, missing=["git"]),
+        told(command=["c"], seeds={"numpy": "7"}, missing=["git", "gpu"]),
+    )["capture"].values()
+    capture = pb.Capture.FromString(row.capture)
+    assert list(capture.command) == ["c"]
+    assert list(capture.missing) == ["git", "gpu"]
+    assert (dict(capture.packages), dict(capture.seeds)) == ({"numpy": "1"}, {"numpy": "7"})

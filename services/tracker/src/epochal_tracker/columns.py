@@ -30,13 +30,28 @@ def decode_points(points: int, steps: bytes, times: bytes, values: bytes) -> Poi
     Raises:
         DataLoss: a column does not decompress to `points` numbers.
     """
-    size = 8 * points
-    shuffled = np.frombuffer(_unpack(values, size), dtype=np.uint8).reshape(8, points)
     return Points(
-        np.cumsum(np.frombuffer(_unpack(steps, size), dtype="<i8"), dtype=np.int64),
-        np.cumsum(np.frombuffer(_unpack(times, size), dtype="<i8"), dtype=np.int64),
-        np.ascontiguousarray(shuffled.T).view("<f8").reshape(points),
+        decode_steps(points, steps), decode_steps(points, times), decode_values(points, values)
     )
+
+
+def decode_steps(points: int, column: bytes) -> npt.NDArray[np.int64]:
+    """Decode a compressed column of whole numbers, kept as differences.
+
+    Raises:
+        DataLoss: it does not decompress to `points` numbers.
+    """
+    return np.cumsum(np.frombuffer(_unpack(column, 8 * points), dtype="<i8"), dtype=np.int64)
+
+
+def decode_values(points: int, column: bytes) -> npt.NDArray[np.float64]:
+    """Decode a compressed column of doubles, kept with their bytes shuffled.
+
+    Raises:
+        DataLoss: it does not decompress to `points` numbers.
+    """
+    shuffled = np.frombuffer(_unpack(column, 8 * points), dtype=np.uint8).reshape(8, points)
+    return np.ascontiguousarray(shuffled.T).view("<f8").reshape(points)
 
 
 def decode_lines(block: bytes) -> list[pb.LogLine]:

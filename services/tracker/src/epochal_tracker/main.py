@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uvloop
+from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
 from epochal_proto.v1.services import ArtifactService, RunService, TrackingService
 
 from epochal_tracker.projections import READ_MODEL
 from epochal_tracker.services.artifacts import Artifacts
+from epochal_tracker.services.capturing import Captures
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.producers import Producers
 from epochal_tracker.services.runs import Runs
+from epochal_tracker.services.sampling import Sampling
 from epochal_tracker.services.tracking import Tracking
 from epochal_tracker.settings import TrackerSettings
 from epochal_tracker.signals import RunBells
@@ -44,6 +47,9 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     _bind_runs(kernel, Runs(lookup, runs, telemetry, kernel.progress, bells))
     _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
     _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))
+    log = LogReader(kernel.pool)
+    _bind_captures(kernel, Captures(kernel.ledger, log, kernel.codec, lookup, runs, telemetry))
+    kernel.server.unary(TrackingService.SAMPLE_METRICS, Sampling(telemetry).sample_metrics)
     _bind_producers(
         kernel,
         Producers(kernel.ledger, lookup, telemetry, kernel.progress, bells, kernel.clock),
@@ -78,6 +84,12 @@ def _bind_tracking(kernel: Kernel, tracking: Tracking) -> None:
     server.unary(TrackingService.GET_METRIC_SERIES, tracking.get_metric_series)
     server.unary(TrackingService.LIST_LOG_LINES, tracking.list_log_lines)
     server.stream(TrackingService.TAIL_LOG_LINES, tracking.tail_log_lines)
+
+
+def _bind_captures(kernel: Kernel, captures: Captures) -> None:
+    kernel.server.unary(TrackingService.RECORD_CAPTURE, captures.record_capture)
+    kernel.server.unary(TrackingService.GET_CAPTURE, captures.get_capture)
+    kernel.server.unary(TrackingService.COMPARE_RUNS, captures.compare_runs)
 
 
 def _bind_producers(kernel: Kernel, producers: Producers) -> None:

@@ -35,6 +35,12 @@ def merge(first: str, second: Mapping[str, pb.Value]) -> Json:
     return Json(json.dumps(dict(sorted(plain.items()))))
 
 
+def replaced(first: str, second: Mapping[str, pb.Value]) -> Json:
+    """Add values to those that are there, over those of the same name."""
+    plain = json.loads(first) | {name: _plain(value) for name, value in second.items()}
+    return Json(json.dumps(dict(sorted(plain.items()))))
+
+
 def picked(text: str, names: Iterable[str]) -> dict[str, pb.Value]:
     """Return those of the named parameters that a JSON object has."""
     plain = json.loads(text)

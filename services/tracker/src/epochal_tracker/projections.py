@@ -1,10 +1,10 @@
-"""The tracker's read model: runs with parameters and tags, producers, artifacts."""
+"""The tracker's read model: runs with parameters and tags, producers, artifacts, captures."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from uuid import UUID
@@ -13,62 +13,23 @@ import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
 from epochal_kernel.projections.model import ReadModel
 from epochal_kernel.projections.rows import Rows
-from epochal_kernel.projections.tables import Json, RowRef, Table
+from epochal_kernel.projections.tables import Json, RowRef
 from google.protobuf.message import Message
 
 from epochal_tracker import params
+from epochal_tracker.domain.capturing import merged
+from epochal_tracker.rows import (
+    ARTIFACTS,
+    CAPTURES,
+    PRODUCERS,
+    RUNS,
+    ArtifactRow,
+    CaptureRow,
+    ProducerRow,
+    RunRow,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One run as lists and searches see it."""
-
-    run_id: UUID
-    project: str
-    display_name: str
-    kind: int
-    status: int
-    message: str
-    params: Json
-    tags: Json
-    creator: str
-    queue: str
-    attempt: int
-    exit_code: int | None
-    create_time: datetime
-    start_time: datetime | None
-    end_time: datetime | None
-    spec_digest: str
-    incomplete_producers: Json
-
-
-@dataclass(frozen=True, slots=True)
-class ProducerRow:
-    """One producer of telemetry; `opened` is the position of its first opening."""
-
-    run_id: UUID
-    producer: UUID
-    epoch: int
-    opened: int
-    sealed_batch: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactRow:
-    """The newest bytes at one path of a run."""
-
-    run_id: UUID
-    path: str
-    sha256: bytes
-    size_bytes: int
-    kind: str
-    media_type: str
-    create_time: datetime
-
-
-RUNS = Table("run", RunRow, ("run_id",))
-PRODUCERS = Table("producer", ProducerRow, ("run_id", "producer"))
-ARTIFACTS = Table("artifact", ArtifactRow, ("run_id", "path"))
+NOTHING = Json("[]")
 
 
 class RunProjector:
@@ -150,6 +111,28 @@ class ArtifactProjector:
             )
 
 
+class CaptureProjector:
+    """Projects what runs were made of; what is told later of an attempt adds to what is known."""
+
+    name = "captures"
+    tables = (CAPTURES,)
+
+    def touches(self, event: Event) -> Iterable[RowRef]:
+        """A capture is added to the one of its attempt."""
+        if isinstance(event.payload, pb.CaptureRecorded):
+            yield CAPTURES.ref(event.stream_id, event.payload.capture.attempt)
+
+    def apply(self, rows: Rows, event: Event) -> None:
+        """Write what an event changes."""
+        payload = event.payload
+        if isinstance(payload, pb.CaptureRecorded):
+            attempt = payload.capture.attempt
+            known = rows.get(CAPTURES, event.stream_id, attempt)
+            before = pb.Capture.FromString(known.capture) if known else pb.Capture()
+            capture = merged(before, payload.capture).SerializeToString(deterministic=True)
+            rows.put(CAPTURES, CaptureRow(event.stream_id, attempt, capture))
+
+
 def _created(payload: pb.RunCreated, event: Event) -> RunRow:
     return RunRow(
         run_id=event.stream_id,
@@ -157,19 +140,41 @@ def _created(payload: pb.RunCreated, event: Event) -> RunRow:
         display_name=payload.display_name,
         kind=payload.kind,
         status=pb.RUN_STATUS_CREATED,
-        message="",
+        message=_waits_for(payload.holds),
         params=params.to_json(payload.params),
         tags=_tags(payload.tags),
         creator=payload.creator,
-        queue="",
+        queue=payload.queue,
         attempt=0,
         exit_code=None,
         create_time=event.recorded_at,
         start_time=_time(payload, "start_time"),
         end_time=None,
         spec_digest=payload.spec_digest,
-        incomplete_producers=Json("[]"),
+        incomplete_producers=NOTHING,
+        pipeline=payload.pipeline,
+        step=payload.step,
+        iteration=payload.iteration,
+        origin=payload.origin,
+        origin_kind=payload.origin_kind,
+        holds=_list(payload.holds),
+        outputs=params.NONE,
+        schedule_time=_time(payload, "schedule_time"),
+        service_path="",
+        paused=False,
+        more=_more(payload),
     )
+
+
+def _more(payload: pb.RunCreated) -> bytes:
+    shown = pb.Run(
+        resources=payload.resources if payload.HasField("resources") else None,
+        cost=payload.cost,
+        priority=payload.priority,
+        edges=payload.edges,
+        description=payload.description,
+    )
+    return shown.SerializeToString(deterministic=True)
 
 
 def _changed(run: RunRow, payload: Message, at: datetime) -> RunRow:
@@ -184,6 +189,7 @@ def _changed(run: RunRow, payload: Message, at: datetime) -> RunRow:
                 queue=payload.queue,
                 exit_code=None,
                 message="",
+                service_path="",
             )
         case pb.RunStarting():
             return replace(run, status=pb.RUN_STATUS_STARTING, attempt=payload.attempt)
@@ -191,11 +197,13 @@ def _changed(run: RunRow, payload: Message, at: datetime) -> RunRow:
             first = run.start_time or _time(payload, "start_time") or at
             return replace(run, status=pb.RUN_STATUS_RUNNING, start_time=first)
         case pb.RunProcessExited():
-            return replace(run, exit_code=payload.exit_code, message=payload.message)
+            return replace(
+                run, exit_code=payload.exit_code, message=payload.message, service_path=""
+            )
         case pb.RunStopRequested():
             return replace(run, status=pb.RUN_STATUS_STOPPING, message=payload.reason)
         case pb.RunAttemptLost():
-            return replace(run, message=payload.reason)
+            return replace(run, message=payload.reason, service_path="")
         case pb.RunRetrying():
             return replace(run, status=pb.RUN_STATUS_RETRYING, message=payload.reason)
         case pb.RunSucceeded():
@@ -228,6 +236,44 @@ def _changed(run: RunRow, payload: Message, at: datetime) -> RunRow:
             merged = {**json.loads(run.tags), **payload.tags}
             return replace(run, tags=_tags(merged))
         case _:
+            return _orchestrated(run, payload, at)
+
+
+def _orchestrated(run: RunRow, payload: Message, at: datetime) -> RunRow:
+    """What pipelines, holds, services, caches and people do to a run."""
+    match payload:
+        case pb.RunHoldReleased():
+            holds = [hold for hold in json.loads(run.holds) if hold != payload.hold]
+            return replace(run, holds=_list(holds), message=_waits_for(holds))
+        case pb.RunOutputsRecorded():
+            return replace(run, outputs=params.replaced(run.outputs, payload.outputs))
+        case pb.RunServiceReady():
+            return replace(run, service_path=f"/services/v1/{run.project}/runs/{run.run_id}/")
+        case pb.RunPaused():
+            return replace(run, paused=True)
+        case pb.RunUnpaused():
+            return replace(run, paused=False)
+        case pb.RunResumed():
+            return replace(
+                run,
+                status=pb.RUN_STATUS_CREATED,
+                message=payload.reason,
+                end_time=None,
+                incomplete_producers=NOTHING,
+            )
+        case pb.RunPreempted():
+            return replace(
+                run, status=pb.RUN_STATUS_QUEUED, message=payload.reason, service_path=""
+            )
+        case pb.RunReused():
+            reused = replace(
+                run,
+                outputs=params.replaced(run.outputs, payload.outputs),
+                origin=payload.source,
+                origin_kind="cache",
+            )
+            return _ended(reused, pb.RUN_STATUS_SUCCEEDED, payload.explanation, at, ())
+        case _:
             return run
 
 
@@ -239,8 +285,18 @@ def _ended(
         status=status,
         message=message or run.message,
         end_time=at,
-        incomplete_producers=Json(json.dumps(list(incomplete))),
+        incomplete_producers=_list(incomplete),
+        service_path="",
     )
+
+
+def _waits_for(holds: Iterable[str]) -> str:
+    names = ", ".join(holds)
+    return f"waits for {names}" if names else ""
+
+
+def _list(items: Iterable[str]) -> Json:
+    return Json(json.dumps(list(items)))
 
 
 def _tags(tags: Mapping[str, str]) -> Json:
@@ -261,7 +317,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=1,
+    version=2,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
-    projectors=(RunProjector(), ProducerProjector(), ArtifactProjector()),
+    projectors=(RunProjector(), ProducerProjector(), ArtifactProjector(), CaptureProjector()),
 )

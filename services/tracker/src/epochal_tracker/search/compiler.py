@@ -21,7 +21,15 @@ _COLUMNS = {
     "create_time": "r.create_time",
     "status": "r.status",
     "kind": "r.kind",
+    "schedule_time": "r.schedule_time",
+    "pipeline": "r.pipeline",
+    "step": "r.step",
+    "iteration": "r.iteration",
+    "origin": "r.origin",
 }
+_TIMES = ("create_time", "schedule_time")
+_RUNS = ("pipeline", "origin")
+_VALUES = ("params", "outputs")
 
 #: The number of a parameter, kept as params.py says; NaN compares with nothing and sorts as absent.
 _NUMBER = "CASE WHEN v.key IN ('i', 'd') THEN nullif((v.value #>> '{}')::float8, 'NaN') END"
@@ -66,8 +74,8 @@ def sort_value(order: Order, parameters: Parameters) -> str:
             "(SELECT nullif(m.last, 'NaN') FROM tracker.metric_summary m "
             f"WHERE m.run_id = r.run_id AND m.metric = {name})"
         )
-    if found.name == "params":
-        return _param_number(parameters.add(found.key))
+    if found.name in _VALUES:
+        return _param_number(f"r.{found.name}", parameters.add(found.key))
     if found.name == "tags":
         return f"(r.tags ->> {parameters.add(found.key)})"
     return _COLUMNS[found.name]
@@ -75,7 +83,7 @@ def sort_value(order: Order, parameters: Parameters) -> str:
 
 def is_number(order: Order) -> bool:
     """Whether runs are sorted by a double."""
-    return order.field.name in ("metrics", "params")
+    return order.field.name in ("metrics", *_VALUES)
 
 
 def after_clause(order: Order, after: After, parameters: Parameters) -> str:
@@ -97,18 +105,26 @@ def after_clause(order: Order, after: After, parameters: Parameters) -> str:
 
 def _typed(order: Order, value: str | float) -> object:
     name = order.field.name
-    if name in ("metrics", "params"):
+    if name in ("metrics", *_VALUES):
         return float(value)
-    if name == "create_time":
+    if name in _TIMES:
         return _instant(str(value))
     if name in ("status", "kind"):
         return _enum_number(int(value))
+    if name == "iteration":
+        return _int64(int(value))
     return str(value)
 
 
 def _enum_number(number: int) -> int:
     if not 0 <= number < 2**31:
         raise ValueError(f"{number} is no number of an enum")
+    return number
+
+
+def _int64(number: int) -> int:
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{number} is no 64-bit number")
     return number
 
 
@@ -121,14 +137,18 @@ def _condition(condition: Condition, parameters: Parameters) -> str:
     name = condition.field.name
     if name == "metrics":
         text = _metric(condition, parameters)
-    elif name == "params":
+    elif name in _VALUES:
         text = _param(condition, parameters)
     elif name == "tags":
         key = parameters.add(condition.field.key)
         text = _text(condition, f"(r.tags ->> {key})", parameters)
     elif name in ("status", "kind"):
         text = _enum(condition, parameters)
-    elif name == "create_time":
+    elif name in _RUNS:
+        text = _run(condition, parameters)
+    elif name == "iteration":
+        text = _iteration(condition, parameters)
+    elif name in _TIMES:
         text = _time(condition, parameters)
     else:
         text = _text(condition, _COLUMNS[name], parameters)
@@ -148,25 +168,53 @@ def _metric(condition: Condition, parameters: Parameters) -> str:
 
 
 def _param(condition: Condition, parameters: Parameters) -> str:
+    column = f"r.{condition.field.name}"
     key = parameters.add(condition.field.key)
     parts: list[str] = []
     for value in condition.values:
         number = _as_number(value)
         if condition.operator in ("%", "="):
-            parts.append(_compare_text(condition, _param_text(key), value, parameters))
+            parts.append(_compare_text(condition, _param_text(column, key), value, parameters))
         elif number is None:
             raise _unfit(condition.field, value, "a number")
         if number is not None and condition.operator != "%":
-            parts.append(f"{_param_number(key)} {_operator(condition)} {parameters.add(number)}")
+            parts.append(
+                f"{_param_number(column, key)} {_operator(condition)} {parameters.add(number)}"
+            )
     return " OR ".join(parts)
 
 
-def _param_text(key: str) -> str:
-    return f"(SELECT v.value #>> '{{}}' FROM jsonb_each(r.params -> {key}) v LIMIT 1)"
+def _param_text(column: str, key: str) -> str:
+    return f"(SELECT v.value #>> '{{}}' FROM jsonb_each({column} -> {key}) v LIMIT 1)"
 
 
-def _param_number(key: str) -> str:
-    return f"(SELECT {_NUMBER} FROM jsonb_each(r.params -> {key}) v LIMIT 1)"
+def _param_number(column: str, key: str) -> str:
+    return f"(SELECT {_NUMBER} FROM jsonb_each({column} -> {key}) v LIMIT 1)"
+
+
+def _run(condition: Condition, parameters: Parameters) -> str:
+    """A run by the UUID that its name ends in; the index on it is partial, hence the first part."""
+    if condition.operator != "=":
+        raise _unfit(condition.field, condition.operator, "no operator")
+    column, ids = _COLUMNS[condition.field.name], list[str]()
+    for value in condition.values:
+        try:
+            ids.append(str(UUID(value.rpartition("/")[2])))
+        except ValueError:
+            raise _unfit(condition.field, value, "a run's name or UUID") from None
+    return f"({column} <> '' AND right({column}, 36) = ANY({parameters.add(ids)}::text[]))"
+
+
+def _iteration(condition: Condition, parameters: Parameters) -> str:
+    operator = _operator(condition)
+    parts: list[str] = []
+    for value in condition.values:
+        try:
+            number = _int64(int(value))
+        except ValueError:
+            raise _unfit(condition.field, value, "a whole number") from None
+        parts.append(f"r.iteration {operator} {parameters.add(number)}::bigint")
+    return " OR ".join(parts)
 
 
 def _text(condition: Condition, column: str, parameters: Parameters) -> str:
@@ -205,7 +253,7 @@ def _time(condition: Condition, parameters: Parameters) -> str:
             at = _instant(value)
         except (ValueError, OverflowError):
             raise _unfit(condition.field, value, "a time such as 2026-01-31T12:00:00Z") from None
-        parts.append(f"r.create_time {operator} {parameters.add(at)}")
+        parts.append(f"{_COLUMNS[condition.field.name]} {operator} {parameters.add(at)}")
     return " OR ".join(parts)
 
 

@@ -2,10 +2,13 @@
 
     filter    = condition *( "," condition )
     condition = field ":" [ "~" ] [ op ] value *( "|" value )
-    field     = name / status / kind / creator / queue / create_time / metrics.X / params.X / tags.X
+    field     = name / status / kind / creator / queue / create_time / schedule_time
+                / pipeline / step / iteration / origin
+                / metrics.X / params.X / outputs.X / tags.X
     op        = "<" / "<=" / ">" / ">=" / "%" (contains); none: equal
 
-Values with a comma, a bar or a colon are quoted: "a,b". `~` turns a condition round.
+A pipeline and an origin are named by the run's name or UUID. Values with a comma, a bar or a colon
+are quoted: "a,b". `~` turns a condition round.
 """
 
 from __future__ import annotations
@@ -16,8 +19,20 @@ from typing import Final
 
 from epochal_kernel.errors import InvalidArgument, Violation
 
-FIELDS: Final = ("name", "status", "kind", "creator", "queue", "create_time")
-GROUPS: Final = ("metrics", "params", "tags")
+FIELDS: Final = (
+    "name",
+    "status",
+    "kind",
+    "creator",
+    "queue",
+    "create_time",
+    "schedule_time",
+    "pipeline",
+    "step",
+    "iteration",
+    "origin",
+)
+GROUPS: Final = ("metrics", "params", "outputs", "tags")
 
 _TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,|"]+?))\s*(?=[,|]|$)')
 _FIELD = re.compile(
@@ -27,7 +42,7 @@ _FIELD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is compared: a column, or a key of metrics, params or tags."""
+    """What is compared: a column, or a key of metrics, params, outputs or tags."""
 
     name: str
     key: str = ""

@@ -6,7 +6,7 @@ from epochal_kernel.errors import NotFound
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
-from epochal_tracker.projections import RunRow
+from epochal_tracker.rows import RunRow
 from epochal_tracker.services.messages import split
 from epochal_tracker.store.runs import RunStore
 

@@ -13,7 +13,7 @@ from epochal_kernel.errors import InvalidArgument, Violation
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from epochal_tracker import params
-from epochal_tracker.projections import ArtifactRow, RunRow
+from epochal_tracker.rows import ArtifactRow, RunRow
 from epochal_tracker.store.telemetry import SummaryRow
 
 ENDED = frozenset(
@@ -61,7 +61,20 @@ def run_message(row: RunRow, summaries: Iterable[SummaryRow]) -> pb.Run:
         create_time=timestamp(row.create_time),
         spec_digest=row.spec_digest,
         incomplete_producers=json.loads(row.incomplete_producers),
+        pipeline=row.pipeline,
+        step=row.step,
+        iteration=row.iteration,
+        origin=row.origin,
+        origin_kind=row.origin_kind,
+        holds=json.loads(row.holds),
+        outputs=params.from_json(row.outputs),
+        service_path=row.service_path,
+        paused=row.paused,
     )
+    if row.more:
+        message.MergeFromString(row.more)
+    if row.schedule_time is not None:
+        message.schedule_time.CopyFrom(timestamp(row.schedule_time))
     if row.exit_code is not None:
         message.exit_code = row.exit_code
     if row.start_time is not None:

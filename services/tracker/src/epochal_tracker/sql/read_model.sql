@@ -3,9 +3,14 @@ CREATE TABLE run (
     kind bigint NOT NULL, status bigint NOT NULL, message text NOT NULL, params jsonb NOT NULL,
     tags jsonb NOT NULL, creator text NOT NULL, queue text NOT NULL, attempt bigint NOT NULL,
     exit_code bigint, create_time timestamptz NOT NULL, start_time timestamptz,
-    end_time timestamptz, spec_digest text NOT NULL, incomplete_producers jsonb NOT NULL
+    end_time timestamptz, spec_digest text NOT NULL, incomplete_producers jsonb NOT NULL,
+    pipeline text NOT NULL, step text NOT NULL, iteration bigint NOT NULL, origin text NOT NULL,
+    origin_kind text NOT NULL, holds jsonb NOT NULL, outputs jsonb NOT NULL,
+    schedule_time timestamptz, service_path text NOT NULL, paused boolean NOT NULL,
+    more bytea NOT NULL
 );
 CREATE INDEX run_by_project ON run (project, create_time DESC, run_id DESC);
+CREATE INDEX run_by_pipeline ON run (right(pipeline, 36), iteration) WHERE pipeline <> '';
 CREATE TABLE producer (
     run_id uuid NOT NULL, producer uuid NOT NULL, epoch bigint NOT NULL, opened bigint NOT NULL,
     sealed_batch bigint, PRIMARY KEY (run_id, producer)
@@ -14,4 +19,8 @@ CREATE TABLE artifact (
     run_id uuid NOT NULL, path text NOT NULL, sha256 bytea NOT NULL, size_bytes bigint NOT NULL,
     kind text NOT NULL, media_type text NOT NULL, create_time timestamptz NOT NULL,
     PRIMARY KEY (run_id, path)
+);
+CREATE TABLE capture (
+    run_id uuid NOT NULL, attempt bigint NOT NULL, capture bytea NOT NULL,
+    PRIMARY KEY (run_id, attempt)
 );

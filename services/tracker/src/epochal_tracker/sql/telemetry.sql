@@ -42,6 +42,24 @@ SELECT points, steps, times, vals FROM tracker.metric_chunk
  WHERE run_id = $1 AND metric = $2 AND first_step = $3 AND day = $4 AND producer = $5
    AND batch = $6 AND part = $7
 
+-- sampled --
+-- Of each series the newest chunks, until they hold as many points as are wanted.
+SELECT w.place, c.points, c.last_step, c.last, c.steps, c.vals
+  FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY
+       AS w (run_id, metric, from_step, place)
+ CROSS JOIN LATERAL (
+       SELECT n.points, n.last_step, n.last, n.last_time_us,
+              CASE WHEN n.points > 1 THEN n.steps END AS steps,
+              CASE WHEN n.points > 1 THEN n.vals END AS vals,
+              sum(n.points) OVER (ORDER BY n.last_step DESC, n.last_time_us DESC
+                                  ROWS UNBOUNDED PRECEDING) - n.points AS newer
+         FROM (SELECT m.points, m.last_step, m.last, m.last_time_us, m.steps, m.vals
+                 FROM tracker.metric_chunk m
+                WHERE m.run_id = w.run_id AND m.metric = w.metric AND m.last_step >= w.from_step
+                ORDER BY m.last_step DESC, m.last_time_us DESC LIMIT $4) AS n) AS c
+ WHERE c.newer < $4
+ ORDER BY w.place, c.last_step DESC, c.last_time_us DESC
+
 -- log_producers --
 SELECT l.producer FROM tracker.log_chunk l
   LEFT JOIN producer p ON p.run_id = l.run_id AND p.producer = l.producer

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from epochal_kernel.postgres import Pool, adapting
 
-from epochal_tracker.projections import ArtifactRow, RunRow
+from epochal_tracker.rows import ArtifactRow, CaptureRow, RunRow
 from epochal_tracker.search import compiler
 from epochal_tracker.search.compiler import After, Parameters
 from epochal_tracker.search.filters import Condition, Order
@@ -21,6 +21,11 @@ _ARTIFACT = f"SELECT {_ARTIFACT_COLUMNS} FROM artifact WHERE run_id = $1 AND pat
 _ARTIFACTS = (
     f"SELECT {_ARTIFACT_COLUMNS} FROM artifact WHERE run_id = $1 AND starts_with(path, $2) "
     "AND path > $3 ORDER BY path LIMIT $4"
+)
+
+_CAPTURE = (
+    "SELECT run_id, attempt, capture FROM capture WHERE run_id = $1 "
+    "AND ($2::bigint = 0 OR attempt = $2) ORDER BY attempt DESC LIMIT 1"
 )
 
 
@@ -81,6 +86,12 @@ class RunStore:
         with adapting():
             rows = await self._pool.fetch(_ARTIFACTS, run_id, prefix, after, limit)
         return [ArtifactRow(*row) for row in rows]
+
+    async def capture(self, run_id: UUID, attempt: int) -> CaptureRow | None:
+        """Return what an attempt of a run was made of; of the newest for 0."""
+        with adapting():
+            row = await self._pool.fetchrow(_CAPTURE, run_id, attempt)
+        return CaptureRow(*row) if row else None
 
 
 def _plain(value: object) -> str | float | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
-from epochal_tracker.projections import ProducerRow
+from epochal_tracker.rows import ProducerRow
 
 _SQL = load_sql("epochal_tracker", "telemetry.sql")
 
@@ -56,6 +56,18 @@ class ChunkData:
     steps: bytes
     times: bytes
     values: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SampledChunk:
+    """A chunk of the series asked for at a place, from 1; no columns when it has one point."""
+
+    place: int
+    points: int
+    last_step: int
+    last: float
+    steps: bytes | None
+    values: bytes | None
 
 
 class TelemetryStore:
@@ -117,6 +129,16 @@ class TelemetryStore:
             )
         assert row is not None, "telemetry is never deleted under a reader"
         return ChunkData(*row)
+
+    async def sampled(
+        self, run_ids: Sequence[UUID], metrics: Sequence[str], from_steps: Sequence[int], limit: int
+    ) -> list[SampledChunk]:
+        """Return the newest chunks of several series, the newest first, none beyond the limit."""
+        with adapting():
+            rows = await self._pool.fetch(
+                _SQL["sampled"], list(run_ids), list(metrics), list(from_steps), limit
+            )
+        return [SampledChunk(*row) for row in rows]
 
     async def log_producers(self, run_id: UUID) -> list[UUID]:
         """Return the producers of log lines of a run, the first opened first."""

@@ -1,0 +1,86 @@
+"""The rows of the tracker's read model, and their tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from epochal_kernel.projections.tables import Json, Table
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as lists and searches see it.
+
+    `more` is a serialized Run of what is shown with it and never searched: resources, cost,
+    priority, edges, description.
+    """
+
+    run_id: UUID
+    project: str
+    display_name: str
+    kind: int
+    status: int
+    message: str
+    params: Json
+    tags: Json
+    creator: str
+    queue: str
+    attempt: int
+    exit_code: int | None
+    create_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    spec_digest: str
+    incomplete_producers: Json
+    pipeline: str
+    step: str
+    iteration: int
+    origin: str
+    origin_kind: str
+    holds: Json
+    outputs: Json
+    schedule_time: datetime | None
+    service_path: str
+    paused: bool
+    more: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerRow:
+    """One producer of telemetry; `opened` is the position of its first opening."""
+
+    run_id: UUID
+    producer: UUID
+    epoch: int
+    opened: int
+    sealed_batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    """The newest bytes at one path of a run."""
+
+    run_id: UUID
+    path: str
+    sha256: bytes
+    size_bytes: int
+    kind: str
+    media_type: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRow:
+    """What one attempt of a run was made of: a serialized Capture."""
+
+    run_id: UUID
+    attempt: int
+    capture: bytes
+
+
+RUNS = Table("run", RunRow, ("run_id",))
+PRODUCERS = Table("producer", ProducerRow, ("run_id", "producer"))
+ARTIFACTS = Table("artifact", ArtifactRow, ("run_id", "path"))
+CAPTURES = Table("capture", CaptureRow, ("run_id", "attempt"))
