@@ -1,17 +1,31 @@
 """A scheduler and a log port in memory, and real launches of this interpreter."""
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
+from contextlib import asynccontextmanager
 
 import epochal_proto.v1 as pb
+import yaml
 import zstandard
+from epochal_kernel.clock import SystemClock
+from epochal_kernel.errors import NotFound
+from epochal_scheduler.agent.collecting import Collector
+from epochal_scheduler.agent.executing import Executor
+from epochal_scheduler.agent.held import HeldAttempt
 from epochal_scheduler.agent.launching import Host
+from epochal_scheduler.agent.marks import find_marked
+from epochal_scheduler.agent.ports import Stored
+from epochal_scheduler.agent.preparing import Preparer
+from epochal_scheduler.agent.salvaging import Salvager
 from epochal_scheduler.agent.shipping import producer_of
-from spec_samples import compile_text
+from epochal_scheduler.agent.supervising import Supervisor
 
-RUN = "orgs/acme/projects/vision/runs/0193a000-0000-7000-8000-000000000001"
+PROJECT = "orgs/acme/projects/vision"
+RUN = f"{PROJECT}/runs/0193a000-0000-7000-8000-000000000001"
+OTHER = f"{PROJECT}/runs/0193a000-0000-7000-8000-000000000002"
 
 
 class FakeScheduler:
@@ -53,7 +67,7 @@ class FakeLogs:
         return pb.ProducerCursor(run=run, producer=producer, epoch=1)
 
     async def publish(self, batch):
-        assert batch.producer == producer_of(RUN, 1)
+        assert batch.producer in {producer_of(RUN, 1), producer_of(RUN, 2)}
         self.batches.append(batch)
 
     async def seal(self, run, producer, last_batch):
@@ -71,14 +85,53 @@ class FakeLogs:
         return found
 
 
-def work_item(code, timeout_s=0, container=""):
-    """A work item that runs Python code."""
-    spec = (
-        "version: 1.1\nkind: component\nrun:\n  kind: job\n  container:\n"
-        f"    command: [python, -c]\n    args: [{json.dumps(code)}]\n{container}"
-    )
+class FakeStore:
+    """Artifacts in memory, by run and path; away or refusing when told so."""
+
+    def __init__(self, files=None, trouble=None):
+        self.files = dict(files or {})
+        self.trouble = trouble
+        self.sent = []
+
+    async def list(self, token, run, prefix):
+        assert token == "epr_x"
+        if self.trouble is not None:
+            raise self.trouble
+        return [
+            Stored(path, digest_of(data), len(data))
+            for (owner, path), data in sorted(self.files.items())
+            if owner == run and path.startswith(prefix)
+        ]
+
+    async def get(self, token, run, path, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.files[run, path])
+        return digest_of(self.files[run, path])
+
+    async def put(self, token, run, path, file, kind):
+        if self.trouble is not None:
+            raise self.trouble
+        self.sent.append(path)
+        self.files[run, path] = file.read_bytes()
+
+    async def model_version(self, token, model, wanted):
+        if wanted != "champion":
+            raise NotFound(f"{model} has no alias {wanted!r}")
+        return OTHER, "model/digits/"
+
+
+def digest_of(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def work_item(code, timeout_s=0, container="", run=None, **more):
+    """A work item that runs Python code; `run` and `more` are fields of the operation."""
+    fields = yaml.safe_load(container) if container else {}
+    fields = {**fields, "command": ["python", "-c"], "args": [code]}
+    plan = {"version": 1.1, "kind": "compiled_operation", "queue": "default", "io": [], **more}
+    plan["run"] = {"kind": "job", "container": fields, **(run or {})}
     return pb.WorkItem(
-        run=RUN, attempt=1, fence=1, compiled_json=compile_text(spec).canonical_json,
+        run=RUN, attempt=1, fence=1, compiled_json=json.dumps(plan),
         timeout_s=timeout_s, run_token="epr_x",
     )  # fmt: skip
 
@@ -86,3 +139,36 @@ def work_item(code, timeout_s=0, container=""):
 def host(folder):
     inherited = {"PATH": os.environ["PATH"], "EPOCHAL_RUN_TOKEN_SECRET": "hidden"}
     return Host(folder, "http://localhost:1", sys.executable, "mark-of-a-test", inherited)
+
+
+def executor_of(folder, scheduler, logs, store, grace_s=5.0, salvage_s=20.0):
+    """An executor with real processes, and fakes of all that is the platform's."""
+    return Executor(
+        scheduler,
+        logs,
+        Preparer(host(folder), store),
+        Supervisor(grace_s),
+        Salvager(sys.executable, salvage_s),
+        Collector(store),
+        SystemClock(),
+    )
+
+
+@asynccontextmanager
+async def executing(item, folder, scheduler=None, logs=None, store=None, **limits):
+    """Runs an attempt; leaving waits for its end and that nothing of it is left."""
+    scheduler, logs = scheduler or FakeScheduler(), logs or FakeLogs()
+    executor = executor_of(folder, scheduler, logs, store or FakeStore(), **limits)
+    held = HeldAttempt(item)
+    task = asyncio.create_task(executor.execute(held, asyncio.Event()))
+    yield held, scheduler, logs, task
+    async with asyncio.timeout(20):
+        await task
+    assert not list(find_marked("EPOCHAL_AGENT_MARK=mark-of-a-test"))
+
+
+async def run_item(item, folder, store=None):
+    """Runs an attempt to its end; returns what was told, and the lines by stream."""
+    async with executing(item, folder, store=store) as (_, scheduler, logs, _task):
+        pass
+    return scheduler.exited, logs.lines()

@@ -1,34 +1,15 @@
 """Attempts run as real processes, reported to fakes."""
 
-import asyncio
 import subprocess
 import sys
-from contextlib import asynccontextmanager
 
 import pytest
-from agent_fakes import RUN, FakeLogs, FakeScheduler, host, work_item
-from epochal_kernel.clock import SystemClock
+from agent_fakes import RUN, FakeLogs, FakeScheduler, executing, host, work_item
 from epochal_kernel.errors import PermissionDenied
 from epochal_scheduler.agent import shipping
-from epochal_scheduler.agent.executing import Executor, HeldAttempt
 from epochal_scheduler.agent.launching import expand, plan_launch
 from epochal_scheduler.agent.marks import Strangers, find_marked, kill_marked
-from epochal_scheduler.agent.salvaging import Salvager
 from epochal_testing.waiting import until
-
-
-@asynccontextmanager
-async def executing(item, folder, scheduler=None, logs=None, grace_s=5.0, salvage_s=20.0):
-    scheduler, logs = scheduler or FakeScheduler(), logs or FakeLogs()
-    executor = Executor(
-        scheduler, logs, host(folder), Salvager(sys.executable, salvage_s), SystemClock(), grace_s
-    )
-    held = HeldAttempt(item)
-    task = asyncio.create_task(executor.execute(held, asyncio.Event()))
-    yield held, scheduler, logs, task
-    async with asyncio.timeout(20):
-        await task
-    assert not list(find_marked("EPOCHAL_AGENT_MARK=mark-of-a-test"))
 
 
 async def run_code(code, folder, **more):
@@ -253,7 +234,7 @@ def test_references_expand_as_in_kubernetes(text, expected):
 
 
 def test_platform_variables_cannot_be_replaced(tmp_path):
-    extra = "    env: [{name: EPOCHAL_TOKEN, value: mine}, {name: A, value: $(EPOCHAL_ATTEMPT)}]\n"
+    extra = "env: [{name: EPOCHAL_TOKEN, value: mine}, {name: A, value: $(EPOCHAL_ATTEMPT)}]"
     launch = plan_launch(work_item("", container=extra), host(tmp_path))
     assert (launch.env["EPOCHAL_TOKEN"], launch.env["A"]) == ("epr_x", "1")
     assert launch.argv[0] == sys.executable

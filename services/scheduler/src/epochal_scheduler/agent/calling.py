@@ -68,6 +68,8 @@ class Platform:
             timed_out=exited.timed_out,
             stopped=exited.stopped,
             message=exited.message,
+            outputs=exited.outputs,
+            infrastructure=exited.infrastructure,
         )
         return await self._accepted(AgentService.REPORT_EXITED, request, attempt.run)
 
@@ -102,7 +104,8 @@ class Platform:
     async def publish(self, batch: pb.TelemetryBatch) -> None:
         """See `LogPort.publish`."""
         shard = crc32(batch.run.rpartition("/")[2].encode()) % TELEMETRY_SHARDS
-        subject, body = f"tel.v1.logs.{shard}", batch.SerializeToString()
+        kind = "logs" if batch.kind == pb.TELEMETRY_KIND_LOGS else "points"
+        subject, body = f"tel.v1.{kind}.{shard}", batch.SerializeToString()
         message_id = f"{batch.producer}/{batch.epoch}/{batch.batch}"
         pause = _Pause(self.clock)
         while True:

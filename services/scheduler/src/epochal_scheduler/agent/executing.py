@@ -1,64 +1,45 @@
 """One attempt from claim to seal.
 
 The order of reports is kept: claimed, started, exited. The user's process starts only after the
-claim was taken. Its end is told only after the producer of its lines, if it had any, was announced,
-so a run cannot succeed before the scheduler knows that lines are still to come; and after what its
-tracking client left on disk was sent, so a killed process loses none of it.
+claim was taken. Its end is told only after the producers of its lines and measurements, if it had
+any, were announced, so a run cannot succeed before the scheduler knows what is still to come; and
+after what its tracking client left on disk was sent and its outputs are in the store, so a killed
+process loses none of it and whoever comes next finds all of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-import epochal_proto.v1 as pb
 import structlog
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError
 from epochal_kernel.failpoints import failpoint
 
-from epochal_scheduler.agent.launching import Host, plan_launch
+from epochal_scheduler.agent.collecting import Collector
+from epochal_scheduler.agent.held import HeldAttempt
+from epochal_scheduler.agent.initializing.failing import InitFailed
+from epochal_scheduler.agent.launching import Launch
+from epochal_scheduler.agent.output import Tail
+from epochal_scheduler.agent.outputs import BadOutputs, checked_outputs, read_outputs
 from epochal_scheduler.agent.ports import LogPort, Scheduler
+from epochal_scheduler.agent.preparing import Preparer
 from epochal_scheduler.agent.processes import LocalProcess
 from epochal_scheduler.agent.salvaging import Salvager
 from epochal_scheduler.agent.shipping import LogShipper
+from epochal_scheduler.agent.supervising import Supervisor, throttle
 from epochal_scheduler.domain.attempts import Exited
 
 ANNOUNCE_S = 5.0
 OUTPUT_S = 2.0
 SEAL_S = 120.0
-TAIL_LINES = 20
-TAIL_CHARS = 4096
 CANNOT_EXECUTE = 126
+BAD_OUTPUTS = 65  # EX_DATAERR of sysexits.h
+STOPPED_EARLY = -15
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class HeldAttempt:
-    """An attempt that this agent has; `stop` ends its process."""
-
-    item: pb.WorkItem
-    reason: str = ""
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def ref(self) -> pb.AttemptRef:
-        """Which attempt it is."""
-        item = self.item
-        return pb.AttemptRef(run=item.run, attempt=item.attempt, fence=item.fence)
-
-    def stop(self, reason: str) -> None:
-        """Asks that its process be ended."""
-        self.reason = self.reason or reason
-        self._stopping.set()
-
-    async def wait_stopped(self) -> None:
-        """Waits until someone asks."""
-        await self._stopping.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +48,11 @@ class Executor:
 
     scheduler: Scheduler
     logs: LogPort
-    host: Host
+    preparer: Preparer
+    supervisor: Supervisor
     salvager: Salvager
+    collector: Collector
     clock: Clock
-    stop_grace_s: float
 
     async def execute(self, held: HeldAttempt, released: asyncio.Event) -> None:
         """Runs an attempt that has been claimed.
@@ -100,67 +82,79 @@ class Executor:
             released.set()
 
     async def _run(self, held: HeldAttempt, shipper: LogShipper) -> Exited:
-        tail = _Tail()
+        tail = Tail()
 
         def on_line(stream: str, text: str) -> None:
             shipper.add(stream, text)
             tail.add(stream, text)
 
+        def say(text: str) -> None:
+            shipper.add("system", text)
+
         try:
-            launch = plan_launch(held.item, self.host)
+            ready = await self.preparer.prepare(held, say)
+            if ready is None:
+                return Exited(STOPPED_EARLY, stopped=True, message=held.reason)
+            launch, _ = ready
             process = LocalProcess.start(launch, on_line)
+        except InitFailed as error:
+            say(error.message)
+            return Exited(
+                CANNOT_EXECUTE, message=error.message, infrastructure=error.infrastructure
+            )
         # ValueError: no command, no compiled operation, or a text that no process can be given.
         except (OSError, ValueError) as error:
             message = f"the process cannot be started: {error}"
-            shipper.add("system", message)
+            say(message)
             return Exited(CANNOT_EXECUTE, message=message)
         failpoint("agent.after_start")
+        held.launch = launch
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell_started(held))
-            throttling = tasks.create_task(_throttle(process, shipper))
-            exited = await self._supervise(held, process, shipper)
+            throttling = tasks.create_task(throttle(process, shipper))
+            exited = await self.supervisor.supervise(held, process, shipper)
+            held.launch = None
             await process.kill_rest()
             throttling.cancel()
             process.resume_output()
             await process.drain_output(OUTPUT_S)
-            await self.salvager.salvage(launch, lambda text: shipper.add("system", text))
+            await self.salvager.salvage(launch, say)
             await telling  # an exit must not be told before the start
         failure = tail.text() if exited.exit_code else ""
-        return Exited(exited.exit_code, exited.timed_out, exited.stopped, exited.message or failure)
+        exited = replace(exited, message=exited.message or failure)
+        return await self._with_outputs(exited, launch, shipper)
 
     async def _tell_started(self, held: HeldAttempt) -> None:
         if not await self.scheduler.report_started(held.ref, self.clock.now()):
             held.stop("the attempt was given to another agent")
 
-    async def _supervise(
-        self, held: HeldAttempt, process: LocalProcess, shipper: LogShipper
-    ) -> Exited:
-        """Waits for the exit, the timeout or a stop, whichever is first."""
-        async with asyncio.TaskGroup() as tasks:
-            ending = tasks.create_task(process.wait())
-            stopping = tasks.create_task(held.wait_stopped())
-            await asyncio.wait(
-                {ending, stopping},
-                timeout=held.item.timeout_s or None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            stopped, timed_out = stopping.done(), False
-            if not ending.done():
-                timed_out = not stopped
-                why = held.reason if stopped else f"timeout of {held.item.timeout_s} s"
-                shipper.add("system", f"the process is ended: {why}")
-                await self._end(process, ending)
-            stopping.cancel()
-            code = await ending
-        interrupted = stopped and code != 0
-        return Exited(code, timed_out, interrupted, held.reason if interrupted else "")
+    async def _with_outputs(self, exited: Exited, launch: Launch, shipper: LogShipper) -> Exited:
+        """Adds what the process left: files to the store, declared outputs to the report.
 
-    async def _end(self, process: LocalProcess, ending: asyncio.Task[int]) -> None:
-        """Ends a process and all it started: SIGTERM, a grace, SIGKILL."""
-        process.signal_group(signal.SIGTERM)
-        done, _ = await asyncio.wait({ending}, timeout=self.stop_grace_s)
-        if not done:
-            process.signal_group(signal.SIGKILL)
+        Only a process that ended well can fail by its outputs; of one that failed they are kept
+        as far as they are right, for whoever looks into it.
+        """
+
+        def say(text: str) -> None:
+            shipper.add("system", text)
+
+        problem = await self.collector.collect(launch, say)
+        if problem:
+            say(problem)
+        well = exited.exit_code == 0 and not exited.timed_out
+        try:
+            written = read_outputs(launch.outputs_file)
+            outputs = checked_outputs(launch.plan.outputs if well else (), written)
+        except BadOutputs as error:
+            say(str(error))
+            return replace(exited, exit_code=BAD_OUTPUTS, message=str(error)) if well else exited
+        except OSError as error:
+            return replace(
+                exited, exit_code=BAD_OUTPUTS, message=f"outputs: {error}", infrastructure=True
+            )
+        if problem and well:
+            return replace(exited, exit_code=BAD_OUTPUTS, message=problem, infrastructure=True)
+        return replace(exited, outputs=outputs)
 
 
 async def _ship(shipper: LogShipper, run: str) -> None:
@@ -170,29 +164,3 @@ async def _ship(shipper: LogShipper, run: str) -> None:
     except EpochalError as error:
         _log.warning("agent.logs_refused", run=run, error=error.message)
         shipper.give_up()
-
-
-async def _throttle(process: LocalProcess, shipper: LogShipper) -> None:
-    """Stops reading while more lines wait than memory should hold."""
-    while True:
-        await shipper.full.wait()
-        process.pause_output()
-        await shipper.room.wait()
-        process.resume_output()
-
-
-class _Tail:
-    """The last lines, of stderr if it has any: what a failed run says of itself."""
-
-    def __init__(self) -> None:
-        self._lines = {
-            "stdout": deque[str](maxlen=TAIL_LINES),
-            "stderr": deque[str](maxlen=TAIL_LINES),
-        }
-
-    def add(self, stream: str, text: str) -> None:
-        self._lines[stream].append(text)
-
-    def text(self) -> str:
-        lines = self._lines["stderr"] or self._lines["stdout"]
-        return "\n".join(lines)[-TAIL_CHARS:]

@@ -10,7 +10,7 @@ import structlog
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError
 
-from epochal_scheduler.agent.executing import HeldAttempt
+from epochal_scheduler.agent.held import HeldAttempt
 
 PAUSE_S = 1.0
 

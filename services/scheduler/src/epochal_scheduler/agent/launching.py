@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import epochal_proto.v1 as pb
 
 from epochal_scheduler.spec.compiled import OperationPlan
+from epochal_scheduler.spec.schema.initializing import Init
 
 MARK = "EPOCHAL_AGENT_MARK"
 
@@ -36,16 +37,33 @@ class Host:
 class Launch:
     """A process to be: `folder` and `outputs` must exist before it starts.
 
-    `spool` is where the tracking client keeps what the platform has not got: one for each attempt,
-    so that whatever is in it when the process is gone is that attempt's and nobody else's. It is
-    made by who writes there, in a folder that only this account may enter.
+    `home` is the run's own folder, `folder` where the process begins; `placed` says that the spec
+    chose it. `outputs_file` is where the process may write what it has found out. `spool` is where
+    the tracking client keeps what the platform has not got: one for each attempt, so that whatever
+    is in it when the process is gone is that attempt's and nobody else's. It is made by who writes
+    there, in a folder that only this account may enter.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
+    home: Path
     folder: Path
+    placed: bool
     outputs: Path
+    outputs_file: Path
     spool: Path
+    plan: OperationPlan
+
+    @property
+    def steps(self) -> Sequence[Init]:
+        """What is to be in place before the process starts."""
+        found: Sequence[Init] | None = getattr(self.plan.run, "init", None)
+        return found or ()
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it answers on ports until it is stopped."""
+        return self.plan.runtime == "service"
 
 
 def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
@@ -60,9 +78,12 @@ def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
         pydantic.ValidationError: the item holds no compiled operation.
     """
     plan = OperationPlan.from_json(item.compiled_json)
-    container = plan.run.container
+    container = plan.container
+    if container is None:
+        raise NothingToRun("the operation has no container, so there is no process to start")
     home = host.folder / "runs" / item.run.rpartition("/")[2]
     outputs = home / "outputs"
+    outputs_file = home / f".outputs-{item.attempt}"
     spool = host.folder / "spools" / f"{home.name}-{item.attempt}"
     reserved = {
         "EPOCHAL_URL": host.url,
@@ -75,6 +96,7 @@ def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
         "EPOCHAL_ARTIFACTS_PATH": str(home.parent),
         "EPOCHAL_RUN_ARTIFACTS_PATH": str(home),
         "EPOCHAL_RUN_OUTPUTS_PATH": str(outputs),
+        "EPOCHAL_OUTPUTS_FILE": str(outputs_file),
         "EPOCHAL_STORE_PATH": str(home.parent),
         MARK: host.mark,
     }
@@ -87,10 +109,11 @@ def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
         raise NothingToRun("the operation has no command, and a local agent runs no images")
     if argv[0] in _PYTHONS:
         argv[0] = host.python
-    folder = Path(expand(container.working_dir, known)) if container.working_dir else home
+    placed = bool(container.working_dir)
+    folder = home / expand(container.working_dir or "", known)
     inherited = {k: v for k, v in host.inherited.items() if not k.startswith("EPOCHAL_")}
     env = {"PYTHONUNBUFFERED": "1", **inherited, **known}
-    return Launch(tuple(argv), env, home / folder, outputs, spool)
+    return Launch(tuple(argv), env, home, folder, placed, outputs, outputs_file, spool, plan)
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:

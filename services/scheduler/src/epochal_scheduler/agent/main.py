@@ -21,13 +21,17 @@ from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.runtime.logs import configure_logs
 
 from epochal_scheduler.agent import warden
+from epochal_scheduler.agent.artifacts import Artifacts
 from epochal_scheduler.agent.calling import Platform
+from epochal_scheduler.agent.collecting import Collector
 from epochal_scheduler.agent.executing import Executor
 from epochal_scheduler.agent.holding import Holdings, beat
 from epochal_scheduler.agent.launching import MARK, Host
+from epochal_scheduler.agent.preparing import Preparer
 from epochal_scheduler.agent.salvaging import Salvager
 from epochal_scheduler.agent.serving import Server
 from epochal_scheduler.agent.settings import AgentSettings
+from epochal_scheduler.agent.supervising import Supervisor
 
 WARDEN_S = 5.0
 MANY_FILES = 65_536
@@ -62,8 +66,15 @@ async def run_agent(settings: AgentSettings, mark: str) -> None:
     folder = settings.data_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     host = Host(folder, settings.url, sys.executable, mark, dict(os.environ))
+    store = Artifacts(settings.url, clock)
     executor = Executor(
-        platform, platform, host, Salvager(sys.executable), clock, settings.stop_grace_s
+        platform,
+        platform,
+        Preparer(host, store),
+        Supervisor(settings.stop_grace_s),
+        Salvager(sys.executable),
+        Collector(store),
+        clock,
     )
     holdings = Holdings(agent, settings.queues, settings.agent_slots)
     server = Server(bus, executor, holdings, settings.queues, settings.agent_slots, clock)
@@ -72,6 +83,7 @@ async def run_agent(settings: AgentSettings, mark: str) -> None:
         beating = tasks.create_task(beat(holdings, platform, clock))
         _log.info("agent.starts", agent=agent, queues=settings.queues, slots=settings.agent_slots)
         await server.run(drain, settings.agent_drain_s)
+        await store.close()
         beating.cancel()
         connection.cancel()
     _log.info("agent.stopped", agent=agent)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 MAX_LINE_BYTES = 64 * 1024
+TAIL_LINES = 20
+TAIL_CHARS = 4096
 
 
 class LineSplitter:
@@ -36,3 +39,22 @@ class LineSplitter:
     def _pieces(line: bytes) -> Iterator[str]:
         for start in range(0, max(len(line), 1), MAX_LINE_BYTES):
             yield line[start : start + MAX_LINE_BYTES].decode("utf-8", "replace")
+
+
+class Tail:
+    """The last lines, of stderr if it has any: what a failed run says of itself."""
+
+    def __init__(self) -> None:
+        self._lines = {
+            "stdout": deque[str](maxlen=TAIL_LINES),
+            "stderr": deque[str](maxlen=TAIL_LINES),
+        }
+
+    def add(self, stream: str, text: str) -> None:
+        """Adds a line."""
+        self._lines[stream].append(text)
+
+    def text(self) -> str:
+        """Returns the lines as one text, at most 4 KiB of it."""
+        lines = self._lines["stderr"] or self._lines["stdout"]
+        return "\n".join(lines)[-TAIL_CHARS:]

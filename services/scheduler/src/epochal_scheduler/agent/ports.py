@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import epochal_proto.v1 as pb
@@ -39,4 +41,37 @@ class LogPort(Protocol):
 
     async def seal(self, run: str, producer: str, last_batch: int) -> None:
         """Returns when all batches are persisted and the producer is sealed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An artifact: its path under its run, `sha256:HEX`, size."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
+class ArtifactPort(Protocol):
+    """The platform's artifact store, with the token of the run that asks."""
+
+    async def list(self, token: str, run: str, prefix: str) -> list[Stored]:
+        """Returns the artifacts of a run below a path.
+
+        Raises:
+            EpochalError: refused, or away for longer than is waited.
+        """
+        ...
+
+    async def get(self, token: str, run: str, path: str, target: Path) -> str:
+        """Brings a file, whole or not at all; returns its digest. Raises as `list`."""
+        ...
+
+    async def put(self, token: str, run: str, path: str, file: Path, kind: str) -> None:
+        """Uploads a file. Raises as `list`."""
+        ...
+
+    async def model_version(self, token: str, model: str, wanted: str) -> tuple[str, str]:
+        """Returns run and path of a model's version, named by number or alias. Raises as `list`."""
         ...

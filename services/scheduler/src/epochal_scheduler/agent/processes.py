@@ -44,8 +44,6 @@ class LocalProcess:
         Raises:
             OSError: the program or folder is not there, or may not be used.
         """
-        launch.outputs.mkdir(parents=True, exist_ok=True)
-        launch.spool.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         popen = subprocess.Popen(
             launch.argv,
             cwd=launch.folder,
@@ -111,6 +109,16 @@ class LocalProcess:
         """Reads on."""
         for reader in self._readers:
             reader.resume()
+
+
+def make_folders(launch: Launch) -> None:
+    """Makes the folders that a process expects to find, and no outputs of an attempt before.
+
+    Raises:
+        OSError: the disk is full or may not be written: the platform's fault.
+    """
+    launch.outputs.mkdir(parents=True, exist_ok=True)
+    launch.spool.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @lru_cache(maxsize=4)

@@ -14,7 +14,8 @@ from epochal_kernel.errors import EpochalError
 from epochal_kernel.failpoints import failpoint
 from google.protobuf.message import DecodeError
 
-from epochal_scheduler.agent.executing import Executor, HeldAttempt
+from epochal_scheduler.agent.executing import Executor
+from epochal_scheduler.agent.held import HeldAttempt
 from epochal_scheduler.agent.holding import Holdings
 from epochal_scheduler.agent.pulling import Puller, Work, ensure_consumer
 

@@ -1,0 +1,1 @@
+"""What is put in place before a process starts: uploads, repositories, files, artifacts."""
