@@ -1,0 +1,1 @@
+"""Schedules: when they tick, what a tick leads to, and the partitions of a backfill; pure."""
