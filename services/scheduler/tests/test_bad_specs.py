@@ -47,16 +47,16 @@ TABLE = [
     ("unknown env field", BASE.replace("[x]", "[x], env: [{nam: A, name: B}]"), "unknown_field",
      "run.container.env[0].nam", 3),
     ("unknown run kind", BASE.replace("job", "jobb"), "unknown_kind", "run.kind", 3),
-    ("dag", "kind: component\nrun: {kind: dag, operations: []}\n", "unsupported_runtime", "run.kind", 2),
-    ("service", "kind: component\nrun: {kind: service, ports: [80]}\n", "unsupported_runtime",
-     "run.kind", 2),
-    ("matrix", "kind: operation\nmatrix: {kind: grid}\ncomponent: {run: {kind: job, container: "
-     "{command: [x]}}}\n", "unsupported_runtime", "matrix", 2),
-    ("schedule", "kind: operation\nschedule: {kind: cron}\ncomponent: {run: {kind: job, container: "
-     "{command: [x]}}}\n", "unsupported_runtime", "schedule", 2),
-    ("hub reference", "kind: operation\nhubRef: org/a:b\n", "unsupported_reference", "hubRef", 2),
-    ("approval", BASE + "isApproved: false\n", "unsupported_feature", "isApproved", 4),
-    ("template", BASE + "template: {enabled: true}\n", "unsupported_feature", "template.enabled", 4),
+    ("empty dag", "kind: component\nrun: {kind: dag, operations: []}\n", "invalid_value",
+     "run.operations", 2),
+    ("service without container", "kind: component\nrun: {kind: service, ports: [80]}\n",
+     "missing_field", "run.container", 2),
+    ("matrix without params", "kind: operation\nmatrix: {kind: grid}\ncomponent: {run: {kind: job, "
+     "container: {command: [x]}}}\n", "missing_field", "matrix.params", 2),
+    ("schedule without cron", "kind: operation\nschedule: {kind: cron}\ncomponent: {run: {kind: job, "
+     "container: {command: [x]}}}\n", "missing_field", "schedule.cron", 2),
+    ("hub reference", "kind: operation\nhubRef: org/a:b\n", "unknown_component", "hubRef", 2),
+    ("template", BASE + "template: {enabled: true}\n", "template_not_filled", "template.enabled", 4),
     ("text for a list", BASE.replace("[x]", "x"), "wrong_type", "run.container.command", 3),
     ("text for a number", BASE + "termination:\n  maxRetries: many\n", "wrong_type",
      "termination.maxRetries", 5),
@@ -116,7 +116,7 @@ TABLE = [
     ("nothing to run", job(container="{name: main}"), "missing_command", "run.container.command", 6),
     ("reference to a run", "kind: operation\nparams:\n  a: {ref: ops.x, value: outputs.y}\n"
      "component: {inputs: [{name: a}], run: {kind: job, container: {command: [x]}}}\n",
-     "unsupported_reference", "params.a.ref", 3),
+     "outside_dag", "params.a.ref", 3),
     ("wrong type after rendering", job("[{name: a, value: x}]",
      "{command: [x]}", "termination: {timeout: '{{ a }}'}\n"), "wrong_type", "termination.timeout", 7),
     ("strict params", "kind: operation\nstrictParams: true\nparams: {lrr: 1}\ncomponent: "
@@ -138,7 +138,7 @@ def test_bad_spec_is_refused_with_rule_field_and_line(text, rule, field, line):
 def test_all_errors_are_told_at_once():
     text = BASE + "quue: a\ntermination: {maxRetry: 2, timeout: x}\nschedule: {kind: cron}\n"
     found = issues_of(text)
-    fields = {"quue", "termination.maxRetry", "termination.timeout", "schedule"}
+    fields = {"quue", "termination.maxRetry", "termination.timeout", "schedule.cron"}
     assert fields <= {i.field for i in found}
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
-from epochal_scheduler.spec.issues import Issue, dotted
-from epochal_scheduler.spec.nodes import Node, locate
+from epochal_scheduler.spec.issues import Issue
+from epochal_scheduler.spec.nodes import ListNode, MapNode, Node, Path, Places, Scalar, locate
 from epochal_scheduler.spec.schema.lookup import fields_at
 from epochal_scheduler.spec.suggestions import did_you_mean
 
@@ -17,7 +18,12 @@ from epochal_scheduler.spec.suggestions import did_you_mean
 MAX_DETAILS = 500
 
 Model = TypeVar("Model", bound=BaseModel)
-Path = tuple[str | int, ...]
+
+# Raised by the models themselves, with messages that are sentences already.
+_OWN_RULES = frozenset({
+    "unsupported_version", "invalid_value", "invalid_space", "invalid_cron", "unknown_timezone",
+    "missing_metric", "missing_field",
+})  # fmt: skip
 
 _EXPECTED: Mapping[str, str] = {
     "string_type": "text; put it in quotes",
@@ -39,18 +45,18 @@ _EXPECTED: Mapping[str, str] = {
 def validate(
     model: type[Model],
     data: JsonValue,
-    root: Node,
+    places: Places,
     *,
-    ignore: Callable[[Path], bool] = lambda path: False,
+    ignore: Callable[[str], bool] = lambda field: False,
     context: dict[str, bool] | None = None,
 ) -> tuple[Model | None, list[Issue]]:
     """Validates data against a model.
 
     Args:
         model: the root model.
-        data: plain data; has the shape of `root` apart from values.
-        root: the tree that knows the places.
-        ignore: true for paths that something else has complained of already.
+        data: plain data; has the shape of the tree apart from values.
+        places: the tree that knows the places.
+        ignore: true for fields that something else has complained of already.
         context: handed to the validators, such as `RENDERED`.
 
     Returns:
@@ -61,17 +67,40 @@ def validate(
     except ValidationError as error:
         issues = []
         for details in error.errors(include_url=False, include_context=True)[:MAX_DETAILS]:
-            mark, path = locate(root, details["loc"])
-            if not ignore(path):
+            loc = details["loc"]
+            if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
+                loc = (*loc, "kind")
+            path = locate(places.root, loc)[1]
+            if not ignore(places.field(path)):
                 rule, message = _explain(model, details, path)
-                issues.append(Issue(mark, dotted(path), rule, message))
+                issues.append(places.issue(path, rule, message))
         return None, issues
+
+
+def not_finite(places: Places) -> list[Issue]:
+    """Returns an issue for each `.nan` or `.inf` outside of values: JSON has no such numbers."""
+    return list(_not_finite(places, places.root, ()))
+
+
+def _not_finite(places: Places, node: Node, path: Path) -> list[Issue]:
+    if isinstance(node, Scalar):
+        if not isinstance(node.value, float) or math.isfinite(node.value):
+            return []
+        message = f"'{node.text}' is not a finite number; for a float input, put it in quotes"
+        return [places.issue(path, "not_finite", message)]
+    if isinstance(node, MapNode):
+        pairs = node.entries.items()
+        return [i for key, inner in pairs for i in _not_finite(places, inner, (*path, key))]
+    assert isinstance(node, ListNode), "the last kind of node"
+    return [
+        i for at, inner in enumerate(node.items) for i in _not_finite(places, inner, (*path, at))
+    ]
 
 
 def _explain(model: type[BaseModel], details: ErrorDetails, path: Path) -> tuple[str, str]:
     kind, name = details["type"], str(path[-1]) if path else "file"
     if kind == "extra_forbidden":
-        hint = did_you_mean(name, fields_at(model, path[:-1]))
+        hint = did_you_mean(name, fields_at(model, details["loc"][:-1]))
         return "unknown_field", f"there is no field '{name}'; {hint or 'remove it'}"
     if kind == "missing":
         return "missing_field", f"'{name}' is missing; add it"
@@ -86,9 +115,21 @@ def _explain(model: type[BaseModel], details: ErrorDetails, path: Path) -> tuple
         return "unknown_value", f"'{name}' cannot be {_shown(value)}; {hint or 'use ' + expected}"
     if kind == "string_pattern_mismatch":
         return "invalid_value", f"'{name}' must match {context['pattern']}"
-    if kind in ("unsupported_version",):
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _explain_kind(kind, path, context)
+    if kind in _OWN_RULES:
         return kind, details["msg"]
     return "invalid_value", f"'{name}': {details['msg'][:1].lower()}{details['msg'][1:]}"
+
+
+def _explain_kind(problem: str, path: Path, context: Mapping[str, object]) -> tuple[str, str]:
+    name = next((str(step) for step in reversed(path[:-1]) if isinstance(step, str)), "file")
+    if problem == "union_tag_not_found":
+        return "missing_field", f"'{name}' needs a 'kind'; add it"
+    known = [word.strip("' ") for word in str(context["expected_tags"]).split(",")]
+    tag = str(context["tag"])
+    hint = did_you_mean(tag, known) or f"known here: {', '.join(known)}"
+    return "unknown_kind", f"'{name}' has no kind '{tag}'; {hint}"
 
 
 def _shown(value: object) -> str:

@@ -10,31 +10,60 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from epochal_scheduler.spec.issues import Issue
-from epochal_scheduler.spec.schema.base import SpecModel
-from epochal_scheduler.spec.schema.documents import QUEUE_PATTERN, Document
-from epochal_scheduler.spec.schema.running import Job
-from epochal_scheduler.spec.templates import to_json
+from epochal_scheduler.spec.schema.base import JsonObject, SpecModel
+from epochal_scheduler.spec.schema.documents import QUEUE_PATTERN, Document, Hook
+from epochal_scheduler.spec.schema.io import Join, Validation
+from epochal_scheduler.spec.schema.matrix import Matrix
+from epochal_scheduler.spec.schema.running import Container
+from epochal_scheduler.spec.schema.runtimes import Runtime
+from epochal_scheduler.spec.schema.scheduling import EventTrigger, Schedule
+from epochal_scheduler.spec.values import to_json
 
 DEFAULT_QUEUE = "default"
 
 
 class ResolvedIO(SpecModel):
-    """An input or output with its value; rules are not repeated, they were kept."""
+    """An input or output with its value.
+
+    Rules of inputs are not repeated, they were kept; those of outputs are what the agent checks
+    when the process has ended.
+    """
 
     name: str
     type: str
     value: JsonValue = None
     to_env: str | None = None
     is_input: bool
+    is_optional: bool | None = None
+    validation: Validation | None = None
+
+
+class PlannedHook(Hook):
+    """A hook, and the operation it runs; None when its component is not known here."""
+
+    template: JsonObject | None = None
 
 
 class OperationPlan(Document):
-    """An operation without templates, references or choices (`kind: compiled_operation`)."""
+    """An operation without templates, references or choices (`kind: compiled_operation`).
+
+    Either it runs itself (`run`), or it starts children (`schedule`, `events`, `matrix`, in this
+    order of nesting): then `template` is the operation from which each of them is compiled, with
+    its own `{{ }}` untouched, and `given` has the values that callers gave, which are data.
+    """
 
     kind: Literal["compiled_operation"] = "compiled_operation"
     queue: Annotated[str, Field(pattern=QUEUE_PATTERN)] = DEFAULT_QUEUE
+    hooks: list[PlannedHook] | None = None  # type: ignore[assignment]  # a narrower list
     io: list[ResolvedIO]
-    run: Job
+    run: Runtime | None = None
+    matrix: Matrix | None = None
+    schedule: Schedule | None = None
+    events: list[EventTrigger] | None = None
+    joins: list[Join] | None = None
+    template: JsonObject | None = None
+    given: JsonObject | None = None
+    tuner: JsonObject | None = None
     is_skipped: bool = False
 
     @classmethod
@@ -45,6 +74,33 @@ class OperationPlan(Document):
             pydantic.ValidationError: the text is no compiled operation.
         """
         return cls.model_validate_json(text)
+
+    @property
+    def runtime(self) -> str:
+        """What kind of run this is: `schedule`, `trigger`, `matrix`, or the kind of `run`."""
+        if self.schedule is not None:
+            return "schedule"
+        if self.events is not None:
+            return "trigger"
+        if self.matrix is not None:
+            return "matrix"
+        return self.run.kind if self.run is not None else "job"
+
+    @property
+    def container(self) -> Container | None:
+        """The main container; None for pipelines, distributed and platform-run kinds."""
+        found = getattr(self.run, "container", None)
+        return found if isinstance(found, Container) else None
+
+    @property
+    def inputs(self) -> list[ResolvedIO]:
+        """What the operation takes."""
+        return [io for io in self.io if io.is_input]
+
+    @property
+    def outputs(self) -> list[ResolvedIO]:
+        """What the operation promises to give."""
+        return [io for io in self.io if not io.is_input]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +115,9 @@ class CompiledOperation:
 
     @property
     def max_retries(self) -> int:
-        """Times a failed attempt is tried again."""
+        """Times an attempt is tried again that the user's own code failed."""
+        if self.plan.retry is not None and self.plan.retry.user is not None:
+            return self.plan.retry.user
         return (self.plan.termination and self.plan.termination.max_retries) or 0
 
     @property

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import yaml
 
-from epochal_scheduler.spec.issues import NOWHERE, Issue, Mark, SpecError
+from epochal_scheduler.spec.issues import Issue, Mark, SpecError
 from epochal_scheduler.spec.nodes import ListNode, MapNode, Node, Scalar
 from epochal_scheduler.spec.scalars import resolve_plain
 
@@ -25,34 +25,37 @@ _PLAIN_TAGS = frozenset(_TAG + kind for kind in ("int", "float", "bool", "null",
 _COLLECTION_TAGS = frozenset({"!", _TAG + "map", _TAG + "seq"})
 
 
-def parse_document(source: bytes) -> MapNode:
+def parse_document(source: bytes, index: int = 0) -> MapNode:
     """Parses the one document of a polyaxonfile.
 
     Args:
         source: UTF-8, at most 1 MiB, 50 levels and 50,000 nodes, aliases written out.
+        index: which text it is; every place says so.
 
     Raises:
         SpecError: with line and column of what breaks YAML or one of the bounds.
     """
-    text = _decode(source)
+    text = _decode(source, index)
     try:
-        return _Reader(yaml.parse(text, Loader=yaml.CSafeLoader)).document()
+        return _Reader(yaml.parse(text, Loader=yaml.CSafeLoader), index).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise SpecError([Issue(_mark(mark), "", "yaml_syntax", f"not YAML: {problem}")]) from error
+        raise SpecError(
+            [Issue(_mark(mark, index), "", "yaml_syntax", f"not YAML: {problem}")]
+        ) from error
     except yaml.reader.ReaderError as error:
         # The position counts bytes: the C parser reads UTF-8.
         before = text.encode()[: error.position].decode(errors="ignore")
-        place = Mark(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        place = Mark(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1, index)
         message = f"a character that YAML forbids: U+{error.character:04X}; remove it"
         raise SpecError([Issue(place, "", "yaml_syntax", message)]) from error
 
 
-def _decode(source: bytes) -> str:
+def _decode(source: bytes, index: int) -> str:
     if len(source) > MAX_BYTES:
         message = f"the file has {len(source)} bytes; at most {MAX_BYTES} (1 MiB) are read"
-        raise SpecError([Issue(NOWHERE, "", "too_large", message)])
+        raise SpecError([Issue(Mark(source=index), "", "too_large", message)])
     try:
         return source.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -69,8 +72,10 @@ class _HasPlace(Protocol):
     column: int
 
 
-def _mark(mark: _HasPlace | None) -> Mark:
-    return Mark(mark.line + 1, mark.column + 1) if mark is not None else NOWHERE
+def _mark(mark: _HasPlace | None, index: int) -> Mark:
+    if mark is None:
+        return Mark(source=index)
+    return Mark(mark.line + 1, mark.column + 1, index)
 
 
 def _fatal(mark: Mark, rule: str, message: str) -> SpecError:
@@ -82,6 +87,7 @@ class _Reader:
     """Builds nodes from events; one per document."""
 
     events: Iterator[yaml.Event]
+    index: int
     nodes: int = 0
     open_anchors: set[str] = field(default_factory=set)
     anchors: dict[str, tuple[Node, int]] = field(default_factory=dict)
@@ -90,13 +96,15 @@ class _Reader:
     def document(self) -> MapNode:
         next(self.events)  # the stream starts
         if isinstance(next(self.events), yaml.StreamEndEvent):
-            raise _fatal(NOWHERE, "empty", "the file is empty; begin with 'version: 1.1'")
+            raise _fatal(
+                Mark(source=self.index), "empty", "the file is empty; begin with 'version: 1.1'"
+            )
         root = self._node(next(self.events), 1)
         next(self.events)  # the document ends
         after = next(self.events)
         if not isinstance(after, yaml.StreamEndEvent):
             message = "a second document begins here; put each in a file of its own"
-            raise _fatal(_mark(after.start_mark), "many_documents", message)
+            raise _fatal(_mark(after.start_mark, self.index), "many_documents", message)
         if not isinstance(root, MapNode):
             self.issues.append(
                 Issue(root.mark, "", "wrong_type", "the file must be a mapping of fields")
@@ -106,7 +114,7 @@ class _Reader:
         return root
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
-        mark = _mark(event.start_mark)
+        mark = _mark(event.start_mark, self.index)
         if depth > MAX_DEPTH:
             raise _fatal(mark, "too_deep", f"more than {MAX_DEPTH} levels; flatten the file")
         if isinstance(event, yaml.AliasEvent):

@@ -11,10 +11,15 @@ from epochal_kernel.errors import InvalidArgument, Violation
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in the text, line and column from 1; line 0 means no place in particular."""
+    """A place in a text, line and column from 1; line 0 means no place in particular.
+
+    `source` says which text: 0 for the first file given, 1 for the next, and so on; what a file
+    refers to comes after all files.
+    """
 
     line: int = 0
     column: int = 0
+    source: int = 0
 
 
 NOWHERE = Mark()
@@ -29,6 +34,11 @@ class Issue:
     rule: str
     message: str
 
+    @property
+    def source(self) -> int:
+        """Which text it is about; see `Mark`."""
+        return self.mark.source
+
     def to_proto(self) -> pb.SpecIssue:
         """Returns the finding as the contract carries it."""
         return pb.SpecIssue(
@@ -40,6 +50,9 @@ class Issue:
         )
 
     def __str__(self) -> str:
+        if self.mark.line and self.mark.source:
+            place = f"file {self.mark.source + 1}, line {self.mark.line}"
+            return f"{place}, column {self.mark.column}: {self.message}"
         if self.mark.line:
             return f"line {self.mark.line}, column {self.mark.column}: {self.message}"
         return self.message
@@ -67,8 +80,8 @@ class SpecError(InvalidArgument):
         super().__init__(f"the polyaxonfile has {count}: {first}", violations=found)
 
 
-def _in_text_order(issue: Issue) -> tuple[Mark, str, str]:
-    return issue.mark, issue.field, issue.rule
+def _in_text_order(issue: Issue) -> tuple[int, Mark, str, str]:
+    return issue.mark.source, issue.mark, issue.field, issue.rule
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -1,90 +1,164 @@
-"""Templates all over an operation, rendered in place."""
+"""Templates all over an operation: found once, rendered for every run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from epochal_scheduler.spec.checking import Path
-from epochal_scheduler.spec.issues import Issue, dotted
-from epochal_scheduler.spec.nodes import MapNode, locate
+from epochal_scheduler.spec.issues import Issue
+from epochal_scheduler.spec.nodes import Path, Places
 from epochal_scheduler.spec.schema.base import has_template
-from epochal_scheduler.spec.templates import Template, TemplateIssue, as_text
+from epochal_scheduler.spec.templates import Template, TemplateIssue, template_of
+from epochal_scheduler.spec.values import as_text
 
 MAX_TEMPLATES = 1_000
 MAX_TOTAL_CHARS = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A part without templates, as it is."""
+
+    value: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """A text with a template."""
+
+    template: Template
+    text: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list with templates in it."""
+
+    items: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A mapping with templates in it."""
+
+    fields: Mapping[str, Piece]
+
+
+Piece: TypeAlias = Constant | Dynamic | Items | Fields
+
+
+@dataclass(slots=True)
+class Scanner:
+    """Finds the templates of an operation; collects issues instead of stopping at the first."""
+
+    places: Places
+    issues: list[Issue] = field(default_factory=list)
+    count: int = 0
+
+    def scan(self, value: JsonValue, path: Path) -> Piece:
+        """Returns the value in pieces, with its templates parsed."""
+        if isinstance(value, dict):
+            fields = {key: self.scan(item, (*path, key)) for key, item in value.items()}
+            if all(isinstance(piece, Constant) for piece in fields.values()):
+                return Constant(value)
+            return Fields(fields)
+        if isinstance(value, list):
+            items = tuple(self.scan(item, (*path, index)) for index, item in enumerate(value))
+            if all(isinstance(piece, Constant) for piece in items):
+                return Constant(value)
+            return Items(items)
+        if not isinstance(value, str) or not has_template(value):
+            return Constant(value)
+        return self.text(value, path)
+
+    def text(self, source: str, path: Path) -> Piece:
+        """Returns a text with a template; a constant if it cannot be one, which is then told."""
+        self.count += 1
+        if self.count > MAX_TEMPLATES:
+            if self.count == MAX_TEMPLATES + 1:
+                message = f"there are more than {MAX_TEMPLATES} templates"
+                self.issues.append(self.places.issue(path, "too_large", message))
+            return Constant(source)
+        try:
+            return Dynamic(template_of(source), source, path)
+        except TemplateIssue as error:
+            self.issues.append(self.places.issue(path, error.rule, str(error)))
+            return Constant(source)
+
+
+def templates_in(piece: Piece) -> Iterator[Dynamic]:
+    """Yields every template of a value."""
+    match piece:
+        case Dynamic():
+            yield piece
+        case Items(items=items):
+            for item in items:
+                yield from templates_in(item)
+        case Fields(fields=fields):
+            for inner in fields.values():
+                yield from templates_in(inner)
 
 
 @dataclass(slots=True)
 class Renderer:
     """Renders with one context; collects issues instead of stopping at the first."""
 
-    root: MapNode
+    places: Places
     context: Mapping[str, JsonValue]
     issues: list[Issue] = field(default_factory=list)
     total_chars: int = 0
-    templates: int = 0
 
-    def render(self, value: JsonValue, path: Path) -> JsonValue:
+    def render(self, piece: Piece) -> JsonValue:
         """Returns the value with its templates as text; one that gives a list becomes its items."""
-        if isinstance(value, dict):
-            return {key: self.render(item, (*path, key)) for key, item in value.items()}
-        if isinstance(value, list):
-            items = list[JsonValue]()
-            for index, item in enumerate(value):
-                rendered = self._evaluate(item, (*path, index))
-                if isinstance(item, str) and isinstance(rendered, list):
-                    items.extend(rendered)
-                else:
-                    items.append(rendered)
-            return items
-        return self._text(self._evaluate(value, path), value)
+        match piece:
+            case Constant(value=value):
+                return value
+            case Fields(fields=fields):
+                return {key: self.render(inner) for key, inner in fields.items()}
+            case Items(items=items):
+                made = list[JsonValue]()
+                for item in items:
+                    if isinstance(item, Dynamic):
+                        value = self.evaluate(item)
+                        if isinstance(value, list):
+                            made.extend(value)
+                        else:
+                            made.append(as_text(value))
+                    else:
+                        made.append(self.render(item))
+                return made
+            case Dynamic():
+                return as_text(self.evaluate(piece))
 
-    def holds(self, condition: str, path: Path) -> bool:
-        """Says whether a condition is true; one without `{{ }}` is an expression as it stands."""
-        text = condition if has_template(condition) else "{{ " + condition + " }}"
-        value = self._template(text, path)
+    def holds(self, piece: Piece) -> bool:
+        """Says whether a condition is true."""
+        value = self.evaluate(piece) if isinstance(piece, Dynamic) else self.render(piece)
         if isinstance(value, str):
             return value.strip().lower() in ("true", "yes", "on", "1")
         return bool(value)
 
-    def _evaluate(self, value: JsonValue, path: Path) -> JsonValue:
-        if isinstance(value, dict | list):
-            return self.render(value, path)
-        if isinstance(value, str) and has_template(value):
-            rendered = self._template(value, path)
-            return rendered if isinstance(rendered, list) else self._text(rendered, value)
-        return value
-
-    @staticmethod
-    def _text(rendered: JsonValue, written: JsonValue) -> JsonValue:
-        return as_text(rendered) if has_template(written) else rendered
-
-    def _template(self, source: str, path: Path) -> JsonValue:
-        self.templates += 1
-        if self.templates > MAX_TEMPLATES:
-            if self.templates == MAX_TEMPLATES + 1:
-                self._complain(path, "too_large", f"there are more than {MAX_TEMPLATES} templates")
-            return source
-        try:
-            template = Template(source)
-            unknown = list(template.unknown_names(self.context))
+    def evaluate(self, piece: Dynamic) -> JsonValue:
+        """Returns the value of a template, not its text."""
+        unknown = list(piece.template.unknown_names(self.context))
+        if unknown:
             for message in unknown:
-                self._complain(path, "unknown_name", message)
-            if unknown:
-                return source
-            value = template.render(self.context)
+                self._complain(piece.path, "unknown_name", message)
+            return piece.text
+        try:
+            value = piece.template.render(self.context)
         except TemplateIssue as error:
-            self._complain(path, error.rule, str(error))
-            return source
+            self._complain(piece.path, error.rule, str(error))
+            return piece.text
         self.total_chars += len(as_text(value))
         if self.total_chars > MAX_TOTAL_CHARS:
-            self._complain(path, "too_large", "the templates render to more than 4 MiB in all")
+            message = "the templates render to more than 4 MiB in all"
+            self._complain(piece.path, "too_large", message)
             return ""
         return value
 
     def _complain(self, path: Path, rule: str, message: str) -> None:
-        mark, _ = locate(self.root, path)
-        self.issues.append(Issue(mark, dotted(path), rule, message))
+        self.issues.append(self.places.issue(path, rule, message))

@@ -6,8 +6,8 @@ methods, no `*` on text, bounded source, names, nesting and output.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import JsonValue
 
 from epochal_scheduler.spec.suggestions import did_you_mean
+from epochal_scheduler.spec.values import as_text, to_json
 
 MAX_SOURCE_CHARS = 16 * 1024
 MAX_OUTPUT_CHARS = 256 * 1024
@@ -42,18 +43,6 @@ class TemplateIssue(ValueError):
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(message)
         self.rule = rule
-
-
-def as_text(value: JsonValue) -> str:
-    """Returns a value as it stands within text: lists and mappings as JSON, the rest as Python."""
-    if value is None:
-        return ""
-    return to_json(value) if isinstance(value, list | dict) else str(value)
-
-
-def to_json(value: JsonValue) -> str:
-    """Returns compact JSON with sorted keys."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def _replace(text: str, old: str, new: str) -> str:
@@ -116,8 +105,14 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
+_SANDBOX = _Sandbox()
+
+
 class Template:
-    """One parsed text with `{{ }}`; knows the names it needs before it is rendered."""
+    """One parsed text with `{{ }}`; knows the names it needs before it is rendered.
+
+    Parsed and translated once, rendered as often as there are runs.
+    """
 
     def __init__(self, source: str) -> None:
         """Parses and checks.
@@ -128,10 +123,10 @@ class Template:
         if len(source) > MAX_SOURCE_CHARS:
             message = f"a template has {len(source)} characters; at most {MAX_SOURCE_CHARS}"
             raise TemplateIssue("too_large", message)
-        self._environment = _Sandbox()
-        self._source = source
+        self._root: Any = None  # Any: Jinja's own untyped function
+        self._members = dict[str, frozenset[str] | None]()
         try:
-            self._tree = self._environment.parse(source)
+            self._tree = _SANDBOX.parse(source)
             _assert_small(self._tree)
         except TemplateError as error:
             raise TemplateIssue("template_syntax", f"bad template: {error.message}") from error
@@ -141,6 +136,20 @@ class Template:
 
     def members(self, name: str) -> frozenset[str] | None:
         """Returns which members of `name` are used, `name.x` and `name["x"]`; None for all."""
+        if name not in self._members:
+            self._members[name] = self._find_members(name)
+        return self._members[name]
+
+    def needs(self, params: Mapping[str, object] | frozenset[str] | set[str]) -> set[str]:
+        """Returns which of these parameters it names, by themselves or under `params`."""
+        known = params if isinstance(params, set | frozenset) else params.keys()
+        needed = set(self.names & known)
+        if "params" in self.names:
+            members = self.members("params")
+            needed |= set(known) if members is None or "as_args" in members else members & known
+        return needed
+
+    def _find_members(self, name: str) -> frozenset[str] | None:
         found, uses = set[str](), 0
         for node in self._tree.find_all(nodes.Getattr):
             if isinstance(node.node, nodes.Name) and node.node.name == name:
@@ -174,11 +183,11 @@ class Template:
             TemplateIssue: an undefined name, an operation that fails, or too long a result.
         """
         try:
-            code = self._environment.compile(self._tree)
-            template = self._environment.template_class.from_code(
-                self._environment, code, self._environment.make_globals(None)
-            )
-            return _collect(template.root_render_func(template.new_context(dict(context))))
+            if self._root is None:
+                code = _SANDBOX.compile(self._tree)
+                made = _SANDBOX.make_globals(None)
+                self._root = _SANDBOX.template_class.from_code(_SANDBOX, code, made)
+            return _collect(self._root.root_render_func(self._root.new_context(dict(context))))
         except TemplateIssue:
             raise  # a ValueError too, and precise already
         except UndefinedError as error:
@@ -190,6 +199,16 @@ class Template:
             raise TemplateIssue("template_error", f"template: {error}") from error
         except RecursionError as error:
             raise TemplateIssue("too_large", "a template nests too deeply") from error
+
+
+@lru_cache(maxsize=1024)
+def template_of(source: str) -> Template:
+    """Returns the template of a text, from those parsed before if it is among them.
+
+    Raises:
+        TemplateIssue: as the template does.
+    """
+    return Template(source)
 
 
 def _collect(chunks: Iterator[JsonValue]) -> JsonValue:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue
 
 from epochal_scheduler.spec.schema.base import (
-    JsonObject,
+    TEMPLATED_MANY,
     SpecModel,
     TemplatedBool,
+    TemplatedCount,
     TemplatedInt,
 )
 
@@ -57,6 +58,11 @@ class IO(SpecModel):
     delay_validation: bool | None = None
     options: list[JsonValue] | None = None
 
+    @property
+    def is_delayed(self) -> bool:
+        """Whether its rules wait until every reference is resolved."""
+        return bool(self.delay_validation or (self.validation and self.validation.delay))
+
 
 class Param(SpecModel):
     """A value given to an input (V1Param)."""
@@ -77,8 +83,8 @@ _PARAM_KEYS = frozenset({
 
 # Any: what stands in the file, before it has a type.
 def _long_form(value: Any) -> Any:
-    """Returns `{value: v}` for the short form `v`; a mapping with `value` or `ref` is long."""
-    if isinstance(value, dict) and (value.keys() & {"value", "ref"} or value.keys() <= _PARAM_KEYS):
+    """Returns `{value: v}` for the short form `v`; a mapping with a field of params is long."""
+    if isinstance(value, dict) and (value.keys() & _PARAM_KEYS or not value):
         return value
     return value if isinstance(value, Param) else {"value": value}
 
@@ -86,14 +92,31 @@ def _long_form(value: Any) -> Any:
 Params = dict[str, Annotated[Param, BeforeValidator(_long_form)]]
 
 
+class JoinParam(SpecModel):
+    """What a join gives a parameter, from each run found (V1JoinParam)."""
+
+    value: JsonValue = None
+    context_only: bool | None = None
+    connection: str | None = None
+    to_init: bool | None = None
+
+
+def _long_join_form(value: Any) -> Any:
+    return {"value": value} if isinstance(value, str) else value
+
+
+JoinParams = dict[str, Annotated[JoinParam, BeforeValidator(_long_join_form)]]
+
+
 class Join(SpecModel):
     """A query over runs whose answers feed list parameters (V1Join)."""
 
-    query: str
+    query: Annotated[str, Field(min_length=1)]
+    ref: str | None = None
     sort: str | None = None
-    limit: TemplatedInt | None = None
-    offset: TemplatedInt | None = None
-    params: Params | None = None
+    limit: TemplatedCount | None = None
+    offset: TemplatedCount | None = None
+    params: JoinParams | None = None
 
 
 class Template(SpecModel):
@@ -105,44 +128,12 @@ class Template(SpecModel):
 
 
 class Cache(SpecModel):
-    """When a finished run may stand in for a new one (V1Cache)."""
+    """When a finished run may stand in for a new one (V1Cache); `key` is ours."""
 
     disable: TemplatedBool | None = None
     ttl: TemplatedInt | None = None
-    io: list[str] | None = None
-    sections: list[str] | None = None
-
-
-class EventTrigger(SpecModel):
-    """Events that start an operation (V1EventTrigger)."""
-
-    kinds: list[str]
-    ref: str
-
-
-class Hook(SpecModel):
-    """What runs when a run ends (V1Hook)."""
-
-    hub_ref: str | None = None
-    connection: str | None = None
-    trigger: str | None = None
-    conditions: str | None = None
-    presets: list[str] | None = None
-    queue: str | None = None
-    namespace: str | None = None
-    params: Params | None = None
-    disable_defaults: bool | None = None
-
-
-class Build(SpecModel):
-    """What builds the image before the run (V1Build)."""
-
-    hub_ref: str
-    connection: str | None = None
-    presets: list[str] | None = None
-    queue: str | None = None
-    namespace: str | None = None
-    cache: Cache | None = None
-    params: Params | None = None
-    run_patch: JsonObject | None = None
-    patch_strategy: str | None = None
+    io: Annotated[list[str], TEMPLATED_MANY] | None = None
+    sections: (
+        Annotated[list[Literal["containers", "init", "connections"]], TEMPLATED_MANY] | None
+    ) = None
+    key: str | None = None

@@ -1,46 +1,77 @@
-"""Which fields exist at a place of a document: what suggestions and error paths need."""
+"""Which fields exist at a place of a document: for suggestions, spelling and merging."""
 
 from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from pydantic import BaseModel
 
+Kinds = tuple[object, ...]
+"""What may stand at a place: models, `list[...]`, `dict[...]`, and plain types."""
+
 
 def fields_at(root: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """Returns the names of the fields that the model at `path` has, as people write them."""
-    kinds: list[object] = [root]
-    for step in path:
-        kinds = [inner for kind in kinds for inner in _step(kind, step)]
-    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return sorted({alias for model in models for alias in _aliases(model)})
+    """Returns the names of the fields that the model at `path` has, as people write them.
+
+    The path may hold the names of union members, as the errors of pydantic do.
+    """
+    kinds: Kinds = (root,)
+    for at in path:
+        found = step(kinds, at)
+        kinds = found or narrow(kinds, str(at))
+    return sorted({alias for kind in models(kinds) for alias, _ in table(kind).values()})
 
 
-def _aliases(model: type[BaseModel]) -> Iterator[str]:
-    return (info.alias or name for name, info in model.model_fields.items())
+@lru_cache(maxsize=512)
+def table(model: type[BaseModel]) -> Mapping[str, tuple[str, Kinds]]:
+    """Returns, by both spellings of each field, its name on paper and what may stand there."""
+    made = dict[str, tuple[str, Kinds]]()
+    for name, info in model.model_fields.items():
+        annotation: object = info.annotation
+        entry = (info.alias or name, _unwrap(annotation))
+        made[name] = made[info.alias or name] = entry
+    return made
 
 
-def _step(kind: object, step: str | int) -> Iterator[object]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        for name, info in kind.model_fields.items():
-            if step in (name, info.alias):
-                yield from _unwrap(info.annotation)
-        return
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is list and isinstance(step, int):
-        yield from _unwrap(arguments[0])
-    elif origin is dict:
-        yield from _unwrap(arguments[1])
+def models(kinds: Kinds) -> list[type[BaseModel]]:
+    """Returns the models among what may stand at a place."""
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
-def _unwrap(annotation: object) -> Iterator[object]:
+def step(kinds: Kinds, at: str | int) -> Kinds:
+    """Returns what may stand one step further."""
+    found = list[object]()
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            entry = table(kind).get(str(at))
+            found += entry[1] if entry is not None else ()
+            continue
+        origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+        if origin is list and isinstance(at, int):
+            found += _unwrap(arguments[0])
+        elif origin is dict and isinstance(at, str):
+            found += _unwrap(arguments[1])
+    return tuple(found)
+
+
+def narrow(kinds: Kinds, name: str) -> Kinds:
+    """Returns the models whose `kind` has this value; all of them if none has."""
+    return tuple(kind for kind in models(kinds) if name in _kinds_of(kind)) or kinds
+
+
+def _kinds_of(model: type[BaseModel]) -> tuple[object, ...]:
+    info = model.model_fields.get("kind")
+    return typing.get_args(info.annotation) if info is not None else ()
+
+
+@lru_cache(maxsize=2048)
+def _unwrap(annotation: object) -> Kinds:
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
-        yield from _unwrap(typing.get_args(annotation)[0])
-    elif origin in (typing.Union, types.UnionType):
-        for member in typing.get_args(annotation):
-            yield from _unwrap(member)
-    else:
-        yield annotation
+        return _unwrap(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return tuple(inner for member in typing.get_args(annotation) for inner in _unwrap(member))
+    return (annotation,)

@@ -1,4 +1,4 @@
-"""What runs and around what: container, environment, init, termination, plugins, the job."""
+"""What runs and around what: container, environment, termination, plugins."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from epochal_scheduler.spec.schema.base import (
+    TEMPLATED_MANY,
     JsonObject,
     SpecModel,
     TemplatedBool,
@@ -15,7 +16,20 @@ from epochal_scheduler.spec.schema.base import (
     Text,
 )
 
-Objects = list[JsonObject]
+Objects = Annotated[list[JsonObject], TEMPLATED_MANY]
+
+STATUSES = (
+    "created", "resuming", "on_schedule", "compiled", "queued", "scheduled", "starting", "running",
+    "processing", "stopping", "failed", "stopped", "succeeded", "skipped", "warning",
+    "unschedulable", "upstream_failed", "retrying", "unknown", "done",
+)  # fmt: skip
+"""Statuses of a run, by the names that hooks, notifications and events use."""
+
+Status = Literal[
+    "created", "resuming", "on_schedule", "compiled", "queued", "scheduled", "starting", "running",
+    "processing", "stopping", "failed", "stopped", "succeeded", "skipped", "warning",
+    "unschedulable", "upstream_failed", "retrying", "unknown", "done",
+]  # fmt: skip
 
 
 class EnvVar(SpecModel):
@@ -32,12 +46,12 @@ class Container(SpecModel):
     name: str | None = None
     image: str | None = None
     image_pull_policy: str | None = None
-    command: list[Text] | None = None
-    args: list[Text] | None = None
-    env: list[EnvVar] | None = None
+    command: Annotated[list[Text], TEMPLATED_MANY] | None = None
+    args: Annotated[list[Text], TEMPLATED_MANY] | None = None
+    env: Annotated[list[EnvVar], TEMPLATED_MANY] | None = None
     env_from: Objects | None = None
     working_dir: str | None = None
-    resources: JsonObject | None = None
+    resources: Annotated[JsonObject, TEMPLATED_MANY] | None = None
     resize_policy: Objects | None = None
     restart_policy: str | None = None
     ports: Objects | None = None
@@ -58,10 +72,10 @@ class Container(SpecModel):
 class Environment(SpecModel):
     """Where and how a pod is placed (V1Environment)."""
 
-    labels: dict[str, Text] | None = None
-    annotations: dict[str, Text] | None = None
-    node_selector: dict[str, Text] | None = None
-    affinity: JsonObject | None = None
+    labels: Annotated[dict[str, Text], TEMPLATED_MANY] | None = None
+    annotations: Annotated[dict[str, Text], TEMPLATED_MANY] | None = None
+    node_selector: Annotated[dict[str, Text], TEMPLATED_MANY] | None = None
+    affinity: Annotated[JsonObject, TEMPLATED_MANY] | None = None
     tolerations: Objects | None = None
     node_name: str | None = None
     service_account_name: str | None = None
@@ -78,25 +92,8 @@ class Environment(SpecModel):
     restart_policy: Literal["Always", "OnFailure", "Never", "ExitCode"] | None = None
 
 
-class Init(SpecModel):
-    """One thing to have in place before the container starts (V1Init)."""
-
-    artifacts: JsonObject | None = None
-    paths: list[JsonValue] | None = None
-    git: JsonObject | None = None
-    dockerfile: JsonObject | None = None
-    file: JsonObject | None = None
-    tensorboard: JsonObject | None = None
-    lineage_ref: str | None = None
-    model_ref: str | None = None
-    artifact_ref: str | None = None
-    connection: str | None = None
-    path: str | None = None
-    container: Container | None = None
-
-
 class Culling(SpecModel):
-    """Stops an idle service."""
+    """Stops an idle service after a time without activity, in seconds."""
 
     timeout: TemplatedCount | None = None
 
@@ -109,7 +106,7 @@ class Probe(SpecModel):
 
 
 class Termination(SpecModel):
-    """How often, how long, and how long kept (V1Termination)."""
+    """How often, how long, and how long kept, in seconds (V1Termination)."""
 
     max_retries: TemplatedCount | None = None
     ttl: TemplatedCount | None = None
@@ -123,7 +120,20 @@ class Notification(SpecModel):
     """Whom to tell when the run ends."""
 
     connections: list[str]
-    trigger: str | None = None
+    trigger: Status | None = None
+
+
+class ArtifactsSidecar(SpecModel):
+    """The helper container that copies outputs to the store (V1PolyaxonSidecarContainer)."""
+
+    image: str | None = None
+    image_tag: str | None = None
+    image_pull_policy: str | None = None
+    resources: JsonObject | None = None
+    sleep_interval: TemplatedInt | None = None
+    sync_interval: TemplatedInt | None = None
+    monitor_logs: TemplatedBool | None = None
+    monitor_spec: TemplatedBool | None = None
 
 
 class Plugins(SpecModel):
@@ -143,17 +153,5 @@ class Plugins(SpecModel):
     auto_resume: TemplatedBool | None = None
     external_host: TemplatedBool | None = None
     log_level: str | None = None
-    sidecar: JsonObject | None = None
+    sidecar: ArtifactsSidecar | None = None
     notifications: list[Notification] | None = None
-
-
-class Job(SpecModel):
-    """A process that runs to its end (V1Job)."""
-
-    kind: Literal["job"]
-    environment: Environment | None = None
-    connections: list[JsonValue] | None = None
-    volumes: Objects | None = None
-    init: list[Init] | None = None
-    sidecars: list[Container] | None = None
-    container: Container

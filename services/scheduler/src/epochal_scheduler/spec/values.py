@@ -1,0 +1,19 @@
+"""Values as text and as JSON; apart from the templates, so that an agent needs no Jinja."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import JsonValue
+
+
+def as_text(value: JsonValue) -> str:
+    """Returns a value as it stands within text: lists and mappings as JSON, the rest as Python."""
+    if value is None:
+        return ""
+    return to_json(value) if isinstance(value, list | dict) else str(value)
+
+
+def to_json(value: JsonValue) -> str:
+    """Returns compact JSON with sorted keys."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
