@@ -47,6 +47,7 @@ class World:
         self.open = True
         self.sink_on = True
         self.runs, self.producers, self.files, self.artifacts = {}, {}, {}, {}
+        self.captures = {}
         self.models, self.versions, self.datasets = {}, {}, {}
         self.members, self.tokens, self.subscriptions, self.deliveries = {}, {}, {}, []
         self.events, self.logs = [], {}
@@ -325,6 +326,16 @@ class World:
             run.params[key].CopyFrom(value)
         self.record("ParamsLogged", request.run)
         return pb.LogParamsResponse()
+
+    def RecordOutputs(self, request):
+        run = self.run(request.name)
+        for name, value in request.outputs.items():
+            run.outputs[name].CopyFrom(value)
+        return run
+
+    def RecordCapture(self, request):
+        self.captures.setdefault(request.run, []).append(request.capture)
+        return pb.RecordCaptureResponse()
 
     def SetTags(self, request):
         run = self.run(request.run)

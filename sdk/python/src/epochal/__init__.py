@@ -36,7 +36,8 @@ from epochal.errors import (
     Unimplemented,
     Violation,
 )
-from epochal.run import Dataset, LoggedModel, Run
+from epochal.results import Dataset, LoggedModel
+from epochal.run import Run
 from epochal.tracking import (
     current_run,
     finish,
@@ -45,8 +46,10 @@ from epochal.tracking import (
     log_metric,
     log_metrics,
     log_model,
+    log_outputs,
     log_param,
     log_params,
+    log_seeds,
     log_series,
     set_tag,
     set_tags,
@@ -85,8 +88,10 @@ __all__ = [
     "log_metric",
     "log_metrics",
     "log_model",
+    "log_outputs",
     "log_param",
     "log_params",
+    "log_seeds",
     "log_series",
     "set_tag",
     "set_tags",

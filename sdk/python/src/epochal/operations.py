@@ -55,6 +55,10 @@ class Operator:
                 return call(LineageService.USE_DATASET, operation, patience_s=patient)
             case pb.RegisterModelVersionRequest():
                 return call(RegistryService.REGISTER_MODEL_VERSION, operation, patience_s=patient)
+            case pb.RecordOutputsRequest():
+                return call(RunService.RECORD_OUTPUTS, operation, patience_s=patient)
+            case pb.RecordCaptureRequest():
+                return call(TrackingService.RECORD_CAPTURE, operation, patience_s=patient)
             case pb.FinishRunRequest():
                 return call(RunService.FINISH_RUN, operation, patience_s=patient)
             case pb.CommitArtifactRequest():

@@ -31,6 +31,13 @@ class RunOptions:
     finish_timeout_s: float = 30.0
 
 
+def captures(given: bool | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a run records what it is made of: as given, else EPOCHAL_CAPTURE, else yes."""
+    if given is not None:
+        return given
+    return environ.get("EPOCHAL_CAPTURE", "1").lower() in _TRUE
+
+
 def from_environment(
     mode: str | None, strict: bool | None, environ: Mapping[str, str] = os.environ
 ) -> RunOptions:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import SupportsFloat
@@ -13,6 +12,7 @@ from typing import SupportsFloat
 import epochal_proto.v1 as pb
 
 from epochal.artifacts import media_type
+from epochal.capturing import Capturer
 from epochal.digests import Content, describe, file_sha256
 from epochal.ending import Outcome, end_run, finish_request, outcome_of
 from epochal.errors import InvalidArgument, RunClosed, Violation
@@ -20,28 +20,13 @@ from epochal.files import named_files
 from epochal.modelfiles import write_model
 from epochal.names import last_part, project_of
 from epochal.options import RunOptions
+from epochal.outputs import tell_outputs
 from epochal.recording import Recorder
+from epochal.results import Dataset, LoggedModel
 from epochal.series import to_points
 from epochal.spool.folder import RunFolder
 from epochal.telemetry import Telemetry
 from epochal.values import to_values
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedModel:
-    """A model's files under its run, and the version it was registered as (empty when not yet)."""
-
-    path: str
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A dataset a run read: name, place, and digest of its content if known."""
-
-    name: str
-    uri: str
-    digest: str
 
 
 class Run:
@@ -65,6 +50,7 @@ class Run:
         self._telemetry = telemetry
         self._options = options
         self._on_finish = on_finish
+        self._capturer = Capturer(folder, recorder)
         self._ending = threading.Lock()
         self._ended = False
         self._add = telemetry.buffer.add
@@ -161,6 +147,28 @@ class Run:
         self._check_open()
         if params:
             self._recorder.record(pb.LogParamsRequest(run=self.name, params=to_values(params)))
+
+    def log_outputs(self, outputs: Mapping[str, object] | None = None, **more: object) -> None:
+        """Tells declared outputs, for those that come next: `run.log_outputs(acc=0.93)`.
+
+        Inside a scheduled run they are held against the spec when the process has ended.
+
+        Raises:
+            InvalidArgument: A name cannot be.
+        """
+        self._check_open()
+        if told := {**(outputs or {}), **more}:
+            tell_outputs(self.name, told, self._recorder, owned=self.owned)
+
+    def log_seeds(self, seeds: Mapping[str, object] | None = None, **more: object) -> None:
+        """Records seeds by who uses them, so that the run can be made again: `numpy=0`."""
+        self._check_open()
+        self._capturer.log_seeds({**(seeds or {}), **more})
+
+    def capture(self) -> None:
+        """Records in the background what this process is made of; `init` does it by itself."""
+        self._check_open()
+        self._capturer.start()
 
     def set_tag(self, name: str, value: object) -> None:
         """Sets one tag; an empty value removes it."""
@@ -277,6 +285,7 @@ class Run:
             if self._ended:
                 return
             self._ended = True
+            self._capturer.finish()
             try:
                 end_run(self._folder, self._recorder, self._telemetry, self._options, request)
             finally:

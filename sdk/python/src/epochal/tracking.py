@@ -16,8 +16,9 @@ from epochal import starting
 from epochal.ending import Outcome, outcome_of
 from epochal.errors import EpochalError, NoActiveRun
 from epochal.notices import say
-from epochal.options import from_environment
-from epochal.run import Dataset, LoggedModel, Run
+from epochal.options import captures, from_environment
+from epochal.results import Dataset, LoggedModel
+from epochal.run import Run
 
 _lock: Final = threading.Lock()
 _runs: Final[list[Run]] = []
@@ -30,6 +31,7 @@ def init(
     tags: Mapping[str, object] | None = None,
     mode: str | None = None,
     strict: bool | None = None,
+    capture: bool | None = None,
 ) -> Run:
     """Begins a run, or joins the scheduled run this process belongs to, and makes it current.
 
@@ -47,6 +49,9 @@ def init(
         mode: "online" needs the platform to begin, then survives its absence; "offline" writes only
             to this machine, for `epochal sync`. Default: EPOCHAL_MODE, else "online".
         strict: Whether dropped telemetry raises. Default: EPOCHAL_STRICT, else no.
+        capture: Whether a tracked run records, in the background, what it is made of: command, git
+            state and difference, packages, machine. Default: EPOCHAL_CAPTURE, else yes. Of a
+            scheduled run its agent records it.
 
     Raises:
         NotConfigured, PlatformUnreachable: Online, and there is no platform.
@@ -57,6 +62,8 @@ def init(
         run = starting.attach(scheduled, params or {}, tags or {}, options, _forget)
     else:
         run = starting.create(project, name, params or {}, tags or {}, options, _forget)
+        if captures(capture):
+            run.capture()
     with _lock:
         _runs.append(run)
     if multiprocessing.parent_process() is not None:
@@ -105,6 +112,16 @@ def log_param(name: str, value: object) -> None:
 def log_params(params: Mapping[str, object]) -> None:
     """Logs parameters of the current run. See `Run.log_params`."""
     current_run().log_params(params)
+
+
+def log_outputs(outputs: Mapping[str, object] | None = None, **more: object) -> None:
+    """Tells declared outputs of the current run. See `Run.log_outputs`."""
+    current_run().log_outputs(outputs, **more)
+
+
+def log_seeds(seeds: Mapping[str, object] | None = None, **more: object) -> None:
+    """Records seeds of the current run. See `Run.log_seeds`."""
+    current_run().log_seeds(seeds, **more)
 
 
 def set_tag(name: str, value: object) -> None:

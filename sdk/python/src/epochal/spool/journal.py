@@ -25,6 +25,8 @@ Operation = (
     | pb.UseDatasetRequest
     | pb.CommitArtifactRequest
     | pb.RegisterModelVersionRequest
+    | pb.RecordOutputsRequest
+    | pb.RecordCaptureRequest
     | pb.FinishRunRequest
 )
 """Requests a journal holds. `CommitArtifactRequest` stands for the upload of its file."""
@@ -36,6 +38,8 @@ _KINDS: tuple[type[Operation], ...] = (
     pb.UseDatasetRequest,
     pb.CommitArtifactRequest,
     pb.RegisterModelVersionRequest,
+    pb.RecordOutputsRequest,
+    pb.RecordCaptureRequest,
     pb.FinishRunRequest,
 )
 
