@@ -10,12 +10,16 @@ from epochal_kernel.runtime.health import Health
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from epochal_gateway.doors import openapi
 from epochal_gateway.doors.artifacts_door import ROUTE, ArtifactDoor
 from epochal_gateway.doors.problems import problem_response
 from epochal_gateway.doors.rest_door import RestDoor
+from epochal_gateway.doors.service_door import BARE_ROUTE, ServiceDoor
+from epochal_gateway.doors.service_door import ROUTE as SERVICE_ROUTE
+from epochal_gateway.doors.service_sockets import ServiceSockets
 
 _log = structlog.get_logger(__name__)
 
@@ -23,7 +27,13 @@ _VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def build_app(
-    rest: RestDoor, artifacts: ArtifactDoor, health: Health, version: str, grpc_address: str
+    rest: RestDoor,
+    artifacts: ArtifactDoor,
+    services: ServiceDoor,
+    sockets: ServiceSockets,
+    health: Health,
+    version: str,
+    grpc_address: str,
 ) -> Starlette:
     """Put the routes together."""
     text = json.dumps(openapi.document(version)).encode()
@@ -40,12 +50,21 @@ def build_app(
     async def serve_artifact(request: Request) -> Response:
         return await artifacts(request)
 
+    async def serve_service(request: Request) -> Response:
+        return await services(request)
+
+    async def serve_socket(socket: WebSocket) -> None:
+        await sockets(socket)
+
     return Starlette(
         routes=[
             *health.routes(),
             Route("/.well-known/epochal", discovery),
             Route("/openapi.json", openapi_json),
             Route(ROUTE, serve_artifact, methods=["GET", "HEAD", "PUT"]),
+            Route(BARE_ROUTE, serve_service, methods=["GET", "HEAD"]),
+            Route(SERVICE_ROUTE, serve_service, methods=[*_VERBS, "OPTIONS"]),
+            WebSocketRoute(SERVICE_ROUTE, serve_socket),
             Route("/{path:path}", serve_rest, methods=_VERBS),
         ],
         exception_handlers={Exception: _mistake},

@@ -17,6 +17,9 @@ from epochal_gateway.doors.dispatch import Dispatcher
 from epochal_gateway.doors.grpc_door import GrpcDoor
 from epochal_gateway.doors.limits import RateLimiter
 from epochal_gateway.doors.rest_door import RestDoor
+from epochal_gateway.doors.service_access import ServiceAccess
+from epochal_gateway.doors.service_door import ServiceDoor
+from epochal_gateway.doors.service_sockets import ServiceSockets
 from epochal_gateway.identity.authentication import Authenticator
 from epochal_gateway.identity.authorization import Authorizer
 from epochal_gateway.identity.directory import Directory
@@ -70,9 +73,13 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
         settings.gateway_grpc_port,
         settings.max_message_bytes,
     )
+    access = ServiceAccess(dispatcher, authorizer, kernel.ledger, kernel.bus, kernel.clock)
+    services = ServiceDoor(access)
     app = build_app(
         RestDoor(dispatcher, settings.max_message_bytes),
         ArtifactDoor(dispatcher, authorizer, objects, kernel.client, kernel.ids),
+        services,
+        ServiceSockets(access),
         kernel.health,
         VERSION,
         settings.gateway_public_grpc or f"{settings.gateway_host}:{grpc_door.port}",
@@ -81,9 +88,12 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
     kernel.health.add("bootstrap", lambda: "" if ready.is_set() else "not done yet")
 
     async def serve() -> None:
-        await serve_http(
-            app, settings.gateway_host, settings.gateway_http_port, on_bound=lambda _: None
-        )
+        try:
+            await serve_http(
+                app, settings.gateway_host, settings.gateway_http_port, on_bound=lambda _: None
+            )
+        finally:
+            await services.close()
 
     async def begin() -> None:
         secret = settings.bootstrap_token.get_secret_value()
