@@ -7,7 +7,7 @@ templates. A sweep binds ten thousand times.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from pydantic import JsonValue
@@ -15,56 +15,16 @@ from pydantic import JsonValue
 from epochal_scheduler.spec.iotypes import IOType, coerce, parse_type
 from epochal_scheduler.spec.issues import NOWHERE, Issue, dotted
 from epochal_scheduler.spec.nodes import Path, Places, trace
+from epochal_scheduler.spec.params import ANY_TYPE, BoundParam, Declared, rules_of
 from epochal_scheduler.spec.schema.base import has_template
-from epochal_scheduler.spec.schema.io import IO, JoinParam, Param, Validation
+from epochal_scheduler.spec.schema.io import JoinParam, Param
 from epochal_scheduler.spec.suggestions import did_you_mean
 from epochal_scheduler.spec.templates import Template, TemplateIssue, template_of
 from epochal_scheduler.spec.validations import broken_rules
-from epochal_scheduler.spec.values import as_text, to_json
+from epochal_scheduler.spec.values import as_text
 
-_ANY = IOType("any")
 MAX_TEMPLATES = 1_000
 RESERVED_NAMES = ("globals", "params", "connections")
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """An input or output, its type, and where its declaration stands."""
-
-    io: IO
-    path: Path
-    is_input: bool
-    kind: IOType = _ANY
-    rules: Validation = field(default_factory=Validation)
-
-
-@dataclass(frozen=True, slots=True)
-class BoundParam:
-    """A parameter with the value it has for this run; `is_pending` if that is not known yet."""
-
-    name: str
-    value: JsonValue
-    kind: IOType
-    declared: IO | None
-    is_input: bool
-    to_env: str | None
-    param: Param | JoinParam | None = None
-    is_pending: bool = False
-
-    def as_argument(self) -> str:
-        """Returns the value as a command-line argument: by `argFormat`, as flag, or `--name=v`."""
-        if self.declared is not None and self.declared.is_flag:
-            return f"--{self.name}" if self.value is True else ""
-        if self.value is None:
-            return ""
-        if self.declared is not None and self.declared.arg_format:
-            rendered = template_of(self.declared.arg_format).render({self.name: self.value})
-            return as_text(rendered)
-        return f"--{self.name}={as_text(self.value)}"
-
-    def env_text(self) -> str:
-        """Returns the value as an environment variable has it: text, or else JSON."""
-        return self.value if isinstance(self.value, str) else to_json(self.value)
 
 
 @dataclass(slots=True)
@@ -157,7 +117,7 @@ class Binder:
         for name in self._in_order(given, frozenset(overrides), work):
             source = given[name]
             needed = {n for t in source.templates for n in t.needs(given)}
-            if name in pending or needed & later:
+            if name in pending or needed & later or source.is_reference:
                 later.add(name)
                 bound[name] = self._later(name, source)
             else:
@@ -189,7 +149,7 @@ class Binder:
                 work.issues.append(issue)
 
     def _typed(self, about: Declared) -> Declared:
-        io, kind = about.io, _ANY
+        io, kind = about.io, ANY_TYPE
         if io.name in RESERVED_NAMES:
             message = f"'{io.name}' is a section of templates; choose another name"
             self.issues.append(self._places.issue((*about.path, "name"), "reserved_name", message))
@@ -201,7 +161,7 @@ class Binder:
                 self.issues.append(self._places.issue(path, "unknown_type", str(error)))
         if io.is_list and kind.name != "list":
             kind = IOType("list", (kind,))
-        return Declared(io, about.path, about.is_input, kind, _rules(io))
+        return Declared(io, about.path, about.is_input, kind, rules_of(io))
 
     def _parsed(self, value: JsonValue, path: Path, param: Param | None) -> _Given:
         templates = list[Template]()
@@ -230,7 +190,7 @@ class Binder:
                 assert source.param is not None, "a reference is a param"
                 message = f"param '{name}' refers to {_target(source.param)}, which has no value"
                 work.issues.append(self._places.issue(source.path, "unresolved_reference", message))
-                given[name] = _Given(None, source.path, source.param, is_data=True)
+                given[name] = source
         for name, value in overrides.items():
             if name not in given:
                 given[name] = _Given(value, ("params", name), None, is_data=True)
@@ -276,7 +236,7 @@ class Binder:
     def _later(self, name: str, source: _Given | None) -> BoundParam:
         param = source.param if source is not None else None
         about = self.declared.get(name)
-        kind, is_input = (about.kind, about.is_input) if about is not None else (_ANY, True)
+        kind, is_input = (about.kind, about.is_input) if about is not None else (ANY_TYPE, True)
         return BoundParam(name, None, kind, None, is_input, None, param, is_pending=True)
 
     def _bind_one(
@@ -293,7 +253,7 @@ class Binder:
         if source.templates:
             value = self._render(source, value, _context(bound, globals_), work)
         about = self.declared.get(name)
-        kind = about.kind if about is not None else _ANY
+        kind = about.kind if about is not None else ANY_TYPE
         to_env = getattr(source.param, "to_env", None)
         to_env = to_env or (about.io.to_env if about is not None else None)
         is_sound = len(work.issues) == before and not self._told(source.path)
@@ -379,13 +339,6 @@ def _rendered(value: JsonValue, context: Mapping[str, JsonValue]) -> JsonValue:
     if not isinstance(value, str) or not has_template(value):
         return value
     return template_of(value).render(context)
-
-
-def _rules(io: IO) -> Validation:
-    rules = io.validation or Validation()
-    if io.options is not None and rules.options is None:
-        return rules.model_copy(update={"options": io.options})
-    return rules
 
 
 def _template_texts(value: JsonValue) -> Iterator[str]:

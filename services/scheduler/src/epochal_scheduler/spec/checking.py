@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from epochal_scheduler.spec.issues import Issue
 from epochal_scheduler.spec.nodes import ListNode, MapNode, Node, Path, Places, Scalar, locate
-from epochal_scheduler.spec.schema.lookup import fields_at
+from epochal_scheduler.spec.schema.lookup import fields_at, without_tags
 from epochal_scheduler.spec.suggestions import did_you_mean
 
 # Explaining one costs a search for near names; more than this nobody reads.
@@ -22,7 +22,7 @@ Model = TypeVar("Model", bound=BaseModel)
 # Raised by the models themselves, with messages that are sentences already.
 _OWN_RULES = frozenset({
     "unsupported_version", "invalid_value", "invalid_space", "invalid_cron", "unknown_timezone",
-    "missing_metric", "missing_field",
+    "missing_metric", "missing_field", "invalid_duration",
 })  # fmt: skip
 
 _EXPECTED: Mapping[str, str] = {
@@ -67,7 +67,7 @@ def validate(
     except ValidationError as error:
         issues = []
         for details in error.errors(include_url=False, include_context=True)[:MAX_DETAILS]:
-            loc = details["loc"]
+            loc = without_tags(model, details["loc"])
             if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
                 loc = (*loc, "kind")
             path = locate(places.root, loc)[1]
@@ -98,7 +98,7 @@ def _not_finite(places: Places, node: Node, path: Path) -> list[Issue]:
 
 
 def _explain(model: type[BaseModel], details: ErrorDetails, path: Path) -> tuple[str, str]:
-    kind, name = details["type"], str(path[-1]) if path else "file"
+    kind, name = details["type"], _last_name(path)
     if kind == "extra_forbidden":
         hint = did_you_mean(name, fields_at(model, details["loc"][:-1]))
         return "unknown_field", f"there is no field '{name}'; {hint or 'remove it'}"
@@ -122,8 +122,12 @@ def _explain(model: type[BaseModel], details: ErrorDetails, path: Path) -> tuple
     return "invalid_value", f"'{name}': {details['msg'][:1].lower()}{details['msg'][1:]}"
 
 
+def _last_name(path: Path) -> str:
+    return next((step for step in reversed(path) if isinstance(step, str)), "file")
+
+
 def _explain_kind(problem: str, path: Path, context: Mapping[str, object]) -> tuple[str, str]:
-    name = next((str(step) for step in reversed(path[:-1]) if isinstance(step, str)), "file")
+    name = _last_name(path[:-1])
     if problem == "union_tag_not_found":
         return "missing_field", f"'{name}' needs a 'kind'; add it"
     known = [word.strip("' ") for word in str(context["expected_tags"]).split(",")]

@@ -100,21 +100,32 @@ class ChildCompiler:
     ) -> CompiledOperation | None:
         """Compiles what a hook of the pipeline runs; None if its component is not known.
 
-        Templates of the hook may name inputs and outputs of the run it belongs to, and its status
-        as `globals.status`, which is that of the scope.
+        Unless it has `disableDefaults`, the hook's templates may name inputs and outputs of the run
+        it belongs to, by themselves and as `inputs` and `outputs`; `status` and `condition` are
+        those of the scope. A declared input of the same name gets the value.
         """
-        template = (self._plan.hooks or [])[index].template
-        if template is None:
+        hook = (self._plan.hooks or [])[index]
+        if hook.template is None:
             return None
-        known = {io.name: io.value for io in self._plan.io} | dict(outputs or {})
+        known = {} if hook.disable_defaults else self._defaults(scope, outputs or {})
         if index not in self._hooks:
-            self._hooks[index] = _prepare(_with_context(template, known))
-        prepared = self._hooks[index]
-        own = template.get("params")
-        given = own if isinstance(own, dict) else {}
-        declared = {n for n in prepared.binder.declared if n in given or n not in known}
-        values = {n: v for n, v in known.items() if n not in given and n not in declared}
-        return prepared.compile(values, scope, is_checked=True)
+            self._hooks[index] = _prepare(_with_context(hook.template, known))
+        given = hook.params or {}
+        values = {n: v for n, v in known.items() if n not in given and v is not None}
+        return self._hooks[index].compile(values, scope, is_checked=True)
+
+    def _defaults(self, scope: RunScope, outputs: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Returns what a hook is told of the run that ended, unless it wants none of it."""
+        inputs = {io.name: io.value for io in self._plan.inputs}
+        results = {io.name: io.value for io in self._plan.outputs} | dict(outputs)
+        return {
+            **inputs,
+            **results,
+            "inputs": inputs,
+            "outputs": results,
+            "status": scope.status,
+            "condition": scope.condition,
+        }
 
     def _prepare_steps(self, dag: Dag) -> None:
         steps = dict[str, StepPlan]()

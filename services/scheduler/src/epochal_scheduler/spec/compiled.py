@@ -26,7 +26,7 @@ class ResolvedIO(SpecModel):
     """An input or output with its value.
 
     Rules of inputs are not repeated, they were kept; those of outputs are what the agent checks
-    when the process has ended.
+    when the process has ended. `is_context` marks a parameter that is declared as neither.
     """
 
     name: str
@@ -34,6 +34,7 @@ class ResolvedIO(SpecModel):
     value: JsonValue = None
     to_env: str | None = None
     is_input: bool
+    is_context: bool | None = None
     is_optional: bool | None = None
     validation: Validation | None = None
 
@@ -100,7 +101,7 @@ class OperationPlan(Document):
     @property
     def outputs(self) -> list[ResolvedIO]:
         """What the operation promises to give."""
-        return [io for io in self.io if not io.is_input]
+        return [io for io in self.io if not io.is_input and not io.is_context]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,16 @@ from epochal_scheduler.spec.composing import Composer
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.spec.issues import MAX_ISSUES, Issue, SpecError
 from epochal_scheduler.spec.library import Library
-from epochal_scheduler.spec.nodes import ListNode, MapNode, Path, Places, Scalar, node_at, text_at
+from epochal_scheduler.spec.nodes import (
+    ListNode,
+    MapNode,
+    Path,
+    Places,
+    Scalar,
+    depth_of,
+    node_at,
+    text_at,
+)
 from epochal_scheduler.spec.preparing import Prepared
 from epochal_scheduler.spec.references import JoinPlan, ParamReference
 from epochal_scheduler.spec.resolving import Resolver
@@ -22,6 +31,8 @@ from epochal_scheduler.spec.suggestions import did_you_mean
 from epochal_scheduler.spec.support import not_honoured
 
 _NO_LIBRARY = Library()
+# Less than what readers of JSON take.
+MAX_COMPOSED_DEPTH = 150
 
 
 def compile_operation(
@@ -46,13 +57,16 @@ def compile_operation(
     """
     places, issues, warnings = complete(source, library)
     prepared = Prepared(places, issues)
-    checker = _Checker(scope)
-    checker.operation(prepared, in_dag=False)
-    _assert_filled(places, checker.issues)
+    values = {**(resolved or {}), **overrides}
+    names = prepared.rendered_presets(values, scope)
+    if names != (prepared.document.presets or []):
+        places, issues, warnings = complete(source, library, names)
+        prepared = Prepared(places, issues)
+    checker = _Checker(scope, library)
+    checker.operation(prepared, names)
     if checker.issues:
         raise SpecError(checker.issues)
-    told = (*warnings, *_unknown_presets(prepared, library), *checker.warnings)[:MAX_ISSUES]
-    values = {**(resolved or {}), **overrides}
+    told = tuple(dict.fromkeys((*warnings, *checker.warnings)))[:MAX_ISSUES]
     return prepared.compile(values, scope, warnings=told)
 
 
@@ -79,15 +93,20 @@ def external_references(
 
 
 def complete(
-    source: bytes | Sequence[bytes], library: Library
+    source: bytes | Sequence[bytes], library: Library, presets: Sequence[str] | None = None
 ) -> tuple[Places, list[Issue], list[Issue]]:
     """Returns the operation with all that it refers to in it, and the issues and warnings so far.
+
+    Args:
+        source: one text, or several.
+        library: what they refer to.
+        presets: what the names of presets with templates were found to be.
 
     Raises:
         SpecError: a source cannot be read, or a reference leads nowhere.
     """
     sources = [source] if isinstance(source, bytes) else list(source)
-    composer = Composer(library)
+    composer = Composer(library, presets=presets)
     composed = composer.compose_files(sources)
     root = composed.root
     assert isinstance(root, MapNode), "composed"
@@ -96,33 +115,23 @@ def complete(
         issue = Issue(composer.origins.roots[0].mark, "component", "missing_field", message)
         raise SpecError([*composer.issues, issue])
     resolver = Resolver(composer)
-    complete = resolver.resolve(root)
-    return Places(complete, composer.origins), composer.issues, resolver.warnings
+    whole = resolver.resolve(root)
+    if depth_of(whole) > MAX_COMPOSED_DEPTH:
+        message = f"components within components make more than {MAX_COMPOSED_DEPTH} levels"
+        raise SpecError([Issue(root.mark, "", "too_deep", message)])
+    return Places(whole, composer.origins), composer.issues, resolver.warnings
 
 
-def _assert_filled(places: Places, issues: list[Issue]) -> None:
-    """Refuses a template whose fields are still to be filled."""
+def _unfilled(places: Places) -> Iterator[Issue]:
+    """Yields an issue for a template whose fields are still to be filled."""
     enabled = node_at(places.root, "template", "enabled")
     if isinstance(enabled, Scalar) and enabled.value is True:
         fields = node_at(places.root, "template", "fields")
-        names = (
-            [n.text for n in fields.items if isinstance(n, Scalar)]
-            if isinstance(fields, ListNode)
-            else []
-        )
+        items = fields.items if isinstance(fields, ListNode) else ()
+        names = [item.text for item in items if isinstance(item, Scalar)]
         what = f"fill in {', '.join(names)}" if names else "fill in its fields"
         message = f"this is a template: {what}, then set 'enabled' to false or remove 'template'"
-        issues.append(places.issue(("template", "enabled"), "template_not_filled", message))
-
-
-def _unknown_presets(prepared: Prepared, library: Library) -> Iterator[Issue]:
-    """Yields presets that were asked for and are not saved."""
-    names = prepared.document.presets
-    for index, name in enumerate(names if isinstance(names, list) else ()):
-        if name not in library.presets and "{{" not in name:
-            hint = did_you_mean(name, library.presets)
-            message = f"no preset '{name}' is saved, so it is not applied; {hint}".rstrip("; ")
-            yield prepared.places.issue(("presets", index), "unknown_preset", message)
+        yield places.issue(("template", "enabled"), "template_not_filled", message)
 
 
 @dataclass(slots=True)
@@ -130,25 +139,41 @@ class _Checker:
     """Checks a whole operation, with all operations of its DAGs, before anything is run."""
 
     scope: RunScope
+    library: Library
     issues: list[Issue] = field(default_factory=list)
     warnings: list[Issue] = field(default_factory=list)
 
-    def operation(self, prepared: Prepared, *, in_dag: bool) -> StepPlan:
-        """Checks one operation, and returns what it is as a step."""
-        places, document = prepared.places, prepared.document
-        self.warnings.extend(not_honoured(places, in_dag=in_dag))
+    def operation(self, prepared: Prepared, presets: Sequence[str]) -> None:
+        """Checks an operation that stands for itself; `presets` are those it asks for."""
+        document, places = prepared.document, prepared.places
+        self.warnings.extend(not_honoured(places, in_dag=False))
+        self._parts(document, places, presets)
+        references, joins = references_of(document, places, self.issues)
+        self._outside(references, joins, places)
+
+    def _step(self, prepared: Prepared) -> StepPlan:
+        """Checks an operation of a DAG, and returns what it is as a step."""
+        document, places = prepared.document, prepared.places
+        self.warnings.extend(not_honoured(places, in_dag=True))
+        names = document.presets
+        self._parts(document, places, names if isinstance(names, list) else ())
+        self.issues.extend(prepared.check(prepared.binder.references, self.scope))
+        return step_plan(document, places, self.issues)
+
+    def _parts(self, document: Operation, places: Places, presets: Sequence[str]) -> None:
+        self.issues.extend(_unfilled(places))
+        self._presets(presets, places)
         self._cache(document, places)
-        if in_dag:
-            pending = prepared.binder.references
-            self.issues.extend(prepared.check(pending, self.scope))
-            plan = step_plan(document, places, self.issues)
-        else:
-            references, joins = references_of(document, places, self.issues)
-            self._outside(references, joins, places)
-            plan = StepPlan("", (), "", False, False, references, joins, "")
         if document.run.kind == "dag":
             self._dag(document, places)
-        return plan
+
+    def _presets(self, names: Sequence[str], places: Places) -> None:
+        for index, name in enumerate(names):
+            if name not in self.library.presets:
+                hint = did_you_mean(name, self.library.presets)
+                message = f"no preset '{name}' is saved, so it is not applied; {hint}"
+                issue = places.issue(("presets", index), "unknown_preset", message.rstrip("; "))
+                self.warnings.append(issue)
 
     def _outside(
         self,
@@ -180,15 +205,16 @@ class _Checker:
     def _dag(self, document: Operation, places: Places) -> None:
         operations = node_at(places.root, "run", "operations")
         steps = list[tuple[StepPlan, Operation, Places]]()
-        for index, _ in enumerate(operations.items if isinstance(operations, ListNode) else ()):
+        items = operations.items if isinstance(operations, ListNode) else ()
+        for index, _ in enumerate(items):
             inner = places.under("run", "operations", index)
             try:
                 prepared = Prepared(inner)
             except SpecError as error:
                 self.issues.extend(error.issues)
                 continue
-            steps.append((self.operation(prepared, in_dag=True), prepared.document, inner))
-        if not self.issues:
+            steps.append((self._step(prepared), prepared.document, inner))
+        if len(steps) == len(items):
             inputs = [io.name for io in document.inputs or ()]
             inputs += list(document.params or {})
             self.issues.extend(Graph(steps, inputs).check(places))

@@ -51,10 +51,14 @@ Named = Mapping[str, MapNode]
 
 @dataclass(slots=True)
 class Composer:
-    """Puts operations together; collects issues, and raises those that leave nothing to go on."""
+    """Puts operations together; collects issues, and raises those that leave nothing to go on.
+
+    `presets` are the names that the main operation's templated ones were found to mean.
+    """
 
     library: Library
     issues: list[Issue] = field(default_factory=list)
+    presets: Sequence[str] | None = None
     origins: Origins = field(default_factory=Origins)
     nodes: int = 0
 
@@ -70,7 +74,7 @@ class Composer:
             message = "a preset does not run; give the file it is for first"
             self._fail(main.marks["isPreset"], "isPreset", "preset_alone", message)
         composed = self.compose(main, {}, ())
-        for overlay in (*self._presets(composed), *map(self._document, roots[1:])):
+        for overlay in (*self._presets(composed, self.presets), *map(self._document, roots[1:])):
             composed = self._layer(self._assert_layer(overlay), composed)
         return Places(composed, self.origins)
 
@@ -85,12 +89,9 @@ class Composer:
         base = self._base(document, components, stack)
         return self._layer(document, base)
 
-    def compose_step(self, node: Node, components: Named) -> MapNode | None:
-        """Returns an operation of a DAG as a flat operation; None if it is no mapping."""
-        if not isinstance(node, MapNode):
-            self.issues.append(Issue(node.mark, "", "wrong_type", "an operation must be a mapping"))
-            return None
-        document = full_form(node, self.issues)
+    def compose_step(self, node: MapNode, components: Named) -> MapNode:
+        """Returns an operation of a DAG as a flat operation."""
+        document = full_form(node, self.issues, self.origins)
         composed = self.compose(document, components, ()).without(*STEP_FIELDS)
         for name in STEP_FIELDS:
             if name in document.entries:
@@ -124,7 +125,7 @@ class Composer:
             shown = kind.text if isinstance(kind, Scalar) else "a collection"
             message = f"no kind '{shown}'; {did_you_mean(shown, DOCUMENT_KINDS)}"
             self._fail(root.marks["kind"], "kind", "unknown_kind", message)
-        return full_form(root, self.issues)
+        return full_form(root, self.issues, self.origins)
 
     def _fail(self, mark: Mark, at: str, rule: str, message: str) -> NoReturn:
         raise SpecError([*self.issues, Issue(mark, at, rule, message)])
@@ -192,15 +193,17 @@ class Composer:
                 document = document.without(key)
         return document
 
-    def _presets(self, document: MapNode) -> list[MapNode]:
+    def _presets(self, document: MapNode, known: Sequence[str] | None = None) -> list[MapNode]:
         """Returns the saved presets that a document names, in order."""
-        names = document.entries.get("presets")
+        nodes = document.entries.get("presets")
+        items = nodes.items if isinstance(nodes, ListNode) else ()
+        names = [item.text for item in items if isinstance(item, Scalar)]
         found = list[MapNode]()
-        for item in names.items if isinstance(names, ListNode) else ():
-            name = item.text if isinstance(item, Scalar) else ""
+        for name in names if known is None else known:
             source = self.library.presets.get(name)
             if source is not None:
-                root = full_form(self._parse(source, f"preset '{name}'"), self.issues)
+                root = self._parse(source, f"preset '{name}'")
+                root = full_form(root, self.issues, self.origins)
                 found.append(root.without("presets", "name", "description"))
         return found
 
@@ -256,7 +259,7 @@ class Composer:
             return merged.having("run", made, change.mark)
         kind = text_at(run, "kind") or "job"
         spread = _spread(change, run, kind)
-        change = full_form(spread, self.issues, narrow(_RUN_KINDS, kind))
+        change = full_form(spread, self.issues, self.origins, narrow(_RUN_KINDS, kind))
         patched = patch(run, change, strategy, narrow(_RUN_KINDS, kind))
         return merged.having("run", patched)
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from epochal_scheduler.spec.binding import BoundParam
+from epochal_scheduler.spec.params import BoundParam
 from epochal_scheduler.spec.values import as_text
 
 LATE_GLOBALS: Final[Mapping[str, str]] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
-from epochal_scheduler.spec.binding import BoundParam
+from epochal_scheduler.spec.params import BoundParam
 from epochal_scheduler.spec.schema.runtimes import DISTRIBUTED_ROLES
 
 # Types whose values an init entry can hold, and its field. A text stands for the entry's main part.

@@ -72,7 +72,7 @@ class SpecError(InvalidArgument):
     default_reason = "INVALID_SPEC"
 
     def __init__(self, issues: Iterable[Issue]) -> None:
-        ordered = sorted(set(issues), key=_in_text_order)
+        ordered = sorted(dict.fromkeys(issues), key=_in_text_order)
         self.issues: Sequence[Issue] = tuple(ordered[:MAX_ISSUES])
         found = [Violation(issue.field, issue.rule, str(issue)) for issue in self.issues]
         count = "an error" if len(ordered) == 1 else f"{len(ordered)} errors"

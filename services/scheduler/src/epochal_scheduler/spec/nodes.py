@@ -71,6 +71,15 @@ def node_at(node: Node | None, *path: str) -> Node | None:
     return node
 
 
+def depth_of(node: Node) -> int:
+    """Returns how many levels a tree has."""
+    if isinstance(node, MapNode):
+        return 1 + max((depth_of(inner) for inner in node.entries.values()), default=0)
+    if isinstance(node, ListNode):
+        return 1 + max((depth_of(inner) for inner in node.items), default=0)
+    return 1
+
+
 def to_data(node: Node) -> JsonValue:
     """Returns the tree as plain data; aliases are written out, so the result has no sharing."""
     match node:
@@ -136,6 +145,7 @@ class Origins:
     labels: dict[int, str] = field(default_factory=dict)
     _keys: dict[Mark, Path] = field(default_factory=dict)
     _items: dict[Mark, Path] = field(default_factory=dict)
+    _values: dict[Mark, Path] = field(default_factory=dict)
     _read: int = 0
 
     def path_of(self, found: Trace) -> Path | None:
@@ -144,13 +154,15 @@ class Origins:
             self._index(self.roots[self._read], ())
             self._read += 1
         if found.kind == "root":
-            return ()
+            return self._items.get(found.mark) or self._values.get(found.mark) or ()
         return (self._keys if found.kind == "key" else self._items).get(found.mark)
 
     def _index(self, node: Node, path: Path) -> None:
         if isinstance(node, MapNode):
             for key, inner in node.entries.items():
                 self._keys.setdefault(node.marks[key], (*path, key))
+                if isinstance(inner, MapNode):
+                    self._values.setdefault(inner.mark, (*path, key))
                 self._index(inner, (*path, key))
         elif isinstance(node, ListNode):
             for index, inner in enumerate(node.items):

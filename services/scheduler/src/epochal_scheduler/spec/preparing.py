@@ -7,22 +7,22 @@ in this order: `schedule`, `events`, `matrix`, `run`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from epochal_scheduler.spec.binding import Binder, Binding, BoundParam, Declared
+from epochal_scheduler.spec.attaching import Extras
+from epochal_scheduler.spec.binding import Binder, Binding
 from epochal_scheduler.spec.checking import not_finite, validate
 from epochal_scheduler.spec.compiled import CompiledOperation, OperationPlan, ResolvedIO, seal
 from epochal_scheduler.spec.contexts import RunScope, build_context, build_globals
 from epochal_scheduler.spec.exporting import connection_names, with_params
 from epochal_scheduler.spec.issues import Issue, SpecError
 from epochal_scheduler.spec.nodes import Path, Places, to_data
+from epochal_scheduler.spec.params import BoundParam, Declared
+from epochal_scheduler.spec.pipelines import pipeline_fields
 from epochal_scheduler.spec.rendering import (
     Constant,
-    Dynamic,
     Fields,
     Piece,
     Renderer,
@@ -32,46 +32,15 @@ from epochal_scheduler.spec.rendering import (
 from epochal_scheduler.spec.schema.base import RENDERED, has_template
 from epochal_scheduler.spec.schema.documents import Document, Operation
 from epochal_scheduler.spec.schema.io import JoinParam
+from epochal_scheduler.spec.storing import unstorable
 from epochal_scheduler.spec.sweeping import check_sweep, sweep_names
-from epochal_scheduler.spec.values import to_json
 
-_UNSTORABLE = re.compile("[\ud800-\udfff]|\\\\u0000|\\\\ud[89ab][0-9a-f]{2}", re.IGNORECASE)
 _SHARED = tuple(
     (name, info.alias or name)
     for name, info in Document.model_fields.items()
     if name not in ("version", "strict_params", "build", "hooks")
 )
 _RAW_IN_DAG = ("operations", "components")
-# What a pipeline shows of itself; the rest is for its children.
-_OF_PIPELINE = frozenset(
-    {"name", "description", "tags", "presets", "queue", "namespace", "cost", "mount", "plugins"}
-)
-_OF_SWEEP = _OF_PIPELINE | {"isApproved", "approval"}
-_NEEDED = frozenset({"matrix", "schedule", "events", "queue", "isApproved", "approval"})
-
-
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """What was resolved beside the document: operations of hooks, and of the tuner."""
-
-    hooks: tuple[JsonValue, ...] = ()
-    tuner: JsonValue = None
-
-    @classmethod
-    def split(cls, data: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], Extras]:
-        """Returns the document without what was attached to it, and that."""
-        tuner = data.get("tuner")
-        kept = {key: value for key, value in data.items() if key != "tuner"}
-        hooks = data.get("hooks")
-        if not isinstance(hooks, list):
-            return kept, cls((), tuner)
-        found, bare = list[JsonValue](), list[JsonValue]()
-        for hook in hooks:
-            found.append(hook.get("template") if isinstance(hook, dict) else None)
-            if isinstance(hook, dict):
-                hook = {key: value for key, value in hook.items() if key != "template"}
-            bare.append(hook)
-        return {**kept, "hooks": bare}, cls(tuple(found), tuner)
 
 
 class Prepared:
@@ -97,7 +66,7 @@ class Prepared:
         issues = [*issues, *found, *wrong]
         if issues or document is None:
             raise SpecError(issues)
-        self.document, self._data = document, data
+        self.document, self.data = document, data
         declared = self._declare(issues)
         joined = _joined(document)
         self.binder = Binder(
@@ -107,16 +76,11 @@ class Prepared:
         self._check_sweep(issues)
         self.level = _level(document)
         scanner = Scanner(places)
-        self._pieces = self._scan(scanner)
-        self._condition = self._scan_condition(scanner)
+        self.pieces = self._scan(scanner)
+        self.condition = self._scan_condition(scanner)
         self._static = [*issues, *scanner.issues]
         if issues:
             raise SpecError([*self._static, *self.binder.issues])
-
-    @property
-    def data(self) -> dict[str, JsonValue]:
-        """The operation as plain data."""
-        return self._data
 
     def pending(self, overrides: Mapping[str, JsonValue]) -> frozenset[str]:
         """Returns the parameters whose values come after this operation was compiled."""
@@ -124,6 +88,17 @@ class Prepared:
         if self.level in ("schedule", "trigger"):
             later |= self.binder.references
         return later - overrides.keys()
+
+    def rendered_presets(self, overrides: Mapping[str, JsonValue], scope: RunScope) -> list[str]:
+        """Returns the names of presets, with their templates filled in as far as they can be."""
+        names = self.document.presets
+        if not isinstance(names, list) or not any("{{" in name for name in names):
+            return names if isinstance(names, list) else []
+        globals_ = build_globals(scope, self._name())
+        binding = self.binder.bind(overrides, globals_, self.pending(overrides))
+        renderer = Renderer(self.places, self._context(globals_, binding.params, scope))
+        rendered = renderer.render(self.pieces["presets"])
+        return [str(name) for name in rendered] if isinstance(rendered, list) else []
 
     def check(self, pending: frozenset[str], scope: RunScope) -> list[Issue]:
         """Returns what is wrong already, while these parameters have no value yet."""
@@ -160,10 +135,10 @@ class Prepared:
         else:
             if not is_checked:
                 _raise_if_any(self._unknown_names(renderer.context))
-            fields = self._pipeline_fields(renderer, binding, overrides)
+            fields = pipeline_fields(self, renderer, binding, overrides)
         _raise_if_any(renderer.issues)
         fields["io"] = [_resolve(param) for param in binding.params.values()]
-        _raise_if_any(self._forbidden(fields))
+        _raise_if_any(unstorable(self.places, fields))
         plan, issues = validate(OperationPlan, fields, self.places, context=RENDERED)
         _raise_if_any(issues)
         assert plan is not None, "no issues"
@@ -182,7 +157,7 @@ class Prepared:
         scope: RunScope,
     ) -> dict[str, JsonValue]:
         known: dict[str, JsonValue] = {
-            name: {"name": name} for name in connection_names(self._data.get("run"))
+            name: {"name": name} for name in connection_names(self.data.get("run"))
         }
         return build_context(globals_, params, {**known, **scope.connections})
 
@@ -204,11 +179,11 @@ class Prepared:
 
     def _scan(self, scanner: Scanner) -> dict[str, Piece]:
         pieces = {
-            alias: scanner.scan(self._data[alias], (alias,))
+            alias: scanner.scan(self.data[alias], (alias,))
             for _, alias in (*_SHARED, ("", "matrix"), ("", "schedule"), ("", "events"))
-            if alias in self._data
+            if alias in self.data
         }
-        run = self._data["run"]
+        run = self.data["run"]
         assert isinstance(run, dict), "validated"
         raw = {key: run[key] for key in _RAW_IN_DAG if key in run and run["kind"] == "dag"}
         piece = scanner.scan({k: v for k, v in run.items() if k not in raw}, ("run",))
@@ -230,7 +205,7 @@ class Prepared:
         return scanner.text(text, ("conditions",))
 
     def _unknown_names(self, context: Mapping[str, JsonValue]) -> list[Issue]:
-        pieces = [*self._pieces.values(), *([self._condition] if self._condition else [])]
+        pieces = [*self.pieces.values(), *([self.condition] if self.condition else [])]
         return [
             self.places.issue(found.path, "unknown_name", message)
             for piece in pieces
@@ -240,100 +215,24 @@ class Prepared:
 
     def _run_fields(self, renderer: Renderer, binding: Binding) -> dict[str, JsonValue]:
         fields = {
-            alias: renderer.render(self._pieces[alias])
+            alias: renderer.render(self.pieces[alias])
             for _, alias in _SHARED
-            if alias in self._pieces
+            if alias in self.pieces
         }
-        if "build" in self._data:
-            fields["build"] = self._data["build"]
+        if "build" in self.data:
+            fields["build"] = self.data["build"]
         if self.document.hooks:
-            fields["hooks"] = self._planned_hooks()
-        if "joins" in self._data:
-            fields["joins"] = self._data["joins"]
-        run = renderer.render(self._pieces["run"])
+            fields["hooks"] = self.extras.hooks_with_templates(self.data["hooks"])
+        if "joins" in self.data:
+            fields["joins"] = self.data["joins"]
+        run = renderer.render(self.pieces["run"])
         if isinstance(run, dict):
             if self.document.run.kind == "dag":
                 run = {key: value for key, value in run.items() if key != "components"}
             fields["run"] = with_params(run, binding.params)
-        if self._condition is not None:
-            fields["isSkipped"] = not renderer.holds(self._condition)
+        if self.condition is not None:
+            fields["isSkipped"] = not renderer.holds(self.condition)
         return fields
-
-    def _planned_hooks(self) -> list[JsonValue]:
-        hooks = self._data["hooks"]
-        assert isinstance(hooks, list), "validated"
-        made = list[JsonValue]()
-        for index, hook in enumerate(hooks):
-            template = self.extras.hooks[index] if index < len(self.extras.hooks) else None
-            if isinstance(hook, dict) and template is not None:
-                hook = {**hook, "template": template}
-            made.append(hook)
-        return made
-
-    def _pipeline_fields(
-        self, renderer: Renderer, binding: Binding, overrides: Mapping[str, JsonValue]
-    ) -> dict[str, JsonValue]:
-        later = {name for name, param in binding.params.items() if param.is_pending}
-        is_sweep = self.level == "matrix"
-        section = {"schedule": "schedule", "trigger": "events", "matrix": "matrix"}[self.level]
-        wanted = (_OF_SWEEP if is_sweep else _OF_PIPELINE) | {section}
-        fields = dict[str, JsonValue]()
-        for alias, piece in self._pieces.items():
-            if alias not in wanted:
-                continue
-            needed = [t for t in templates_in(piece) if t.template.needs(later)]
-            if not needed:
-                fields[alias] = renderer.render(piece)
-            elif alias in _NEEDED:
-                names = ", ".join(sorted(needed[0].template.needs(later)))
-                message = f"'{alias}' is needed before '{names}' has a value"
-                renderer.issues.append(self.places.issue(needed[0].path, "too_early", message))
-        gone = {section, "version"}
-        if is_sweep:
-            gone |= {"hooks", "isApproved", "approval", "joins", "dependencies", "trigger"}
-            if self.document.hooks:
-                fields["hooks"] = self._planned_hooks()
-            if self.extras.tuner is not None:
-                fields["tuner"] = self.extras.tuner
-            condition = self._condition
-            if condition is not None and not (
-                isinstance(condition, Dynamic) and condition.template.needs(later)
-            ):
-                fields["isSkipped"] = not renderer.holds(condition)
-                gone.add("conditions")
-        fields["template"] = self._template(gone, is_sweep)
-        if overrides:
-            fields["given"] = dict(overrides)
-        return fields
-
-    def _template(self, gone: set[str], is_sweep: bool) -> JsonValue:
-        """Returns the operation of the children; hooks keep what they were resolved to."""
-        kept = {key: value for key, value in self._data.items() if key not in gone}
-        if is_sweep and self.document.joins:
-            kept["params"] = self._with_joined(kept.get("params"))
-        if not is_sweep and self.document.hooks and any(self.extras.hooks):
-            kept["hooks"] = self._planned_hooks()
-        if not is_sweep and self.extras.tuner is not None:
-            kept["tuner"] = self.extras.tuner
-        return kept
-
-    def _with_joined(self, params: JsonValue) -> JsonValue:
-        """Returns parameters with those that joins fed: their values are given by now."""
-        made = dict(params) if isinstance(params, dict) else {}
-        for join in self.document.joins or ():
-            for name, param in (join.params or {}).items():
-                said = param.model_dump(by_alias=True, exclude_none=True, exclude={"value"})
-                made.setdefault(name, said)
-        return made
-
-    def _forbidden(self, fields: dict[str, JsonValue]) -> list[Issue]:
-        """Returns an issue for each text with U+0000 or half a surrogate pair.
-
-        Quotes, templates and callers can write such; no database keeps them.
-        """
-        if not _UNSTORABLE.search(to_json(fields)):
-            return []
-        return list(_unstorable(self.places, fields, ()))
 
     def _nothing_to_run(self, plan: OperationPlan) -> list[Issue]:
         container = plan.container
@@ -377,29 +276,9 @@ def _resolve(param: BoundParam) -> JsonValue:
         value=param.value,
         to_env=param.to_env,
         is_input=param.is_input,
+        is_context=None if about is not None or param.is_pending else True,
         is_optional=about.is_optional if about is not None and not param.is_input else None,
         validation=about.validation if about is not None and not param.is_input else None,
     )
     resolved: dict[str, JsonValue] = io.model_dump(mode="json", by_alias=True, exclude_none=True)
     return resolved
-
-
-def _unstorable(places: Places, value: JsonValue, path: Path) -> list[Issue]:
-    if isinstance(value, dict):
-        return [
-            issue
-            for key, inner in value.items()
-            for issue in (
-                *_unstorable(places, key, path),
-                *_unstorable(places, inner, (*path, key)),
-            )
-        ]
-    if isinstance(value, list):
-        pairs = enumerate(value)
-        return [issue for i, inner in pairs for issue in _unstorable(places, inner, (*path, i))]
-    if not isinstance(value, str) or not any(
-        char == "\x00" or "\ud800" <= char <= "\udfff" for char in value
-    ):
-        return []
-    message = "the character U+0000, or half a surrogate pair, cannot be kept; remove it"
-    return [places.issue(path, "forbidden_character", message)]

@@ -57,11 +57,13 @@ class JoinPlan:
 
 
 class ReferenceIssue(ValueError):
-    """A reference cannot be read or resolved; carries the rule broken."""
+    """A reference cannot be read; `field` says whether `ref` or `value` is wrong."""
 
-    def __init__(self, rule: str, message: str) -> None:
+    rule = "invalid_reference"
+
+    def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
-        self.rule = rule
+        self.field = field
 
 
 def parse_entity(ref: str) -> tuple[str, str]:
@@ -80,9 +82,9 @@ def parse_entity(ref: str) -> tuple[str, str]:
             return "runs", str(UUID(name))
         except ValueError:
             message = f"'{ref}' is no reference to a run: 'runs.' is followed by its UUID"
-            raise ReferenceIssue("invalid_reference", message) from None
+            raise ReferenceIssue("ref", message) from None
     message = f"'{ref}' is no reference; write ops.NAME, runs.UUID or dag"
-    raise ReferenceIssue("invalid_reference", message)
+    raise ReferenceIssue("ref", message)
 
 
 def parse_path(value: JsonValue) -> tuple[str, ...]:
@@ -94,11 +96,11 @@ def parse_path(value: JsonValue) -> tuple[str, ...]:
     if isinstance(value, dict):
         if not value or value.keys() - {"files", "dirs", "workers"}:
             message = "a selection of artifacts has 'files' and 'dirs' only"
-            raise ReferenceIssue("invalid_reference", message)
+            raise ReferenceIssue("value", message)
         return "artifacts", to_json(value)
     if not isinstance(value, str) or not value.strip():
         message = "a reference needs a 'value' such as outputs.loss"
-        raise ReferenceIssue("invalid_reference", message)
+        raise ReferenceIssue("value", message)
     text = value.strip()
     if text.startswith("{{") and text.endswith("}}"):
         text = text[2:-2].strip()
@@ -109,7 +111,7 @@ def parse_path(value: JsonValue) -> tuple[str, ...]:
     if parts[0] not in SECTIONS or not all(parts) or len(parts) > 2 or has_template(text):
         hint = did_you_mean(parts[0], SECTIONS)
         why = hint if parts[0] not in SECTIONS else "write section.name"
-        raise ReferenceIssue("invalid_reference", f"'{value}' is no path of a run; {why}")
+        raise ReferenceIssue("value", f"'{value}' is no path of a run; {why}")
     return parts
 
 
@@ -124,7 +126,7 @@ def param_reference(name: str, param: Param) -> ParamReference:
     path = parse_path(param.value)
     if entity == "dag" and path[0] in ("outputs", "io"):
         message = "the outputs of the DAG itself are not known while its operations run"
-        raise ReferenceIssue("invalid_reference", message)
+        raise ReferenceIssue("value", message)
     return ParamReference(name, entity, target, path)
 
 

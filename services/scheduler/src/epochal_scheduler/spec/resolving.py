@@ -40,8 +40,11 @@ class Resolver:
             SpecError: DAGs or hooks are nested too deep, or a reference leads nowhere.
         """
         if depth > MAX_PIPELINES:
-            message = f"more than {MAX_PIPELINES} DAGs or hooks within each other"
-            raise SpecError([Issue(operation.mark, "", "too_deep", message)])
+            message = (
+                f"more than {MAX_PIPELINES} DAGs or hooks within each other, maybe in a circle"
+            )
+            places = Places(operation, self._composer.origins)
+            raise SpecError([*self._composer.issues, places.issue((), "too_deep", message)])
         for name in ("tuner", "template"):
             self._assert_absent(operation, name)
         resolved = self._hooks(operation, depth)
@@ -72,9 +75,11 @@ class Resolver:
             return run
         made = list[Node]()
         for node in operations.items:
-            step = self._composer.compose_step(node, components)
-            if step is not None:
-                made.append(self.resolve(inherit(step, run), depth + 1))
+            if isinstance(node, MapNode):
+                step = inherit(self._composer.compose_step(node, components), run)
+                made.append(self.resolve(step, depth + 1))
+            else:
+                made.append(node)  # validating says that it is none
         return run.having("operations", ListNode(tuple(made), operations.mark))
 
     def _components(self, run: MapNode) -> Iterator[tuple[str, MapNode]]:
@@ -93,7 +98,7 @@ class Resolver:
                 self._composer.issues.append(places.issue(("name",), "duplicate_name", message))
             else:
                 seen.add(name)
-                yield name, full_form(node, self._composer.issues)
+                yield name, full_form(node, self._composer.issues, self._composer.origins)
 
     def _hooks(self, operation: MapNode, depth: int) -> MapNode:
         hooks = operation.entries.get("hooks")
@@ -143,7 +148,6 @@ class Resolver:
             if key in part.entries:
                 document = document.having(key, part.entries[key], part.marks[key])
         composed = self._composer.compose_step(document, {})
-        assert composed is not None, "made as a mapping"
         return self.resolve(composed.without("hooks"), depth + 1)
 
     def _warn(

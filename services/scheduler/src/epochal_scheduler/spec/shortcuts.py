@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from epochal_scheduler.spec.issues import Issue, Mark
-from epochal_scheduler.spec.nodes import ListNode, MapNode, Node, Scalar
+from epochal_scheduler.spec.nodes import ListNode, MapNode, Node, Origins, Places, Scalar
 from epochal_scheduler.spec.schema.documents import Hook, Polyaxonfile
 from epochal_scheduler.spec.schema.initializing import Init, Mount
 from epochal_scheduler.spec.schema.io import Param
@@ -24,9 +24,11 @@ _GIT_URL = re.compile(r"(https?|ssh|git|file)://.+|git@.+:.+|.+\.git")
 _PARAM_FIELDS = frozenset(table(Param))
 
 
-def full_form(root: MapNode, issues: list[Issue], kinds: Kinds = (Polyaxonfile,)) -> MapNode:
+def full_form(
+    root: MapNode, issues: list[Issue], origins: Origins, kinds: Kinds = (Polyaxonfile,)
+) -> MapNode:
     """Returns a document, or a part of one, with every short form but the flat one written out."""
-    made = _Rewriter(issues).rewrite(root, kinds)
+    made = _Rewriter(issues, origins).rewrite(root, kinds)
     assert isinstance(made, MapNode), "a mapping stays one"
     return made
 
@@ -34,8 +36,8 @@ def full_form(root: MapNode, issues: list[Issue], kinds: Kinds = (Polyaxonfile,)
 class _Rewriter:
     """Walks a document beside its grammar."""
 
-    def __init__(self, issues: list[Issue]) -> None:
-        self._issues = issues
+    def __init__(self, issues: list[Issue], origins: Origins) -> None:
+        self._issues, self._origins = issues, origins
 
     def rewrite(self, node: Node, kinds: Kinds) -> Node:
         known = models(kinds)
@@ -61,7 +63,8 @@ class _Rewriter:
             name = names.get(key, key)
             if name in entries:
                 message = f"'{name}' is here twice, as '{key}' too; keep one"
-                self._issues.append(Issue(node.marks[key], name, "duplicate_key", message))
+                place = Places(node, self._origins)
+                self._issues.append(place.issue((key,), "duplicate_key", message))
                 continue
             inner = step(tuple(known) or kinds, key)
             value = self._as_list(name, value, inner) if known else value

@@ -69,8 +69,7 @@ def references_of(
             try:
                 references.append(param_reference(name, param))
             except ReferenceIssue as error:
-                field = "ref" if "ref" in str(error) and "path" not in str(error) else "value"
-                issues.append(places.issue(("params", name, field), error.rule, str(error)))
+                issues.append(places.issue(("params", name, error.field), error.rule, str(error)))
     for index, join in enumerate(document.joins or ()):
         try:
             joins.append(join_plan(join))

@@ -12,7 +12,14 @@ from epochal_scheduler.spec.issues import Issue
 from epochal_scheduler.spec.nodes import Path, Places
 from epochal_scheduler.spec.schema import matrix as sweeps
 from epochal_scheduler.spec.schema.documents import Operation
-from epochal_scheduler.spec.schema.spaces import Choice, DateRangeSpace, DateTimeRangeSpace, Space
+from epochal_scheduler.spec.schema.spaces import (
+    COUNTABLE,
+    MODELLED,
+    Choice,
+    DateRangeSpace,
+    DateTimeRangeSpace,
+    Space,
+)
 from epochal_scheduler.spec.suggestions import did_you_mean
 
 _MAX_CHECKED = 1_000
@@ -40,8 +47,24 @@ def check_sweep(document: Operation, binder: Binder, places: Places) -> Iterator
         for name, space in matrix.params.items():
             path: Path = ("matrix", "params", name)
             yield from _check_name(name, path, document, binder, places)
+            yield from _check_kind(name, space, matrix, path, places)
             yield from _check_values(name, space, path, binder, places)
             yield from _check_when(name, space, matrix.params, path, places)
+
+
+def _check_kind(
+    name: str, space: Space, matrix: sweeps.Matrix, path: Path, places: Places
+) -> Iterator[Issue]:
+    known = None
+    if isinstance(matrix, sweeps.Grid) and space.kind not in COUNTABLE:
+        known, what = COUNTABLE, "a grid lists its values"
+    elif isinstance(matrix, sweeps.Bayes) and space.kind not in MODELLED:
+        known, what = MODELLED, "Bayesian search needs bounds"
+    if known is not None:
+        message = (
+            f"'{name}' cannot be of kind '{space.kind}': {what}; use {', '.join(sorted(known))}"
+        )
+        yield places.issue((*path, "kind"), "invalid_space", message)
 
 
 def _check_rows(

@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -106,14 +107,18 @@ def _duration(value: Any) -> Any:
 
 def _not_negative(value: timedelta) -> timedelta:
     if not timedelta(0) <= value <= _LONGEST:
-        raise PydanticCustomError("invalid_value", "a duration is from 0 to 100 years")
+        raise PydanticCustomError("invalid_duration", "a duration is from 0 to 100 years")
     return value
 
 
 def _checked_duration(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
     if has_template(value) and info.context is not RENDERED:
         return value
-    found: timedelta = check(_duration(value))
+    try:
+        found: timedelta = check(_duration(value))
+    except ValidationError:
+        message = "must be a duration, such as 90 (seconds), 1h 30m or PT90S"
+        raise PydanticCustomError("invalid_duration", message) from None
     return _not_negative(found)
 
 

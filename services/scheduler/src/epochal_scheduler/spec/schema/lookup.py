@@ -57,6 +57,23 @@ def step(kinds: Kinds, at: str | int) -> Kinds:
     return tuple(found)
 
 
+def without_tags(root: type[BaseModel], loc: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Returns the place of an error of pydantic without the names of union members.
+
+    A member may be named like a field (`cron`), so only the grammar can tell them apart.
+    """
+    kinds: Kinds = (root,)
+    path = list[str | int]()
+    for at in loc:
+        union = models(kinds)
+        if len(union) > 1 and any(at in _kinds_of(kind) for kind in union):
+            kinds = narrow(kinds, str(at))
+            continue
+        path.append(at)
+        kinds = step(kinds, at)
+    return tuple(path)
+
+
 def narrow(kinds: Kinds, name: str) -> Kinds:
     """Returns the models whose `kind` has this value; all of them if none has."""
     return tuple(kind for kind in models(kinds) if name in _kinds_of(kind)) or kinds

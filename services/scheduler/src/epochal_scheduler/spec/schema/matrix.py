@@ -19,7 +19,7 @@ from epochal_scheduler.spec.schema.base import (
     TemplatedPositive,
 )
 from epochal_scheduler.spec.schema.io import Params
-from epochal_scheduler.spec.schema.spaces import COUNTABLE, Spaces
+from epochal_scheduler.spec.schema.spaces import Spaces
 from epochal_scheduler.spec.schema.stopping import EarlyStopping, Optimization
 
 MAX_RUNS = 1_000_000
@@ -95,26 +95,12 @@ class _Tuned(_Searched):
         return self.metrics or ([self.metric] if self.metric is not None else [])
 
 
-def _only_countable(params: Spaces) -> None:
-    for name, space in params.items() if isinstance(params, dict) else ():
-        if space.kind not in COUNTABLE:
-            message = "a grid cannot list '{name}' ({kind}); use {known}"
-            known = ", ".join(sorted(COUNTABLE))
-            context = {"name": name, "kind": space.kind, "known": known}
-            raise PydanticCustomError("invalid_space", message, context)
-
-
 class Grid(_Sweep):
     """Every combination (V1GridSearch)."""
 
     kind: Literal["grid"]
     params: Spaces
     num_runs: Runs | None = None
-
-    @model_validator(mode="after")
-    def _is_countable(self) -> Any:
-        _only_countable(self.params)
-        return self
 
 
 class Random(_Searched):
@@ -177,15 +163,6 @@ class Bayes(_Tuned):
     num_initial_runs: Runs
     max_iterations: TemplatedPositive
     utility_function: UtilityFunction | None = None
-
-    @model_validator(mode="after")
-    def _is_uniform(self) -> Any:
-        for name, space in self.params.items() if isinstance(self.params, dict) else ():
-            if space.kind not in COUNTABLE | {"uniform", "quniform", "loguniform", "qloguniform"}:
-                message = "Bayesian search cannot use '{name}' ({kind}); use a uniform space"
-                context = {"name": name, "kind": space.kind}
-                raise PydanticCustomError("invalid_space", message, context)
-        return self
 
 
 class Tpe(_Tuned):

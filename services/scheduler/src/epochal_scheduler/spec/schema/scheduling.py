@@ -37,12 +37,10 @@ def _cron(text: str) -> str:
         if expression.startswith("@"):
             raise CronSimError(f"known names: {', '.join(_PRESETS)}")
         next(CronSim(expression, _SOME_MOMENT))
-    except StopIteration:
-        message = "'{text}' never comes; choose a day that exists"
-        raise PydanticCustomError("invalid_cron", message, {"text": text}) from None
-    except CronSimError as error:
+    except (CronSimError, StopIteration) as error:
         message = "'{text}' is no cron expression: {why}; write 'minute hour day month weekday'"
-        context = {"text": text, "why": str(error)[:1].lower() + str(error)[1:]}
+        why = str(error) or "it never comes"
+        context = {"text": text, "why": why[:1].lower() + why[1:]}
         raise PydanticCustomError("invalid_cron", message, context) from None
     return expression
 

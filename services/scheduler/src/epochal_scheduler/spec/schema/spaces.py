@@ -326,4 +326,7 @@ COUNTABLE = frozenset(
 )
 """Kinds whose values can be listed: what a grid takes."""
 
+MODELLED = COUNTABLE | {"uniform", "quniform", "loguniform", "qloguniform"}
+"""Kinds that a Gaussian process can be fitted to: what Bayesian search takes."""
+
 Spaces = Annotated[dict[str, Space], Field(min_length=1), TEMPLATED_MANY]
