@@ -12,9 +12,13 @@ import yaml
 import zstandard
 from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import NotFound
+from epochal_scheduler.agent.capturing import Capturer
+from epochal_scheduler.agent.cleaning import Cleaner
 from epochal_scheduler.agent.collecting import Collector
 from epochal_scheduler.agent.executing import Executor
 from epochal_scheduler.agent.held import HeldAttempt
+from epochal_scheduler.agent.hosting import ServiceHost
+from epochal_scheduler.agent.interpreters import Interpreters
 from epochal_scheduler.agent.launching import Host
 from epochal_scheduler.agent.marks import find_marked
 from epochal_scheduler.agent.ports import Stored
@@ -26,6 +30,8 @@ from epochal_scheduler.agent.supervising import Supervisor
 PROJECT = "orgs/acme/projects/vision"
 RUN = f"{PROJECT}/runs/0193a000-0000-7000-8000-000000000001"
 OTHER = f"{PROJECT}/runs/0193a000-0000-7000-8000-000000000002"
+# Asked once for all tests, as an agent asks once for all runs.
+INTERPRETERS = Interpreters()
 
 
 class FakeScheduler:
@@ -35,6 +41,20 @@ class FakeScheduler:
         self.told = []
         self.refuses = set(refuses)
         self.exited = None
+        self.service = None
+        self.stop_reasons = []
+        self.captures = []
+
+    async def report_service(self, attempt, host, ports):
+        self.service = (host, tuple(ports))
+        return "service" not in self.refuses
+
+    async def request_stop(self, run, reason):
+        self.stop_reasons.append(reason)
+        return True
+
+    async def record_capture(self, capture):
+        self.captures.append(capture)
 
     async def claim(self, attempt):
         self.told.append("claim")
@@ -146,10 +166,13 @@ def executor_of(folder, scheduler, logs, store, grace_s=5.0, salvage_s=20.0):
     return Executor(
         scheduler,
         logs,
-        Preparer(host(folder), store),
+        Preparer(host(folder), store, Cleaner(folder, SystemClock())),
         Supervisor(grace_s),
         Salvager(sys.executable, salvage_s),
         Collector(store),
+        Capturer(scheduler, store, SystemClock(), INTERPRETERS),
+        ServiceHost(scheduler, "127.0.0.1", SystemClock()),
+        Cleaner(folder, SystemClock()),
         SystemClock(),
     )
 

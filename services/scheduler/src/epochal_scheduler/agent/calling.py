@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -16,7 +17,7 @@ from epochal_kernel.ids import Ids
 from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.rpc.context import CallContext
 from epochal_proto.method import UnaryMethod
-from epochal_proto.v1.services import AgentService, TrackingService
+from epochal_proto.v1.services import AgentService, RunService, TrackingService
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -73,6 +74,16 @@ class Platform:
         )
         return await self._accepted(AgentService.REPORT_EXITED, request, attempt.run)
 
+    async def report_service(self, attempt: pb.AttemptRef, host: str, ports: Sequence[int]) -> bool:
+        """See `Scheduler.report_service`."""
+        request = pb.ReportServiceRequest(agent=self.agent, attempt=attempt, host=host, ports=ports)
+        return await self._accepted(AgentService.REPORT_SERVICE, request, attempt.run)
+
+    async def request_stop(self, run: str, reason: str) -> bool:
+        """See `Scheduler.request_stop`."""
+        request = pb.StopRunRequest(name=run, reason=reason)
+        return await self._accepted(RunService.STOP_RUN, request, run)
+
     async def heartbeat(self, request: pb.HeartbeatRequest) -> pb.HeartbeatResponse:
         """Tells the scheduler what is held; once, with a deadline.
 
@@ -100,6 +111,11 @@ class Platform:
         """See `LogPort.seal`."""
         request = pb.SealProducerRequest(run=run, producer=producer, last_batch=last_batch)
         await self._answered(TrackingService.SEAL_PRODUCER, request, run, SEAL_CALL_S)
+
+    async def record_capture(self, capture: pb.Capture) -> None:
+        """See `CapturePort.record_capture`."""
+        request = pb.RecordCaptureRequest(run=capture.run, capture=capture)
+        await self._answered(TrackingService.RECORD_CAPTURE, request, capture.run, CALL_S)
 
     async def publish(self, batch: pb.TelemetryBatch) -> None:
         """See `LogPort.publish`."""

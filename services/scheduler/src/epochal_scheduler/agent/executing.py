@@ -18,10 +18,14 @@ from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError
 from epochal_kernel.failpoints import failpoint
 
+from epochal_scheduler.agent.capturing import Capturer
+from epochal_scheduler.agent.cleaning import Cleaner
 from epochal_scheduler.agent.collecting import Collector
 from epochal_scheduler.agent.held import HeldAttempt
+from epochal_scheduler.agent.hosting import ServiceHost
 from epochal_scheduler.agent.initializing.failing import InitFailed
 from epochal_scheduler.agent.launching import Launch
+from epochal_scheduler.agent.measuring import UsageShipper
 from epochal_scheduler.agent.output import Tail
 from epochal_scheduler.agent.outputs import BadOutputs, checked_outputs, read_outputs
 from epochal_scheduler.agent.ports import LogPort, Scheduler
@@ -52,6 +56,9 @@ class Executor:
     supervisor: Supervisor
     salvager: Salvager
     collector: Collector
+    capturer: Capturer
+    services: ServiceHost
+    cleaner: Cleaner
     clock: Clock
 
     async def execute(self, held: HeldAttempt, released: asyncio.Event) -> None:
@@ -62,26 +69,32 @@ class Executor:
             released: set once the process is gone and that is reported, so that another attempt
                 may take its place while the last lines are shipped.
         """
-        shipper = LogShipper(held.item.run, held.item.attempt, self.logs, self.clock)
+        run, attempt = held.item.run, held.item.attempt
+        shipper = LogShipper(run, attempt, self.logs, self.clock)
+        usage = UsageShipper(run, attempt, self.logs, self.clock)
         try:
             async with asyncio.TaskGroup() as tasks:
-                shipping = tasks.create_task(_ship(shipper, held.item.run))
-                exited = await self._run(held, shipper)
-                if shipper.has_lines:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(ANNOUNCE_S):
-                            await shipper.opened.wait()
+                shipping = tasks.create_task(_ship(shipper, run))
+                exited = await self._run(held, shipper, usage, tasks)
+                await _announced(shipper, usage)
                 await self.scheduler.report_exited(held.ref, exited)
                 released.set()
                 shipper.close()
-                done, _ = await asyncio.wait({shipping}, timeout=SEAL_S)
-                if not done:
-                    _log.warning("agent.logs_not_sealed", run=held.item.run)
-                    shipping.cancel()
+                sealing = tasks.create_task(usage.seal())
+                _, late = await asyncio.wait({shipping, sealing}, timeout=SEAL_S)
+                for task in late:
+                    _log.warning("agent.telemetry_not_sealed", run=run)
+                    task.cancel()
         finally:
             released.set()
 
-    async def _run(self, held: HeldAttempt, shipper: LogShipper) -> Exited:
+    async def _run(
+        self,
+        held: HeldAttempt,
+        shipper: LogShipper,
+        usage: UsageShipper,
+        beside: asyncio.TaskGroup,
+    ) -> Exited:
         tail = Tail()
 
         def on_line(stream: str, text: str) -> None:
@@ -95,7 +108,7 @@ class Executor:
             ready = await self.preparer.prepare(held, say)
             if ready is None:
                 return Exited(STOPPED_EARLY, stopped=True, message=held.reason)
-            launch, _ = ready
+            launch, prepared = ready
             process = LocalProcess.start(launch, on_line)
         except InitFailed as error:
             say(error.message)
@@ -109,20 +122,36 @@ class Executor:
             return Exited(CANNOT_EXECUTE, message=message)
         failpoint("agent.after_start")
         held.launch = launch
+        beside.create_task(self.capturer.capture(held.item, launch, prepared))
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell_started(held))
-            throttling = tasks.create_task(throttle(process, shipper))
+            companions = [tasks.create_task(throttle(process, shipper))]
+            if launch.measured:
+                companions.append(tasks.create_task(usage.measure(process.pid)))
+            if launch.is_service:
+                companions.append(tasks.create_task(self.services.accompany(held, launch, say)))
             exited = await self.supervisor.supervise(held, process, shipper)
             held.launch = None
             await process.kill_rest()
-            throttling.cancel()
+            for companion in companions:
+                companion.cancel()
             process.resume_output()
             await process.drain_output(OUTPUT_S)
             await self.salvager.salvage(launch, say)
             await telling  # an exit must not be told before the start
         failure = tail.text() if exited.exit_code else ""
         exited = replace(exited, message=exited.message or failure)
-        return await self._with_outputs(exited, launch, shipper)
+        exited = await self._with_outputs(exited, launch, shipper)
+        self._expire(held, launch)
+        return exited
+
+    def _expire(self, held: HeldAttempt, launch: Launch) -> None:
+        """Notes when the run's folder may go; a disk that is full keeps it."""
+        if held.item.ttl_s:
+            try:
+                self.cleaner.due(launch.home, held.item.ttl_s)
+            except OSError as error:
+                _log.warning("agent.folder_kept", run=held.item.run, error=str(error))
 
     async def _tell_started(self, held: HeldAttempt) -> None:
         if not await self.scheduler.report_started(held.ref, self.clock.now()):
@@ -155,6 +184,16 @@ class Executor:
         if problem and well:
             return replace(exited, exit_code=BAD_OUTPUTS, message=problem, infrastructure=True)
         return replace(exited, outputs=outputs)
+
+
+async def _announced(shipper: LogShipper, usage: UsageShipper) -> None:
+    """Waits, bounded, until the platform knows every producer that there is."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANNOUNCE_S):
+            if shipper.has_lines:
+                await shipper.opened.wait()
+            if usage.has_points:
+                await usage.opened.wait()
 
 
 async def _ship(shipper: LogShipper, run: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import epochal_proto.v1 as pb
@@ -28,10 +29,19 @@ class HeartbeatPort(Protocol):
 class Holdings:
     """What is held, by run."""
 
-    def __init__(self, agent: str, queues: Sequence[str], slots: int) -> None:
+    def __init__(
+        self,
+        agent: str,
+        queues: Sequence[str],
+        slots: int,
+        labels: Mapping[str, str] = MappingProxyType({}),
+        capacity: pb.Resources | None = None,
+    ) -> None:
         self._agent = agent
         self._queues = tuple(queues)
         self._slots = slots
+        self._labels = dict(labels)
+        self._capacity = capacity or pb.Resources()
         self._held: dict[tuple[str, int, int], HeldAttempt] = {}
         self.draining = False
 
@@ -53,6 +63,10 @@ class Holdings:
         """Forgets an attempt."""
         self._held.pop(_key(held.ref), None)
 
+    def of_run(self, run_id: str) -> HeldAttempt | None:
+        """Returns the attempt of a run that is held, by the run's UUID."""
+        return next((held for held in self if held.item.run.endswith(run_id)), None)
+
     def request(self) -> pb.HeartbeatRequest:
         """Returns what the scheduler is to know now."""
         return pb.HeartbeatRequest(
@@ -61,6 +75,9 @@ class Holdings:
             attempts=[held.ref for held in self],
             free_slots=max(0, self._slots - len(self)),
             draining=self.draining,
+            slots=self._slots,
+            labels=self._labels,
+            capacity=self._capacity,
         )
 
     def stop(self, refs: Sequence[pb.AttemptRef]) -> None:

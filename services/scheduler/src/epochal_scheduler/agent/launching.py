@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,13 @@ class Launch:
     outputs_file: Path
     spool: Path
     plan: OperationPlan
+    ports: tuple[int, ...] = ()
+
+    def port_of(self, declared: int) -> int:
+        """Returns the port that a service was given for one that its spec declares."""
+        wanted: Sequence[int] = getattr(self.plan.run, "ports", None) or ()
+        known = dict(zip(wanted, self.ports, strict=False))
+        return known.get(declared, declared)
 
     @property
     def steps(self) -> Sequence[Init]:
@@ -61,17 +68,29 @@ class Launch:
         return found or ()
 
     @property
+    def measured(self) -> bool:
+        """Whether what it uses is reported: unless its spec says no."""
+        plugins = self.plan.plugins
+        return plugins is None or plugins.collect_resources is not False
+
+    @property
     def is_service(self) -> bool:
         """Whether it answers on ports until it is stopped."""
         return self.plan.runtime == "service"
 
 
-def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
+PortFinder = Callable[[Sequence[int]], Sequence[int]]
+
+
+def plan_launch(
+    item: pb.WorkItem, host: Host, find_ports: PortFinder = lambda declared: tuple(declared)
+) -> Launch:
     """Plans the process of a work item.
 
     The agent's own EPOCHAL_ variables hold secrets of the platform and are not handed on. The
     container's variables may refer to earlier ones by `$(NAME)`, as in Kubernetes, and cannot
-    replace what the process needs to report.
+    replace what the process needs to report. For a service, `find_ports` gives a port for each
+    that its spec declares.
 
     Raises:
         NothingToRun: there is no command.
@@ -100,6 +119,10 @@ def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
         "EPOCHAL_STORE_PATH": str(home.parent),
         MARK: host.mark,
     }
+    ports: Sequence[int] = ()
+    if plan.runtime == "service":
+        ports = find_ports(getattr(plan.run, "ports", None) or ())
+        reserved |= _service_variables(item.run, ports)
     known = dict(reserved)
     for variable in container.env or ():
         if variable.value is not None and variable.name not in reserved:
@@ -113,7 +136,28 @@ def plan_launch(item: pb.WorkItem, host: Host) -> Launch:
     folder = home / expand(container.working_dir or "", known)
     inherited = {k: v for k, v in host.inherited.items() if not k.startswith("EPOCHAL_")}
     env = {"PYTHONUNBUFFERED": "1", **inherited, **known}
-    return Launch(tuple(argv), env, home, folder, placed, outputs, outputs_file, spool, plan)
+    return Launch(
+        tuple(argv),
+        env,
+        home,
+        folder,
+        placed,
+        outputs,
+        outputs_file,
+        spool,
+        plan,
+        tuple(ports),
+    )
+
+
+def _service_variables(run: str, ports: Sequence[int]) -> dict[str, str]:
+    """What a service needs to know: its ports, and the path under which the gateway shows it."""
+    return {
+        **{f"PORT_{place}": str(port) for place, port in enumerate(ports)},
+        **({"PORT": str(ports[0])} if ports else {}),
+        "EPOCHAL_PORTS": ",".join(str(port) for port in ports),
+        "EPOCHAL_SERVICE_PATH": f"/services/v1/{run}/",
+    }
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:

@@ -20,16 +20,21 @@ from epochal_kernel.ids import SystemIds
 from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.runtime.logs import configure_logs
 
-from epochal_scheduler.agent import warden
+from epochal_scheduler.agent import capacity, warden
 from epochal_scheduler.agent.artifacts import Artifacts
 from epochal_scheduler.agent.calling import Platform
+from epochal_scheduler.agent.capturing import Capturer
+from epochal_scheduler.agent.cleaning import Cleaner
 from epochal_scheduler.agent.collecting import Collector
 from epochal_scheduler.agent.executing import Executor
 from epochal_scheduler.agent.holding import Holdings, beat
+from epochal_scheduler.agent.hosting import ServiceHost
 from epochal_scheduler.agent.launching import MARK, Host
+from epochal_scheduler.agent.listening import listen
 from epochal_scheduler.agent.preparing import Preparer
+from epochal_scheduler.agent.pretending import NoopExecutor
 from epochal_scheduler.agent.salvaging import Salvager
-from epochal_scheduler.agent.serving import Server
+from epochal_scheduler.agent.serving import AttemptExecutor, Server
 from epochal_scheduler.agent.settings import AgentSettings
 from epochal_scheduler.agent.supervising import Supervisor
 
@@ -65,26 +70,35 @@ async def run_agent(settings: AgentSettings, mark: str) -> None:
     platform = Platform(agent, bus, RpcClient(bus), clock, ids)
     folder = settings.data_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    host = Host(folder, settings.url, sys.executable, mark, dict(os.environ))
-    store = Artifacts(settings.url, clock)
-    executor = Executor(
-        platform,
-        platform,
-        Preparer(host, store),
-        Supervisor(settings.stop_grace_s),
-        Salvager(sys.executable),
-        Collector(store),
-        clock,
-    )
-    holdings = Holdings(agent, settings.queues, settings.agent_slots)
-    server = Server(bus, executor, holdings, settings.queues, settings.agent_slots, clock)
+    cleaner, store = Cleaner(folder, clock), Artifacts(settings.url, clock)
+    executor: AttemptExecutor = NoopExecutor(platform, clock)
+    if settings.agent_executor == "process":
+        host = Host(folder, settings.url, sys.executable, mark, dict(os.environ))
+        executor = Executor(
+            platform,
+            platform,
+            Preparer(host, store, cleaner, settings.agent_host),
+            Supervisor(settings.stop_grace_s),
+            Salvager(sys.executable),
+            Collector(store),
+            Capturer(platform, store, clock),
+            ServiceHost(platform, settings.agent_host, clock),
+            cleaner,
+            clock,
+        )
+    slots = settings.agent_slots
+    holdings = Holdings(agent, settings.queues, slots, settings.labels, capacity.measure())
+    server = Server(bus, executor, holdings, settings.queues, slots, clock)
     async with asyncio.TaskGroup() as tasks:
         connection = tasks.create_task(bus.run())
+        cleaning = tasks.create_task(cleaner.run())
+        listening = tasks.create_task(listen(bus, holdings))
         beating = tasks.create_task(beat(holdings, platform, clock))
-        _log.info("agent.starts", agent=agent, queues=settings.queues, slots=settings.agent_slots)
+        _log.info("agent.starts", agent=agent, queues=settings.queues, slots=slots)
         await server.run(drain, settings.agent_drain_s)
         await store.close()
-        beating.cancel()
+        for task in (beating, cleaning, listening):
+            task.cancel()
         connection.cancel()
     _log.info("agent.stopped", agent=agent)
 

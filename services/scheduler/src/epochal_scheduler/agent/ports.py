@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,26 @@ class Scheduler(Protocol):
 
     async def report_exited(self, attempt: pb.AttemptRef, exited: Exited) -> bool:
         """Returns whether the report was taken; False means that the agent is fenced."""
+        ...
+
+    async def report_service(self, attempt: pb.AttemptRef, host: str, ports: Sequence[int]) -> bool:
+        """Returns whether the report was taken; False means that the agent is fenced."""
+        ...
+
+    async def request_stop(self, run: str, reason: str) -> bool:
+        """Asks that a run be stopped; returns whether that was taken."""
+        ...
+
+
+class CapturePort(Protocol):
+    """Where captures go."""
+
+    async def record_capture(self, capture: pb.Capture) -> None:
+        """Records what an attempt was made of. Repeated until answered.
+
+        Raises:
+            EpochalError: refused for good.
+        """
         ...
 
 

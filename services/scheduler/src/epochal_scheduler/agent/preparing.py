@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
+from epochal_scheduler.agent.cleaning import Cleaner
 from epochal_scheduler.agent.held import HeldAttempt
+from epochal_scheduler.agent.hosting import find_ports
 from epochal_scheduler.agent.initializing.failing import InitFailed
 from epochal_scheduler.agent.initializing.steps import Initializer, Prepared, has_steps
 from epochal_scheduler.agent.launching import Host, Launch, plan_launch
@@ -23,6 +26,8 @@ class Preparer:
 
     host: Host
     store: ArtifactPort
+    cleaner: Cleaner
+    bind_host: str = "127.0.0.1"
 
     async def prepare(self, held: HeldAttempt, say: Say) -> tuple[Launch, Prepared] | None:
         """Does all that comes before the process; None when a stop came first.
@@ -33,10 +38,11 @@ class Preparer:
             InitFailed: a step failed, or the disk did.
             ValueError: no command, no compiled operation.
         """
-        launch = plan_launch(held.item, self.host)
+        launch = plan_launch(held.item, self.host, partial(find_ports, self.bind_host))
         try:
             make_folders(launch)
             if held.item.attempt > 1:
+                self.cleaner.needed(launch.home)
                 launch.outputs_file.unlink(missing_ok=True)
         except OSError as error:
             message = f"the run's folder cannot be made: {error}"

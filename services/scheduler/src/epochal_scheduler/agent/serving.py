@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import epochal_proto.v1 as pb
 import structlog
@@ -14,9 +15,9 @@ from epochal_kernel.errors import EpochalError
 from epochal_kernel.failpoints import failpoint
 from google.protobuf.message import DecodeError
 
-from epochal_scheduler.agent.executing import Executor
 from epochal_scheduler.agent.held import HeldAttempt
 from epochal_scheduler.agent.holding import Holdings
+from epochal_scheduler.agent.ports import Scheduler
 from epochal_scheduler.agent.pulling import Puller, Work, ensure_consumer
 
 WAIT_ONE_QUEUE_S = 5.0
@@ -26,12 +27,25 @@ RETRY_S = 0.25
 _log = structlog.get_logger(__name__)
 
 
+class AttemptExecutor(Protocol):
+    """What runs attempts that were claimed."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Where attempts are claimed."""
+        ...
+
+    async def execute(self, held: HeldAttempt, released: asyncio.Event) -> None:
+        """Runs an attempt; `released` is set when another may take its slot."""
+        ...
+
+
 @dataclass(slots=True)
 class Server:
     """Pulls from queues into slots; an attempt lives on when its slot is free again."""
 
     bus: Bus
-    executor: Executor
+    executor: AttemptExecutor
     holdings: Holdings
     queues: Sequence[str]
     slots: int

@@ -27,11 +27,28 @@ class AgentSettings(BaseSettings):
     agent_slots: int = Field(
         default_factory=lambda: 2 * (os.cpu_count() or 1), ge=1, le=512, description="Runs at once"
     )
+    agent_host: str = Field(
+        default="127.0.0.1", description="Where the gateway reaches services of this agent"
+    )
+    agent_labels: str = Field(
+        default="", description="Labels, such as zone=a,gpu=a100", pattern=r"^([^=,]+=[^=,]*,?)*$"
+    )
+    agent_executor: str = Field(
+        default="process",
+        pattern="^(process|noop)$",
+        description="noop starts nothing and says that all went well: only to measure the platform",
+    )
     stop_grace_s: float = Field(default=10.0, ge=0, description="From SIGTERM to SIGKILL")
     agent_drain_s: float = Field(
         default=5.0, ge=0, description="How long a shutdown waits for runs"
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels, by name."""
+        pairs = (pair.partition("=") for pair in self.agent_labels.split(",") if pair.strip())
+        return {name.strip(): value.strip() for name, _, value in pairs}
 
     @property
     def queues(self) -> tuple[str, ...]:
