@@ -32,15 +32,16 @@ def fold(*events, state=None):
 
 
 def job(retries=0, **more):
-    command = creating.CreateRun(
-        NAME, "train", "users/alice", {}, {}, compiled_json="{}", queue="default",
-        max_retries=retries, **more,
+    created = pb.RunCreated(
+        name=NAME, display_name="train", creator="users/alice", kind=pb.RUN_KIND_JOB,
+        compiled_json="{}", queue="default", max_retries=retries,
     )  # fmt: skip
-    return fold(*creating.create(RunState(), command))
+    return fold(*creating.create(RunState(), creating.CreateRun(created, **more)))
 
 
 def tracked():
-    return fold(*creating.create(RunState(), creating.CreateRun(NAME, "t", "users/alice", {}, {})))
+    created = pb.RunCreated(name=NAME, creator="users/alice", kind=pb.RUN_KIND_TRACKED)
+    return fold(*creating.create(RunState(), creating.CreateRun(created)))
 
 
 def scheduled(retries=0):
@@ -84,7 +85,7 @@ def test_a_job_is_queued_and_a_tracked_run_is_running():
 
 def test_a_run_is_created_once():
     with pytest.raises(AlreadyExists):
-        creating.create(job(), creating.CreateRun(NAME, "x", "users/a", {}, {}))
+        creating.create(job(), creating.CreateRun(pb.RunCreated(name=NAME)))
 
 
 def test_what_is_not_released_can_be_skipped():
@@ -103,7 +104,7 @@ def test_an_illegal_move_names_from_to_and_allowed():
         creating.skip(running(), "why")
     error = caught.value
     assert (word(error.source), word(error.target)) == ("running", "skipped")
-    assert error.allowed == ("failed", "retrying", "stopped", "stopping", "succeeded")
+    assert error.allowed == ("failed", "queued", "retrying", "stopped", "stopping", "succeeded")
     back = from_status(to_status(error))
     assert isinstance(back, FailedPrecondition)
     assert back.reason == "ILLEGAL_TRANSITION"
@@ -205,7 +206,8 @@ def test_what_cannot_start_fails():
 
 def test_a_failed_attempt_is_retried_within_its_budget():
     state = exited(1, retries=1)
-    assert (state.status, state.retries) == (pb.RUN_STATUS_RETRYING, 1)
+    assert (state.status, state.user_retries) == (pb.RUN_STATUS_RETRYING, 1)
+    assert state.infrastructure_retries == 0
     assert ending.settle(state, ending.Producers(), forced=True) == ()
     state = fold(*attempts.retry(state), state=state)
     assert attempts.retry(state) == ()

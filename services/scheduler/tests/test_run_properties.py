@@ -34,11 +34,16 @@ def commands(draw):
 
     producers, flag, status = draw(PRODUCERS), draw(st.booleans()), draw(STATUSES)
     ended = Exited(draw(st.sampled_from([0, 0, 1, -9])), draw(st.booleans()), flag, "said")
-    create = creating.CreateRun(
-        "orgs/o/projects/p/runs/r", "n", "users/a", {}, {}, max_retries=draw(st.integers(0, 3)),
-        compiled_json=draw(st.sampled_from(["{}", "{}", ""])), queue="default",
-        skipped_because=draw(st.sampled_from(["", "", "", "why"])),
+    kinds = [pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_TRACKED]
+    created = pb.RunCreated(
+        name="orgs/o/projects/p/runs/r", display_name="n", creator="users/a",
+        max_retries=draw(st.integers(0, 3)), kind=draw(st.sampled_from(kinds)), queue="default",
+        holds=draw(st.sampled_from([[], [], ["approval"], ["approval", "upload"]])),
     )  # fmt: skip
+    if draw(st.booleans()):
+        user, infrastructure = draw(st.integers(0, 3)), draw(st.integers(0, 3))
+        created.retry.CopyFrom(pb.RetryPolicy(user=user, infrastructure=infrastructure))
+    create = creating.CreateRun(created, draw(st.sampled_from(["", "", "", "why"])))
     choices = {
         "create": lambda s: creating.create(s, create),
         "skip": lambda s: creating.skip(s, "why"),

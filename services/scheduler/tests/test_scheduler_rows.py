@@ -71,12 +71,12 @@ def test_touches_name_the_row_an_event_changes():
     projector = LiveRunProjector()
     assert list(projector.touches(event(opened("a")))) == [LIVE_RUNS.ref(RUN_ID)]
     assert list(projector.touches(event(pb.RunStarting()))) == [LIVE_RUNS.ref(RUN_ID)]
-    assert list(projector.touches(event(pb.RunQueued()))) == []
+    assert list(projector.touches(event(pb.RunCreated()))) == []
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def pool(database):
-    made = await connect(database, name="test", search_path="scheduler_rm_1, scheduler, public")
+    made = await connect(database, name="test", search_path="scheduler_rm_2, scheduler, public")
     async with made.acquire() as connection:
         await migrate(connection, "log", "epochal_kernel.log")
         await migrate(connection, "scheduler", "epochal_scheduler")
@@ -97,7 +97,12 @@ async def kinds(pool):
 
 
 async def make_live(pool):
-    await pool.execute("INSERT INTO live_run VALUES ($1, 1, 1, '{}')", RUN_ID)
+    await pool.execute(
+        "INSERT INTO live_run VALUES ($1, 'acme', $2, 1, 3, 'users/a', 'default', 0, '{}', 1,"
+        " now(), '', 1, 1, '', now(), '{}')",
+        RUN_ID,
+        NAME,
+    )
 
 
 async def test_each_step_asks_for_the_next_and_its_success_takes_it_back(pool):
@@ -106,12 +111,11 @@ async def test_each_step_asks_for_the_next_and_its_success_takes_it_back(pool):
     soon.FromDatetime(NOW)
     expected = [
         (pb.RunCreated(), set()),
-        (pb.RunQueued(), {"release"}),
+        (pb.RunQueued(), set()),
         (pb.RunScheduled(), {"publish"}),
         (pb.RunStarting(attempt=1, agent="agents/a"), set()),
         (pb.RunProcessExited(), {"settle"}),
         (pb.RunRetrying(not_before=soon), {"retry"}),
-        (pb.RunQueued(), {"release"}),
         (pb.RunStopped(), set()),
     ]
     for payload, left in expected:
@@ -173,7 +177,10 @@ async def test_a_task_hastened_while_it_is_looked_at_is_not_put_off(pool):
 async def test_producers_are_read_from_the_live_run(pool):
     store = SchedulerStore(pool)
     assert await store.producers(RUN_ID) == Producers()
-    await pool.execute('INSERT INTO live_run VALUES ($1, 1, 5, \'{"a": 4, "b": 6}\')', RUN_ID)
+    await make_live(pool)
+    await pool.execute(
+        'UPDATE live_run SET attempt_position = 5, unsealed = \'{"a": 4, "b": 6}\'::jsonb'
+    )
     assert await store.producers(RUN_ID) == Producers(awaited=["b"], abandoned=["a"])
 
 

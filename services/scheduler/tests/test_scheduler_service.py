@@ -51,7 +51,7 @@ async def test_many_runs_end_each_once(world, agent):
 async def _empty(world):
     left = await world.pool.fetchval(
         "SELECT (SELECT count(*) FROM scheduler.task) + (SELECT count(*) FROM scheduler.lease)"
-        " + (SELECT count(*) FROM scheduler_rm_1.live_run)"
+        " + (SELECT count(*) FROM scheduler_rm_2.live_run)"
     )
     return left == 0
 
@@ -82,7 +82,16 @@ async def test_a_timeout_fails_the_run(world, agent):
 
 async def test_a_run_without_agents_waits_and_stops_at_once(world, scheduler):
     run = await world.submit("pass")
-    await world.until_event(run.name, pb.RunScheduled)
+    await world.until_event(run.name, pb.RunQueued)
+
+    async def explained():
+        found = await world.call(RunService.EXPLAIN_RUN, pb.ExplainRunRequest(name=run.name))
+        assert [item.kind for item in found.items] == ["no_agent"], found
+        return found
+
+    found = await until(explained)
+    assert found.position == 1
+    assert "epochal agent --queue default" in found.summary
     stopped = await world.call(RunService.STOP_RUN, pb.StopRunRequest(name=run.name))
     assert stopped.status == pb.RUN_STATUS_STOPPED
     async with world.agent():
@@ -168,7 +177,7 @@ async def test_compile_answers_with_warnings(world, scheduler):
     request = pb.CompileOperationRequest(parent=PARENT, spec=spec("pass", "presets: [a]\n"))
     answer = await world.call(RunService.COMPILE_OPERATION, request)
     assert answer.digest.startswith("sha256:")
-    assert [(w.field, w.line) for w in answer.warnings] == [("presets", 9)]
+    assert [(w.field, w.line) for w in answer.warnings] == [("presets[0]", 9)]
 
 
 async def test_a_tracked_run_is_finished_by_its_owner(world, scheduler):

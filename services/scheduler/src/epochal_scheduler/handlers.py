@@ -15,6 +15,7 @@ import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
 from epochal_kernel.postgres import Connection, load_sql
 
+from epochal_scheduler.domain.run import PIPELINES
 from epochal_scheduler.projections import ENDS, run_id_of
 
 _SQL = load_sql("epochal_scheduler", "queries.sql")
@@ -23,6 +24,8 @@ _SQL = load_sql("epochal_scheduler", "queries.sql")
 HEAD_START = timedelta(seconds=1)
 # While telemetry is awaited there is nothing to settle; its seal hastens the task.
 SEAL_PATIENCE_S = 2.0
+# As long as Polyaxon waits for an upload.
+UPLOAD_PATIENCE = timedelta(minutes=120)
 
 
 class TaskReactor:
@@ -33,8 +36,10 @@ class TaskReactor:
     async def react(self, transaction: Connection, event: Event) -> None:
         """Writes or removes the rows that one event asks for."""
         match event.payload:
-            case pb.RunQueued():
-                await _next(transaction, event, "release", event.recorded_at + HEAD_START)
+            case pb.RunCreated() as created:
+                await _begin(transaction, event, created)
+            case pb.RunResumed(created=created):
+                await _begin(transaction, event, created)
             case pb.RunScheduled():
                 await _next(transaction, event, "publish", event.recorded_at + HEAD_START)
             case pb.RunStarting(attempt=attempt, agent=agent):
@@ -42,14 +47,53 @@ class TaskReactor:
                 await transaction.execute(_SQL["begin_lease"], *run, attempt, agent)
             case pb.RunProcessExited():
                 await _settle(transaction, event)
-            case pb.RunAttemptLost():
+            case pb.RunAttemptLost() | pb.RunPreempted():
                 await transaction.execute(_SQL["remove_lease"], event.stream_id)
             case pb.RunRetrying(not_before=not_before):
                 await _next(transaction, event, "retry", not_before.ToDatetime(tzinfo=UTC))
             case pb.TelemetrySealed(run=run_name):
                 await transaction.execute(_SQL["hasten_settling"], run_id_of(run_name))
             case payload if isinstance(payload, ENDS):
-                await transaction.execute(_SQL["forget_run"], event.stream_id)
+                origin = (event.correlation_id, event.event_id, event.traceparent)
+                about = (event.stream_id, event.org_id, event.resource, event.recorded_at)
+                await transaction.execute(_SQL["forget_run"], *about, *origin)
+
+
+async def _begin(transaction: Connection, event: Event, created: pb.RunCreated) -> None:
+    """Notes what is to be done if nothing happens in time, and at the end."""
+    if created.has_hooks:
+        await transaction.execute(_SQL["note_hooked"], event.stream_id)
+    if created.holds and isinstance(event.payload, pb.RunCreated):
+        due_at = _hold_ends(event, created)
+        if due_at is not None:
+            await _later(transaction, event, "expire", due_at)
+    if created.kind in PIPELINES and created.timeout_s:
+        due_at = event.recorded_at + timedelta(seconds=created.timeout_s)
+        await _later(transaction, event, "timeout", due_at)
+
+
+def _hold_ends(event: Event, created: pb.RunCreated) -> datetime | None:
+    ends = []
+    if "upload" in created.holds:
+        ends.append(event.recorded_at + UPLOAD_PATIENCE)
+    if "approval" in created.holds and created.approval.HasField("expires"):
+        ends.append(event.recorded_at + created.approval.expires.ToTimedelta())
+    return min(ends, default=None)
+
+
+async def _later(transaction: Connection, event: Event, kind: str, due_at: datetime) -> None:
+    """Adds a thing to do about the run, beside others."""
+    await transaction.execute(
+        _SQL["expire_later"],
+        kind,
+        event.stream_id,
+        event.org_id,
+        event.resource,
+        due_at,
+        event.correlation_id,
+        event.event_id,
+        event.traceparent,
+    )
 
 
 async def _next(transaction: Connection, event: Event, kind: str, due_at: datetime) -> None:

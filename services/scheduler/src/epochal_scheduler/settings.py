@@ -30,3 +30,8 @@ class SchedulerSettings(ServiceSettings):
     work_max_bytes: int = Field(
         default=4 * 1024**3, gt=0, description="Most that the WORK stream may hold"
     )
+    infrastructure_retries: int = Field(
+        default=3, ge=0, description="Times a run is tried again that the platform failed"
+    )
+    cache_enabled: bool = Field(default=True, description="Whether equal runs may be reused at all")
+    spec_urls: bool = Field(default=False, description="Whether urlRef is fetched")

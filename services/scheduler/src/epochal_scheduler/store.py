@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +12,11 @@ import epochal_proto.v1 as pb
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
 from epochal_scheduler.domain.ending import Producers
+from epochal_scheduler.domain.queueing.limits import Limits, QueueKey
 from epochal_scheduler.projections import LiveRunRow, run_id_of
+from epochal_scheduler.projections.children import ChildRow
+from epochal_scheduler.projections.components import ComponentRow
+from epochal_scheduler.projections.results import ResultRow
 
 _SQL = load_sql("epochal_scheduler", "queries.sql")
 
@@ -42,6 +47,29 @@ class Lease:
     attempt: int
     fence: int
     agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """An agent as it last said it was."""
+
+    name: str
+    queues: tuple[str, ...]
+    slots: int
+    free_slots: int
+    draining: bool
+    labels: Mapping[str, str]
+    capacity: pb.Resources
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """The limits of a queue as they are now."""
+
+    key: QueueKey
+    queue: pb.Queue
+    limits: Limits
 
 
 class SchedulerStore:
@@ -109,7 +137,99 @@ class SchedulerStore:
                 heartbeat.draining,
                 [run_id_of(ref.run) for ref in heartbeat.attempts],
                 [ref.fence for ref in heartbeat.attempts],
+                heartbeat.slots or heartbeat.free_slots + len(heartbeat.attempts),
+                json.dumps(dict(heartbeat.labels), sort_keys=True),
+                heartbeat.capacity.SerializeToString(deterministic=True),
             )
+
+    async def agents(self, silent_s: float) -> list[AgentView]:
+        """Returns agents heard of within so many seconds, by name."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["agents"], silent_s)
+        return [
+            AgentView(
+                row["name"],
+                tuple(row["queues"]),
+                row["slots"],
+                row["free_slots"],
+                row["draining"],
+                json.loads(row["labels"]),
+                pb.Resources.FromString(row["capacity"]),
+                row["seen_at"],
+            )
+            for row in rows
+        ]
+
+    async def head(self) -> int:
+        """Returns the position of the newest event of the log."""
+        with adapting():
+            position: int = await self._pool.fetchval(_SQL["head"])
+        return position
+
+    async def components(
+        self, org_id: str, component: str, after: tuple[str, int], limit: int
+    ) -> list[ComponentRow]:
+        """Returns versions of components, by name and then newest first.
+
+        Args:
+            org_id: whose.
+            component: of this name alone; empty for all.
+            after: name and position of the last one that was seen.
+            limit: how many at most.
+        """
+        with adapting():
+            rows = await self._pool.fetch(_SQL["components"], org_id, component, *after, limit)
+        return [ComponentRow(*row) for row in rows]
+
+    async def component(self, org_id: str, component: str, tag: str) -> ComponentRow | None:
+        """Returns one version of a component or preset."""
+        with adapting():
+            row = await self._pool.fetchrow(_SQL["component"], org_id, component, tag)
+        return ComponentRow(*row) if row else None
+
+    async def queues(self, org_id: str = "") -> list[QueueView]:
+        """Returns the queues that have limits, of one organisation or of all."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["queues"], org_id)
+        found = []
+        for row in rows:
+            queue = pb.Queue.FromString(row["config"])
+            key = QueueKey(row["org_id"], row["queue"])
+            found.append(QueueView(key, queue, Limits.from_message(queue)))
+        return found
+
+    async def policy(self, project: str) -> pb.ProjectPolicy:
+        """Returns what holds for all runs of a project."""
+        with adapting():
+            row = await self._pool.fetchrow(_SQL["policy"], project)
+        policy = pb.ProjectPolicy(name=project)
+        if row is not None:
+            policy.cache, policy.four_eyes = row["cache"], row["four_eyes"]
+        return policy
+
+    async def live_runs(self) -> list[LiveRunRow]:
+        """Returns all runs that have not ended."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["live_runs"])
+        return [LiveRunRow(*row) for row in rows]
+
+    async def children(self, pipeline_id: UUID) -> list[ChildRow]:
+        """Returns the runs of a pipeline in the order they were made."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["children"], pipeline_id)
+        return [ChildRow(*row) for row in rows]
+
+    async def child(self, run_id: UUID) -> ChildRow | None:
+        """Returns one run of a pipeline."""
+        with adapting():
+            row = await self._pool.fetchrow(_SQL["child"], run_id)
+        return ChildRow(*row) if row else None
+
+    async def result(self, project: str, cache_key: str) -> ResultRow | None:
+        """Returns the newest result under a key."""
+        with adapting():
+            row = await self._pool.fetchrow(_SQL["result"], project, cache_key)
+        return ResultRow(*row) if row else None
 
     async def expired_leases(self, lease_s: float) -> list[Lease]:
         """Returns attempts whose agent has been silent for longer than a lease."""

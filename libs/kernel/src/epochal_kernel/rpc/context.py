@@ -30,6 +30,7 @@ class CallContext:
         timeout_s: how long the caller waits.
         token: resource name of the caller's token; known in the gateway only.
         scopes: permissions the token is limited to; known in the gateway only.
+        role: the caller's role on the resource, "admin"; empty for services and runs.
         position: position of what was appended; set by `wrote`, told to the caller.
     """
 
@@ -42,6 +43,7 @@ class CallContext:
     timeout_s: float = DEFAULT_TIMEOUT_S
     token: str = ""
     scopes: tuple[str, ...] = ()
+    role: str = ""
     position: int = field(default=0, init=False)
 
     @classmethod
@@ -60,6 +62,7 @@ class CallContext:
                 ids=ids,
                 traceparent=headers.get(wire.TRACEPARENT, ""),
                 min_position=int(headers.get(wire.MIN_POSITION, "0")),
+                role=headers.get(wire.ROLE, ""),
                 timeout_s=int(headers.get(wire.TIMEOUT_MS, "0")) / 1000 or DEFAULT_TIMEOUT_S,
             )
         except ValueError as error:
@@ -73,6 +76,8 @@ class CallContext:
             wire.CORRELATION: str(self.correlation_id),
             wire.TIMEOUT_MS: str(int(self.timeout_s * 1000)),
         }
+        if self.role:
+            headers[wire.ROLE] = self.role
         if self.traceparent:
             headers[wire.TRACEPARENT] = self.traceparent
         if self.min_position:

@@ -21,6 +21,7 @@ from epochal_kernel.errors import EpochalError, Internal, from_status
 
 ACTOR: Final = "epochal-actor"
 ORG: Final = "epochal-org"
+ROLE: Final = "epochal-role"
 CORRELATION: Final = "epochal-correlation"
 MIN_POSITION: Final = "epochal-min-position"
 TIMEOUT_MS: Final = "epochal-timeout-ms"

@@ -147,6 +147,7 @@ class Dispatcher:
             timeout_s=min(caller.timeout_s, MAX_TIMEOUT_S),
             token=identity.token,
             scopes=tuple(sorted(identity.scopes)),
+            role=self._authorizer.role_word(identity, resource) if resource else "",
         )
 
     def note_write(self, identity: Identity, position: int) -> None:

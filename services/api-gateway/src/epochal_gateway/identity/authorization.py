@@ -73,6 +73,13 @@ class Authorizer:
             return org_role
         return max(org_role, self._directory.role(user, place.project))
 
+    def role_word(self, identity: Identity, resource: str) -> str:
+        """Return the caller's role on a resource as people write it; empty for none."""
+        if identity.run:
+            return ""
+        role = self.role(identity.actor, Place.of(resource))
+        return pb.Role.Name(role).removeprefix("ROLE_").lower() if role else ""
+
     def _permitted(self, user: str, permission: str, place: Place) -> bool:
         """Whether a role gives it; who belongs to a project may also see that it is there."""
         if permitted(self.role(user, place), permission):

@@ -6,8 +6,8 @@ ones comes from an agent that was given up, and is refused before anything else 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import epochal_proto.v1 as pb
@@ -43,14 +43,26 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before the next attempt: doubles from `first_s` up to `most_s`."""
+    """How long to wait before the next attempt: grows from `first_s` up to `most_s`."""
 
     first_s: float = 1.0
     most_s: float = 60.0
+    factor: float = 2.0
 
     def delay_s(self, retries: int) -> float:
         """Returns the wait before retry number `retries + 1`."""
-        return min(self.first_s * 2.0 ** min(retries, 32), self.most_s)
+        return min(self.first_s * self.factor ** min(retries, 32), self.most_s)
+
+    def of(self, state: RunState) -> Backoff:
+        """Returns the run's own waits where its spec gives them, else these."""
+        policy = state.created.retry
+        if not policy.HasField("first"):
+            return self
+        return Backoff(
+            policy.first.ToTimedelta().total_seconds(),
+            policy.most.ToTimedelta().total_seconds() or max(self.most_s, self.first_s),
+            policy.factor or 2.0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ class Exited:
     timed_out: bool = False
     stopped: bool = False
     message: str = ""
+    outputs: Mapping[str, pb.Value] = field(default_factory=dict)
+    infrastructure: bool = False
 
 
 def release(state: RunState) -> Sequence[Message]:
@@ -126,6 +140,7 @@ def exit_process(
     _assert_held(state, attempt, agent)
     if exited.stopped and state.status != pb.RUN_STATUS_STOPPING:
         return lose(state, attempt, exited.message or "the agent ended it", now, backoff)
+    told = _outputs(attempt, exited)
     ended = pb.RunProcessExited(
         attempt=attempt.number,
         exit_code=exited.exit_code,
@@ -133,15 +148,16 @@ def exit_process(
         message=exited.message[-MAX_MESSAGE_CHARS:],
     )
     if state.status == pb.RUN_STATUS_STOPPING:
-        return ended, pb.RunStopped(reason=state.stop_reason)
+        return *told, ended, pb.RunStopped(reason=state.stop_reason)
     failed = exited.timed_out or exited.exit_code != 0
     if not failed:
         assert_allowed(state.name, state.status, pb.RUN_STATUS_SUCCEEDED)
-        return (ended,)
-    if state.retries < state.max_retries:
+        return *told, ended
+    if _may_retry(state, infrastructure=exited.infrastructure):
         reason = why_failed(Exit(0, exited.exit_code, exited.timed_out, ""), state.timeout_s)
-        return ended, _retrying(state, reason, now, backoff)
-    return (ended,)
+        retrying = _retrying(state, reason, now, backoff, infrastructure=exited.infrastructure)
+        return ended, retrying
+    return *told, ended
 
 
 def lose(
@@ -167,8 +183,8 @@ def lose(
     lost = pb.RunAttemptLost(attempt=attempt.number, agent=state.agent, reason=reason)
     if state.status == pb.RUN_STATUS_STOPPING:
         return lost, pb.RunStopped(reason=state.stop_reason)
-    if state.retries < state.max_retries:
-        return lost, _retrying(state, reason, now, backoff)
+    if _may_retry(state, infrastructure=True):
+        return lost, _retrying(state, reason, now, backoff, infrastructure=True)
     failed = pb.RunFailed(message=reason, infrastructure=True, incomplete_producers=unsealed)
     return lost, failed
 
@@ -180,6 +196,60 @@ def retry(state: RunState) -> Sequence[Message]:
     return (pb.RunQueued(queue=state.queue),)
 
 
+def preempt(state: RunState, beneficiary: str, reason: str) -> Sequence[Message]:
+    """Decides that an attempt makes room for a run that goes first, and queues again.
+
+    The agent hears of it as of any attempt that is over: by its next heartbeat, at once if it is
+    rung. Its budget of retries is not touched.
+    """
+    if not state.is_live or state.status == pb.RUN_STATUS_STOPPING or state.exit is not None:
+        return ()
+    preempted = pb.RunPreempted(attempt=state.attempt, beneficiary=beneficiary, reason=reason)
+    return preempted, pb.RunQueued(queue=state.queue, reason=reason)
+
+
+def record_outputs(state: RunState, outputs: Mapping[str, pb.Value]) -> Sequence[Message]:
+    """Decides that outputs of a run are known; those that have the same value change nothing.
+
+    Raises:
+        NotFound: there is no such run.
+        FailedPrecondition: it has ended.
+    """
+    _assert_exists(state)
+    new = {name: value for name, value in outputs.items() if state.outputs.get(name) != value}
+    if not new:
+        return ()
+    if state.is_over:
+        raise FailedPrecondition(
+            f"{state.name} has ended; its outputs cannot change", resource=state.name
+        )
+    return (pb.RunOutputsRecorded(outputs=new),)
+
+
+def serve(
+    state: RunState, attempt: Attempt, agent: str, host: str, ports: Sequence[int]
+) -> Sequence[Message]:
+    """Decides that the service of an attempt answers.
+
+    Raises:
+        StaleAttempt, AttemptTaken: the agent does not have the attempt.
+    """
+    _assert_held(state, attempt, agent)
+    return (pb.RunServiceReady(attempt=attempt.number, host=host, ports=ports),)
+
+
+def _outputs(attempt: Attempt, exited: Exited) -> Sequence[Message]:
+    if not exited.outputs:
+        return ()
+    return (pb.RunOutputsRecorded(outputs=exited.outputs, attempt=attempt.number),)
+
+
+def _may_retry(state: RunState, *, infrastructure: bool) -> bool:
+    if infrastructure:
+        return state.infrastructure_retries < state.max_infrastructure_retries
+    return state.user_retries < state.max_retries
+
+
 def why_failed(exit: Exit, timeout_s: int) -> str:
     """Returns the end of a process in words."""
     if exit.timed_out:
@@ -189,10 +259,15 @@ def why_failed(exit: Exit, timeout_s: int) -> str:
     return f"the process ended with exit code {exit.exit_code}"
 
 
-def _retrying(state: RunState, reason: str, now: datetime, backoff: Backoff) -> pb.RunRetrying:
+def _retrying(
+    state: RunState, reason: str, now: datetime, backoff: Backoff, *, infrastructure: bool
+) -> pb.RunRetrying:
+    times = state.infrastructure_retries if infrastructure else state.user_retries
     due = Timestamp()
-    due.FromDatetime(now + timedelta(seconds=backoff.delay_s(state.retries)))
-    return pb.RunRetrying(attempt=state.attempt, reason=reason, not_before=due)
+    due.FromDatetime(now + timedelta(seconds=backoff.of(state).delay_s(times)))
+    return pb.RunRetrying(
+        attempt=state.attempt, reason=reason, not_before=due, infrastructure=infrastructure
+    )
 
 
 def _assert_exists(state: RunState) -> None:

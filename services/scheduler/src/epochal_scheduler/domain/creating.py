@@ -3,64 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import AlreadyExists
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from epochal_scheduler.domain.run import RunState
+from epochal_scheduler.domain.run import PIPELINES, RunState
 from epochal_scheduler.domain.statuses import assert_allowed
 
 
 @dataclass(frozen=True, slots=True)
-class CreateRun:
-    """Asks for a run; without `compiled_json` a tracked one, whose process is the caller's."""
+class Reuse:
+    """An equal run whose results stand in for a new one's."""
 
-    name: str
-    display_name: str
-    creator: str
-    params: Mapping[str, pb.Value]
-    tags: Mapping[str, str]
-    compiled_json: str = ""
-    spec_digest: str = ""
-    max_retries: int = 0
-    timeout_s: int = 0
-    queue: str = ""
+    source: str
+    cache_key: str
+    explanation: str
+    outputs: Mapping[str, pb.Value]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRun:
+    """Asks for a run.
+
+    `skipped_because`, `failed_because` and `upstream_failed` (what failed) end it at once, `reuse`
+    lets it succeed at once.
+    """
+
+    created: pb.RunCreated
     skipped_because: str = ""
-    start_time: Timestamp = field(default_factory=Timestamp)
+    failed_because: str = ""
+    upstream_failed: str = ""
+    reuse: Reuse | None = None
+
+    @property
+    def name(self) -> str:
+        """Resource name."""
+        return self.created.name
 
 
 def create(state: RunState, command: CreateRun) -> Sequence[Message]:
     """Decides that a run exists, and where it goes from there.
 
-    A job is queued, or skipped by its condition; a tracked run is running already.
+    A job is queued, or skipped by its condition, or held until someone approves; a tracked run is
+    running already, and so is a pipeline: its work is other runs.
 
     Raises:
         AlreadyExists: there is a run of this id.
     """
     if state.status != pb.RUN_STATUS_UNSPECIFIED:
         raise AlreadyExists(f"run {command.name} exists; choose another id", resource=command.name)
-    is_job = bool(command.compiled_json)
-    created = pb.RunCreated(
-        name=command.name,
-        display_name=command.display_name,
-        kind=pb.RUN_KIND_JOB if is_job else pb.RUN_KIND_TRACKED,
-        creator=command.creator,
-        params=command.params,
-        tags=command.tags,
-        compiled_json=command.compiled_json,
-        spec_digest=command.spec_digest,
-        max_retries=command.max_retries,
-        timeout_s=command.timeout_s,
-        start_time=None if is_job else command.start_time,
-    )
-    if not is_job:
-        return created, pb.RunStarted(attempt=0, start_time=command.start_time)
+    created = command.created
+    if created.kind == pb.RUN_KIND_TRACKED:
+        return created, pb.RunStarted(attempt=0, start_time=created.start_time)
     if command.skipped_because:
         return created, pb.RunSkipped(reason=command.skipped_because)
-    return created, pb.RunQueued(queue=command.queue)
+    if command.failed_because:
+        return created, pb.RunFailed(message=command.failed_because)
+    if command.upstream_failed:
+        return created, pb.RunUpstreamFailed(upstream=command.upstream_failed)
+    if command.reuse is not None:
+        reused = pb.RunReused(
+            source=command.reuse.source,
+            cache_key=command.reuse.cache_key,
+            explanation=command.reuse.explanation,
+            outputs=command.reuse.outputs,
+        )
+        return created, reused, pb.RunSucceeded()
+    if created.holds:
+        return (created,)
+    return created, begin(created)
+
+
+def begin(created: pb.RunCreated, reason: str = "") -> Message:
+    """Returns the event that sets a run going: into its queue, or at once for a pipeline."""
+    if created.kind in PIPELINES or created.kind == pb.RUN_KIND_SYSTEM:
+        return pb.RunStarted(attempt=0)
+    return pb.RunQueued(queue=created.queue, reason=reason)
 
 
 def skip(state: RunState, reason: str) -> Sequence[Message]:

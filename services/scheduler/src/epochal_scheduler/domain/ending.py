@@ -43,7 +43,8 @@ class Producers:
 def stop(state: RunState, requester: str, reason: str) -> Sequence[Message]:
     """Decides on a wish to stop; asking twice is the same as asking once.
 
-    What no agent has ends at once. A tracked run ends at once too: its process is its owner's.
+    What no agent has ends at once. A tracked run ends at once too: its process is its owner's. A
+    pipeline ends when its runs have.
 
     Raises:
         NotFound: there is no such run.
@@ -55,9 +56,17 @@ def stop(state: RunState, requester: str, reason: str) -> Sequence[Message]:
         return ()
     if state.is_over:
         assert_allowed(state.name, state.status, pb.RUN_STATUS_STOPPED)
-    if state.is_live:
+    if state.is_live or (state.is_pipeline and state.status == pb.RUN_STATUS_RUNNING):
         return (pb.RunStopRequested(requester=requester, reason=reason),)
     return (pb.RunStopped(reason=reason),)
+
+
+def time_out(state: RunState) -> Sequence[Message]:
+    """Decides that a pipeline has run too long; nothing when it has ended or is asked to."""
+    if not state.is_pipeline or state.status != pb.RUN_STATUS_RUNNING:
+        return ()
+    reason = f"it ran into its timeout of {state.timeout_s} s"
+    return (pb.RunStopRequested(requester="services/scheduler", reason=reason),)
 
 
 def settle(state: RunState, producers: Producers, *, forced: bool) -> Sequence[Message]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import epochal_proto.v1 as pb
@@ -20,13 +21,23 @@ class Exit:
     message: str
 
 
+PIPELINES = frozenset({
+    pb.RUN_KIND_DAG, pb.RUN_KIND_MATRIX, pb.RUN_KIND_SCHEDULE, pb.RUN_KIND_TRIGGER,
+    pb.RUN_KIND_BACKFILL,
+})  # fmt: skip
+"""Kinds whose work is other runs: the scheduler itself runs them."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
     """What decisions about a run need.
 
     `created` is the event that made it, never changed. `attempt` and `fence` are those of the
     newest attempt and never go back; `ended` tells whether that attempt is over, and `exit` how
-    its process ended, if it did. `retries` counts attempts that were given up for another.
+    its process ended, if it did. `user_retries` and `infrastructure_retries` count attempts that
+    were given up for another, by who was at fault, since the run last began. `holds` are what it
+    waits for before it may queue, `approvers` who has approved it so far. `outputs` maps declared
+    outputs to values; `added_runs` and `concurrency` are a pipeline's limits as they are now.
     """
 
     status: Status = pb.RUN_STATUS_UNSPECIFIED
@@ -38,8 +49,19 @@ class RunState:
     started: bool = False
     ended: bool = True
     exit: Exit | None = None
-    retries: int = 0
+    user_retries: int = 0
+    infrastructure_retries: int = 0
     stop_reason: str = ""
+    message: str = ""
+    holds: frozenset[str] = frozenset()
+    approvers: tuple[str, ...] = ()
+    outputs: Mapping[str, pb.Value] = field(default_factory=dict)
+    paused: bool = False
+    unpaused_s: float = 0.0
+    concurrency: int = 0
+    added_runs: int = 0
+    reused: str = ""
+    resumptions: int = 0
 
     @property
     def name(self) -> str:
@@ -53,8 +75,22 @@ class RunState:
 
     @property
     def max_retries(self) -> int:
-        """Times a failed attempt is tried again."""
+        """Times an attempt is tried again that the user's code failed."""
+        if self.created.HasField("retry"):
+            return self.created.retry.user
         return self.created.max_retries
+
+    @property
+    def max_infrastructure_retries(self) -> int:
+        """Times an attempt is tried again that the platform failed."""
+        if self.created.HasField("retry"):
+            return self.created.retry.infrastructure
+        return self.created.max_retries
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether its work is other runs."""
+        return self.kind in PIPELINES
 
     @property
     def timeout_s(self) -> int:
@@ -102,9 +138,12 @@ def evolve(state: RunState, event: Message) -> RunState:
                 state,
                 status=pb.RUN_STATUS_CREATED,
                 created=event,
+                holds=frozenset(event.holds),
+                paused=event.paused,
+                concurrency=event.concurrency,
             )
         case pb.RunQueued():
-            return replace(state, status=pb.RUN_STATUS_QUEUED, queue=event.queue)
+            return replace(state, status=pb.RUN_STATUS_QUEUED, queue=event.queue, message="")
         case pb.RunScheduled():
             return replace(
                 state,
@@ -130,7 +169,52 @@ def evolve(state: RunState, event: Message) -> RunState:
         case pb.RunStopRequested():
             return replace(state, status=pb.RUN_STATUS_STOPPING, stop_reason=event.reason)
         case pb.RunRetrying():
-            return replace(state, status=pb.RUN_STATUS_RETRYING, retries=state.retries + 1)
+            return replace(
+                state,
+                status=pb.RUN_STATUS_RETRYING,
+                user_retries=state.user_retries + (not event.infrastructure),
+                infrastructure_retries=state.infrastructure_retries + event.infrastructure,
+                message=event.reason,
+            )
+        case pb.RunPreempted():
+            return replace(state, ended=True, agent="", message=event.reason)
+        case pb.RunOutputsRecorded():
+            return replace(state, outputs={**state.outputs, **event.outputs})
+        case _:
+            return _hold(state, event)
+
+
+def _hold(state: RunState, event: Message) -> RunState:
+    """Folds what people decide about runs: holds, approvals, pauses, resumptions, limits."""
+    match event:
+        case pb.RunApprovalGiven():
+            return replace(state, approvers=(*state.approvers, event.approver))
+        case pb.RunHoldReleased():
+            return replace(state, holds=state.holds - {event.hold})
+        case pb.RunPaused():
+            return replace(state, paused=True)
+        case pb.RunUnpaused():
+            since_s = event.time.seconds + event.time.nanos / 1e9
+            return replace(state, paused=False, unpaused_s=since_s)
+        case pb.RunPipelineUpdated():
+            return replace(
+                state,
+                concurrency=event.concurrency or state.concurrency,
+                added_runs=state.added_runs + event.added_runs,
+            )
+        case pb.RunReused():
+            return replace(state, reused=event.source, outputs=dict(event.outputs))
+        case pb.RunResumed():
+            return replace(
+                state,
+                status=pb.RUN_STATUS_CREATED,
+                resumptions=state.resumptions + 1,
+                user_retries=0,
+                infrastructure_retries=0,
+                stop_reason="",
+                message="",
+                exit=None,
+            )
         case _:
             return _end(state, event)
 
@@ -149,4 +233,16 @@ def _end(state: RunState, event: Message) -> RunState:
             status = pb.RUN_STATUS_UPSTREAM_FAILED
         case _:
             return state
-    return replace(state, status=status, ended=True)
+    return replace(state, status=status, ended=True, message=_why(event))
+
+
+def _why(event: Message) -> str:
+    match event:
+        case pb.RunFailed():
+            return event.message
+        case pb.RunStopped() | pb.RunSkipped():
+            return event.reason
+        case pb.RunUpstreamFailed():
+            return f"{event.upstream} failed"
+        case _:
+            return ""

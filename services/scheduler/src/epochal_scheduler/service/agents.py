@@ -16,6 +16,7 @@ from epochal_scheduler.domain.attempts import Attempt, Exited
 from epochal_scheduler.projections import run_id_of
 from epochal_scheduler.store import SchedulerStore
 from epochal_scheduler.texts import storable
+from epochal_scheduler.working.admitting import Admission
 from epochal_scheduler.working.commands import Decide, RunCommands
 
 
@@ -26,6 +27,7 @@ class AgentServer:
     commands: RunCommands
     store: SchedulerStore
     bell: StopBell
+    admission: Admission
     hold_s: float
 
     async def claim_attempt(
@@ -60,7 +62,14 @@ class AgentServer:
         """Notes that the user's process ended, and decides what that means."""
         attempt = _attempt(request.attempt)
         message = storable(request.message)
-        exited = Exited(request.exit_code, request.timed_out, request.stopped, message)
+        exited = Exited(
+            request.exit_code,
+            request.timed_out,
+            request.stopped,
+            message,
+            dict(request.outputs),
+            request.infrastructure,
+        )
         await self._decide(
             request.attempt,
             lambda state: attempts.exit_process(
@@ -76,11 +85,27 @@ class AgentServer:
         )
         return pb.ReportExitedResponse()
 
+    async def report_service(
+        self, request: pb.ReportServiceRequest, context: CallContext
+    ) -> pb.ReportServiceResponse:
+        """Notes that the service of an attempt answers."""
+        attempt = _attempt(request.attempt)
+        await self._decide(
+            request.attempt,
+            lambda state: attempts.serve(
+                state, attempt, request.agent, request.host, request.ports
+            ),
+            _context(request, request.attempt, context),
+            context,
+        )
+        return pb.ReportServiceResponse()
+
     async def heartbeat(
         self, request: pb.HeartbeatRequest, context: CallContext
     ) -> pb.HeartbeatResponse:
         """Renews an agent's leases; answers when there is something to stop, or after a while."""
         await self.store.heard_of(request)
+        self.admission.seat(request)
         stop = await self._to_stop(request.attempts)
         if not stop:
             stop = await self.bell.wait(request.agent, self.hold_s)

@@ -22,9 +22,22 @@ def run_view(state: RunState) -> pb.Run:
         queue=state.queue,
         attempt=state.attempt,
         spec_digest=created.spec_digest,
+        pipeline=created.pipeline,
+        step=created.step,
+        iteration=created.iteration,
+        origin=created.origin,
+        origin_kind=created.origin_kind,
+        holds=sorted(state.holds),
+        outputs=state.outputs,
+        paused=state.paused,
+        cost=created.cost,
+        priority=created.priority,
+        edges=created.edges,
+        description=created.description,
+        resources=created.resources if created.HasField("resources") else None,
+        schedule_time=created.schedule_time if created.HasField("schedule_time") else None,
     )
     if state.exit is not None:
         run.exit_code = state.exit.exit_code
-    if state.stop_reason:
-        run.message = state.stop_reason
+    run.message = state.message or state.stop_reason
     return run

@@ -29,7 +29,12 @@ UPDATE task t SET due_at = clock_timestamp() WHERE t.run_id = $1 AND t.kind = 's
                     WHERE l.run_id = $1 AND p.value::bigint > l.attempt_position)
 
 -- forget_run --
-WITH freed AS (DELETE FROM lease WHERE run_id = $1) DELETE FROM task WHERE run_id = $1
+WITH freed AS (DELETE FROM lease WHERE run_id = $1),
+     gone AS (DELETE FROM task WHERE run_id = $1 AND kind <> 'hooks'),
+     due AS (DELETE FROM hooked WHERE run_id = $1 RETURNING run_id)
+INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
+SELECT 'hooks', run_id, $2, $3, $4, clock_timestamp(), $5, $6, $7 FROM due
+ON CONFLICT (run_id, kind) DO NOTHING
 
 -- remove_task --
 DELETE FROM task WHERE run_id = $1 AND kind = $2 AND due_at = $3
@@ -70,13 +75,65 @@ WITH renewed AS (
                FOR UPDATE OF o SKIP LOCKED) held
      WHERE l.run_id = held.run_id
 )
-INSERT INTO agent (name, queues, free_slots, draining, seen_at)
-VALUES ($1, $2, $3, $4, clock_timestamp())
+INSERT INTO agent (name, queues, free_slots, draining, seen_at, slots, labels, capacity)
+VALUES ($1, $2, $3, $4, clock_timestamp(), $7, $8::jsonb, $9)
 ON CONFLICT (name) DO UPDATE SET queues = EXCLUDED.queues, free_slots = EXCLUDED.free_slots,
-    draining = EXCLUDED.draining, seen_at = EXCLUDED.seen_at
+    draining = EXCLUDED.draining, seen_at = EXCLUDED.seen_at, slots = EXCLUDED.slots,
+    labels = EXCLUDED.labels, capacity = EXCLUDED.capacity
+
+-- agents --
+SELECT name, queues, slots, free_slots, draining, labels, capacity, seen_at FROM agent
+ WHERE seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY name
+
+-- head --
+SELECT position FROM log.head
+
+-- components --
+SELECT org_id, component, tag, spec, digest, is_preset, description, creator, position, create_time
+  FROM component
+ WHERE org_id = $1 AND $2 IN ('', component)
+   AND (component > $3 OR (component = $3 AND position < $4))
+ ORDER BY component, position DESC LIMIT $5
+
+-- component --
+SELECT org_id, component, tag, spec, digest, is_preset, description, creator, position, create_time
+  FROM component WHERE org_id = $1 AND component = $2 AND tag = $3
+
+-- queues --
+SELECT org_id, queue, config FROM queue WHERE $1 IN ('', org_id) ORDER BY org_id, queue
+
+-- policy --
+SELECT cache, four_eyes FROM project_policy WHERE project = $1
+
+-- live_runs --
+SELECT run_id, org_id, name, kind, status, creator, queue, priority, amounts, asked, asked_at,
+       pipeline, fence, attempt_position, agent, started_at, unsealed
+  FROM live_run ORDER BY asked
+
+-- children --
+SELECT run_id, pipeline_id, name, step, iteration, status, position, schedule_time, params, message
+  FROM child WHERE pipeline_id = $1 ORDER BY iteration, position
+
+-- child --
+SELECT run_id, pipeline_id, name, step, iteration, status, position, schedule_time, params, message
+  FROM child WHERE run_id = $1
+
+-- result --
+SELECT project, cache_key, run_id, name, ended_at, params, outputs FROM result
+ WHERE project = $1 AND cache_key = $2
+
+-- expire_later --
+INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
+VALUES ($1, $2, $3, $4, $5, clock_timestamp(), $6, $7, $8)
+ON CONFLICT (run_id, kind) DO UPDATE SET due_at = EXCLUDED.due_at, since = EXCLUDED.since
+
+-- note_hooked --
+INSERT INTO hooked (run_id) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- remove_old_agents --
 DELETE FROM agent WHERE seen_at < clock_timestamp() - interval '1 day'
 
 -- live_run --
-SELECT run_id, fence, attempt_position, unsealed FROM live_run WHERE run_id = $1
+SELECT run_id, org_id, name, kind, status, creator, queue, priority, amounts, asked, asked_at,
+       pipeline, fence, attempt_position, agent, started_at, unsealed
+  FROM live_run WHERE run_id = $1

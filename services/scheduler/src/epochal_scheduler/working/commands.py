@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from epochal_scheduler.domain.attempts import Backoff
 from epochal_scheduler.domain.run import RUN, RunState
+from epochal_scheduler.working.feed import Fact, Feed
 
 ACTOR = "services/scheduler"
 
@@ -36,9 +37,12 @@ class Target:
 class RunCommands:
     """Executes decisions on the log."""
 
-    def __init__(self, ledger: Ledger, ids: Ids, clock: Clock, backoff: Backoff) -> None:
+    def __init__(
+        self, ledger: Ledger, ids: Ids, clock: Clock, backoff: Backoff, feed: Feed | None = None
+    ) -> None:
         self.clock = clock
         self.backoff = backoff
+        self._feed = feed
         self._ledger = ledger
         self._ids = ids
 
@@ -50,7 +54,11 @@ class RunCommands:
         Raises:
             EpochalError: what `decide` or the log raises.
         """
-        context = CommandContext(
+        return await self.carry_out(target.run_id, target.name, decide, self.context(target))
+
+    def context(self, target: Target) -> CommandContext:
+        """Returns the context of a command of the scheduler's own."""
+        return CommandContext(
             command_id=self._ids.uuid7(),
             org_id=target.org_id,
             actor=ACTOR,
@@ -59,7 +67,6 @@ class RunCommands:
             causation_id=target.causation_id,
             traceparent=target.traceparent,
         )
-        return await self.carry_out(target.run_id, target.name, decide, context)
 
     async def carry_out(
         self, run_id: UUID, name: str, decide: Decide, context: CommandContext
@@ -69,7 +76,26 @@ class RunCommands:
         Raises:
             EpochalError: what `decide` or the log raises.
         """
-        return await self._ledger.execute(RUN, run_id, name, decide, context)
+        outcome = await self._ledger.execute(RUN, run_id, name, decide, context)
+        if self._feed is not None and not outcome.repeated:
+            first = outcome.position - len(outcome.events) + 1
+            now = self.clock.now()
+            for offset, event in enumerate(outcome.events):
+                self._feed.tell(
+                    Fact(
+                        run_id,
+                        context.org_id,
+                        name,
+                        RUN.category,
+                        event,
+                        first + offset,
+                        now,
+                        context.correlation_id,
+                        actor=context.actor,
+                        traceparent=context.traceparent,
+                    )
+                )
+        return outcome
 
     async def load(self, run_id: UUID) -> RunState:
         """Returns the present state of a run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from uuid import UUID
 
@@ -18,8 +17,7 @@ from epochal_scheduler.queues import work_subject
 from epochal_scheduler.run_tokens import mint_run_token
 from epochal_scheduler.working.commands import RunCommands, Target
 
-HASTE = 16
-MAX_HASTY = 10_000
+MAX_REMEMBERED = 10_000
 DAY_S = 86_400
 CHECK_S = 5.0
 
@@ -39,20 +37,19 @@ class Dispatcher:
         self._stream = StreamSpec(
             WORK, ("work.v1.>",), max_bytes, work_queue=True, refuse_when_full=True
         )
-        self._hasty: asyncio.Queue[Target] = asyncio.Queue(MAX_HASTY)
         self._published: OrderedDict[UUID, int] = OrderedDict()
 
-    def release_soon(self, target: Target) -> None:
-        """Has a run released at once, not when its task is due; dropped when too many wait."""
-        if not self._hasty.full():
-            self._hasty.put_nowait(target)
-
     async def run(self) -> None:
-        """Releases what is to be released at once, and keeps the stream, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_stream())
-            for _ in range(HASTE):
-                tasks.create_task(self._haste())
+        """Keeps the stream: makes it if it is not there, now and whenever it is lost."""
+        while True:
+            await self._bus.wait_connected(timeout_s=None)
+            try:
+                await self._bus.ensure_stream(self._stream)
+            except EpochalError as error:
+                _log.debug("scheduler.no_work_stream", error=error.message)
+                await self._commands.clock.sleep(CHECK_S / 10)
+                continue
+            await self._commands.clock.sleep(CHECK_S)
 
     async def release(self, target: Target) -> None:
         """Releases a run to the agents of its queue, and publishes its work item.
@@ -66,7 +63,7 @@ class Dispatcher:
         if outcome.state.status == pb.RUN_STATUS_SCHEDULED:
             sequence = await self.publish(target, outcome.state)
             self._published[target.run_id] = sequence
-            if len(self._published) > MAX_HASTY:
+            if len(self._published) > MAX_REMEMBERED:
                 self._published.popitem(last=False)
         failpoint("dispatch.after_publish")
 
@@ -97,6 +94,9 @@ class Dispatcher:
             timeout_s=state.timeout_s,
             run_token=mint_run_token(self._secret, state.name, state.attempt, expires_s),
             traceparent=target.traceparent,
+            origin=state.created.origin,
+            origin_kind=state.created.origin_kind,
+            ttl_s=state.created.ttl_s,
         )
         return await self._bus.publish_durably(
             work_subject(state.queue),
@@ -118,23 +118,3 @@ class Dispatcher:
                 return False
             raise
         return True
-
-    async def _haste(self) -> None:
-        while True:
-            target = await self._hasty.get()
-            try:
-                await self.release(target)
-            except EpochalError as error:
-                _log.info("scheduler.release_later", run=target.name, error=error.message)
-
-    async def _keep_stream(self) -> None:
-        """Makes the stream if it is not there, now and whenever it is lost."""
-        while True:
-            await self._bus.wait_connected(timeout_s=None)
-            try:
-                await self._bus.ensure_stream(self._stream)
-            except EpochalError as error:
-                _log.debug("scheduler.no_work_stream", error=error.message)
-                await self._commands.clock.sleep(CHECK_S / 10)
-                continue
-            await self._commands.clock.sleep(CHECK_S)

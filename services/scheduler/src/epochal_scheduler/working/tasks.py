@@ -12,18 +12,21 @@ from epochal_kernel.errors import EpochalError
 from epochal_kernel.log.events import Event
 from google.protobuf.message import Message
 
-from epochal_scheduler.domain import attempts, ending
+from epochal_scheduler.domain import approving, attempts, ending
+from epochal_scheduler.domain.approving import APPROVAL, UPLOAD
 from epochal_scheduler.domain.run import RunState
+from epochal_scheduler.projections import ENDS
 from epochal_scheduler.store import SchedulerStore, Task
 from epochal_scheduler.working.commands import RunCommands, Target
 from epochal_scheduler.working.dispatching import Dispatcher
+from epochal_scheduler.working.hooking import Hooks
 
 PAGE = 256
 AT_ONCE = 32
 POLL_S = 1.0
 AGAIN_S = 1.0
 RECHECK_S = 10.0
-_URGENT = (pb.RunProcessExited, pb.TelemetrySealed, pb.RunRetrying)
+_URGENT = (pb.RunProcessExited, pb.TelemetrySealed, pb.RunRetrying, *ENDS)
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +39,7 @@ class TaskWorker:
         store: SchedulerStore,
         commands: RunCommands,
         dispatcher: Dispatcher,
+        hooks: Hooks,
         *,
         seal_grace_s: float,
         failed_seal_grace_s: float,
@@ -43,6 +47,7 @@ class TaskWorker:
         self._store = store
         self._commands = commands
         self._dispatcher = dispatcher
+        self._hooks = hooks
         self._seal_grace_s = seal_grace_s
         self._failed_seal_grace_s = failed_seal_grace_s
         self._woken = asyncio.Event()
@@ -112,18 +117,31 @@ class TaskWorker:
             task.traceparent,
         )
         match task.kind:
-            case "release":
-                await self._dispatcher.release(target)
             case "publish":
                 await self._publish(task, target)
                 return
             case "retry":
                 await self._commands.execute(target, attempts.retry)
-                await self._dispatcher.release(target)
+            case "expire":
+                await self._expire(target)
+            case "timeout":
+                await self._commands.execute(target, ending.time_out)
+            case "hooks":
+                await self._hooks.run_hooks(target)
             case _:
                 if not await self._settle(task, target):
                     return
         await self._store.remove(task)
+
+    async def _expire(self, target: Target) -> None:
+        """Ends a run that waited too long for an approval or an upload."""
+
+        def decide(state: RunState) -> Sequence[Message]:
+            if APPROVAL in state.holds:
+                return approving.expire(state, APPROVAL, "nobody approved it in time")
+            return approving.expire(state, UPLOAD, "its files were not uploaded within two hours")
+
+        await self._commands.execute(target, decide)
 
     async def _publish(self, task: Task, target: Target) -> None:
         """Sees to it that a scheduled run's work item waits in its queue, until it is claimed."""

@@ -116,6 +116,15 @@ class SweepPlan:
             raise _bad("metric", f"{self.kind} looks for one metric, not {len(self.objectives)}")
         return self.objectives[0]
 
+    def assert_objectives(self) -> None:
+        """Refuses a plan that looks for nothing.
+
+        Raises:
+            InvalidArgument: it has no metric.
+        """
+        if not self.objectives:
+            raise _bad("metric", f"{self.kind} needs a metric to look for")
+
     @property
     def most(self) -> int:
         """How many trials a sweep by model makes.

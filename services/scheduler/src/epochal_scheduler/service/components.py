@@ -1,0 +1,129 @@
+"""ComponentService: what specs refer to by `hubRef` and `presets`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import epochal_proto.v1 as pb
+from epochal_kernel import paging
+from epochal_kernel.errors import NotFound
+from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.rpc.context import CallContext
+
+from epochal_scheduler.domain.settings import (
+    COMPONENT,
+    LATEST,
+    delete_component,
+    digest_of,
+    register_component,
+)
+from epochal_scheduler.projections.components import ComponentRow, component_key
+from epochal_scheduler.service.queues import stream_of
+from epochal_scheduler.spec.documents import parse_document
+from epochal_scheduler.spec.nodes import Scalar
+from epochal_scheduler.store import SchedulerStore
+from epochal_scheduler.texts import assert_storable
+
+_LAST = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentServer:
+    """Handlers of ComponentService."""
+
+    ledger: Ledger
+    store: SchedulerStore
+
+    async def register_component(
+        self, request: pb.RegisterComponentRequest, context: CallContext
+    ) -> pb.Component:
+        """Registers a version; its text must be YAML, and is compiled where it is used."""
+        assert_storable(request)
+        root = parse_document(request.spec)
+        preset = root.entries.get("isPreset")
+        tag = request.tag or LATEST
+        name = f"{request.parent}/components/{request.component_id}/versions/{tag}"
+        new = pb.ComponentRegistered(
+            name=name,
+            spec=request.spec,
+            digest=digest_of(request.spec),
+            is_preset=isinstance(preset, Scalar) and preset.value is True,
+            description=request.description,
+        )
+        outcome = await self.ledger.execute(
+            COMPONENT,
+            stream_of(name),
+            name,
+            lambda state: register_component(state, new),
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        component = _registered(outcome.state.registered or new)
+        component.creator = context.actor
+        return component
+
+    async def get_component(
+        self, request: pb.GetComponentRequest, context: CallContext
+    ) -> pb.Component:
+        """Reads one version; `latest` when none is named."""
+        org, component, tag = component_key(request.name)
+        row = await self.store.component(org, component, tag)
+        if row is None:
+            raise NotFound(
+                f"there is no component {component}:{tag} in orgs/{org}", resource=request.name
+            )
+        return _component(row)
+
+    async def list_components(
+        self, request: pb.ListComponentsRequest, context: CallContext
+    ) -> pb.ListComponentsResponse:
+        """Lists versions, by name and then newest first."""
+        org = request.parent.removeprefix("orgs/")
+        size = request.page_size or paging.DEFAULT_PAGE
+        name, _, position = paging.unpack(request.page_token).rpartition(":")
+        if request.page_token and not position.isdigit():
+            raise paging.foreign()
+        after = (name, int(position)) if position else ("", _LAST)
+        rows = await self.store.components(org, request.component_id, after, size + 1)
+        page = rows[:size]
+        token = paging.pack(f"{page[-1].component}:{page[-1].position}") if len(rows) > size else ""
+        return pb.ListComponentsResponse(
+            components=[_component(row) for row in page], next_page_token=token
+        )
+
+    async def delete_component(
+        self, request: pb.DeleteComponentRequest, context: CallContext
+    ) -> pb.DeleteComponentResponse:
+        """Removes a version."""
+        outcome = await self.ledger.execute(
+            COMPONENT,
+            stream_of(request.name),
+            request.name,
+            lambda state: delete_component(state, request.name),
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        return pb.DeleteComponentResponse()
+
+
+def _registered(found: pb.ComponentRegistered) -> pb.Component:
+    return pb.Component(
+        name=found.name,
+        spec=found.spec,
+        digest=found.digest,
+        is_preset=found.is_preset,
+        description=found.description,
+    )
+
+
+def _component(row: ComponentRow) -> pb.Component:
+    component = pb.Component(
+        name=f"orgs/{row.org_id}/components/{row.component}/versions/{row.tag}",
+        spec=row.spec,
+        digest=row.digest,
+        is_preset=row.is_preset,
+        description=row.description,
+        creator=row.creator,
+    )
+    component.create_time.FromDatetime(row.create_time)
+    return component

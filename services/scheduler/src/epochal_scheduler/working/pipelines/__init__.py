@@ -1,0 +1,1 @@
+"""Runs whose work is other runs: one controller each, fed by what becomes of its children."""

@@ -1,0 +1,184 @@
+"""A trigger at work: happenings that match start runs, unless it is too soon or too many.
+
+`debounce` waits until nothing more has matched for that long and then starts one run for all of
+it. Each run has an edge to the event that fired it: that, and the runs themselves, are the
+trigger's history. Where it stands in the log is told by its newest run's event; what happened
+while no scheduler was there is caught up from the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import epochal_proto.v1 as pb
+from pydantic import JsonValue
+
+from epochal_scheduler.domain import resuming
+from epochal_scheduler.domain.run import RunState
+from epochal_scheduler.domain.statuses import TERMINAL
+from epochal_scheduler.projections.children import ChildRow
+from epochal_scheduler.working.happenings import Happening
+from epochal_scheduler.working.matching import Matcher
+from epochal_scheduler.working.pipelines.children import Birth, Nursery
+from epochal_scheduler.working.pipelines.pipeline import ChildFact, Pipeline
+
+MOST_WAITING = 10_000
+
+Missed = Callable[[int], AsyncIterator[Happening]]
+
+
+@dataclass(slots=True)
+class _Rule:
+    matcher: Matcher
+    debounce: timedelta | None
+    newest: Happening | None = None
+    due: datetime | None = None
+
+
+@dataclass(slots=True)
+class TriggerController:
+    """Runs one trigger.
+
+    `missed` reads the happenings after a position from the log.
+    """
+
+    pipeline: Pipeline
+    nursery: Nursery
+    missed: Missed
+    _rules: list[_Rule] = field(default_factory=list)
+    _waiting: deque[Happening] = field(default_factory=lambda: deque(maxlen=MOST_WAITING))
+    _live: set[str] = field(default_factory=set)
+    _ids: dict[str, ChildRow | ChildFact] = field(default_factory=dict)
+    _made: list[datetime] = field(default_factory=list)
+    _count: int = 0
+    _position: int = 0
+    _paused: bool = False
+    _stopping: str | None = None
+
+    async def begin(self, state: RunState, children: Sequence[ChildRow]) -> None:
+        """Takes up the trigger from its newest run."""
+        project = self.pipeline.name.partition("/runs/")[0]
+        for rule in self.pipeline.plan.events or ():
+            matcher = Matcher(rule, project, self.pipeline.name)
+            self._rules.append(_Rule(matcher, rule.debounce))
+        self._position = self.pipeline.begun
+        for row in children:
+            self._count = max(self._count, row.iteration)
+            self._position = max(self._position, row.position)
+            if row.schedule_time is not None and row.status != pb.RUN_STATUS_SKIPPED:
+                self._made.append(row.schedule_time)
+            if row.status not in TERMINAL:
+                self._live.add(row.name)
+                self._ids[row.name] = row
+        async for happening in self.missed(self._position):
+            self.happened(happening)
+        await self.pipeline_changed(state)
+
+    def happened(self, happening: Happening) -> bool:
+        """Takes note of what happened; returns whether it asks for anything."""
+        if happening.position <= self._position or self._stopping is not None:
+            return False
+        if any(rule.matcher.judge(happening) is not None for rule in self._rules):
+            self._waiting.append(happening)
+            return True
+        return False
+
+    async def child_changed(self, fact: ChildFact) -> None:
+        """Notes which runs are under way."""
+        if fact.is_over:
+            self._live.discard(fact.name)
+            self._ids.pop(fact.name, None)
+        else:
+            self._live.add(fact.name)
+            self._ids[fact.name] = fact
+        if self._stopping is not None and not self._live:
+            await self._end(self._stopping)
+
+    async def pipeline_changed(self, state: RunState) -> None:
+        """Pauses (what happens then is let pass), goes on, or stops."""
+        self._paused = state.paused
+        if state.status == pb.RUN_STATUS_STOPPING:
+            self._stopping = state.stop_reason
+            runs = [self._ids[name].run_id for name in self._live]
+            await self.nursery.stop(runs, f"its trigger was stopped: {state.stop_reason}")
+            if not self._live:
+                await self._end(state.stop_reason)
+
+    async def tick(self, now: datetime) -> datetime | None:
+        """Judges what has happened, and starts what is due."""
+        while self._waiting:
+            happening = self._waiting.popleft()
+            self._position = max(self._position, happening.position)
+            if self._paused:
+                continue
+            for rule in self._rules:
+                verdict = rule.matcher.judge(happening)
+                if verdict is None or not verdict.counts:
+                    continue
+                if rule.debounce is None:
+                    await self._fire(happening)
+                else:
+                    rule.newest, rule.due = happening, happening.at + rule.debounce
+        for rule in self._rules:
+            if rule.newest is not None and rule.due is not None and rule.due <= now:
+                await self._fire(rule.newest)
+                rule.newest = rule.due = None
+        return min((rule.due for rule in self._rules if rule.due is not None), default=None)
+
+    def explain_child(self, step: str, iteration: int) -> Sequence[pb.ExplanationItem]:
+        """Nothing: a child starts at once."""
+        return ()
+
+    def summary(self) -> str:
+        """Tells how often it has fired."""
+        state = "paused" if self._paused else "waits for events"
+        return f"it has fired {self._count} times, {len(self._live)} runs are under way; {state}"
+
+    async def _fire(self, happening: Happening) -> None:
+        self._count += 1
+        birth = Birth(
+            key=f"event/{happening.position}",
+            iteration=self._count,
+            values=self._values(happening),
+            references=self.nursery.compiler.references,
+            joins=self.nursery.compiler.joins,
+            schedule_time=happening.at,
+            edges=[pb.RunEdge(kind="event", source=str(happening.position))],
+        )
+        reason = self._limited(happening.at)
+        if reason:
+            await self.nursery.end_unborn(birth, skipped=reason)
+            return
+        self._made.append(happening.at)
+        await self.nursery.make(birth)
+
+    def _limited(self, at: datetime) -> str:
+        """Returns why no run may start now, by `limit`; empty when one may."""
+        for rule in self._rules:
+            limit = rule.matcher.rule.limit
+            if limit is None:
+                continue
+            since = at - limit.per if limit.per is not None else None
+            made = [time for time in self._made if since is None or time > since]
+            if limit.per is not None:
+                self._made = made
+            if len(made) >= limit.runs:
+                span = f" in {limit.per}" if limit.per is not None else ""
+                return f"it has fired {len(made)} times{span}; its limit is {limit.runs}"
+        return ""
+
+    def _values(self, happening: Happening) -> dict[str, JsonValue]:
+        """Returns attributes that are inputs of the operation."""
+        declared = (self.pipeline.plan.template or {}).get("inputs")
+        inputs = declared if isinstance(declared, list) else []
+        names = {io["name"] for io in inputs if isinstance(io, dict)}
+        return {name: value for name, value in happening.attributes.items() if name in names}
+
+    async def _end(self, reason: str) -> None:
+        await self.nursery.commands.execute(
+            self.pipeline.target,
+            lambda state: resuming.end_pipeline(state, pb.RUN_STATUS_STOPPED, reason),
+        )
