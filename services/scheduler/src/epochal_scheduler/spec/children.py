@@ -32,9 +32,6 @@ __all__ = [
     "render_join",
 ]
 
-# What places a step among others; the run that it becomes knows nothing of it.
-_PLACING = ("dependencies", "trigger", "events", "skipOnUpstreamSkip")
-
 
 class ChildCompiler:
     """Compiles the children of one pipeline.
@@ -133,7 +130,8 @@ class ChildCompiler:
             document = _prepare(data)
             plan = step_plan(document.document, document.places, [])
             steps[plan.name] = plan
-            alone = {key: value for key, value in data.items() if key not in _PLACING}
+            # In a DAG, events are what a step waits for; the run that it becomes has none.
+            alone = {key: value for key, value in data.items() if key != "events"}
             self._prepared[plan.name] = document if len(alone) == len(data) else _prepare(alone)
         self.steps = steps
 

@@ -24,7 +24,9 @@ _SHOWN = frozenset(
     {"name", "description", "tags", "presets", "queue", "namespace", "cost", "mount", "plugins"}
 )
 _OWN_OF_SWEEP = frozenset({"isApproved", "approval"})
-_GONE_FROM_TRIAL = _OWN_OF_SWEEP | {"hooks", "joins", "dependencies", "trigger"}
+_GONE_FROM_TRIAL = _OWN_OF_SWEEP | {
+    "hooks", "joins", "dependencies", "trigger", "skipOnUpstreamSkip",
+}  # fmt: skip
 # Without these a pipeline cannot begin, so nothing in them may wait for a child's values.
 _NEEDED = frozenset({"matrix", "schedule", "events", "queue", "isApproved", "approval"})
 
