@@ -37,6 +37,7 @@ from epochal_scheduler.agent.salvaging import Salvager
 from epochal_scheduler.agent.serving import AttemptExecutor, Server
 from epochal_scheduler.agent.settings import AgentSettings
 from epochal_scheduler.agent.supervising import Supervisor
+from epochal_scheduler.agent.terminals.answering import Terminals
 
 WARDEN_S = 5.0
 MANY_FILES = 65_536
@@ -93,11 +94,12 @@ async def run_agent(settings: AgentSettings, mark: str) -> None:
         connection = tasks.create_task(bus.run())
         cleaning = tasks.create_task(cleaner.run())
         listening = tasks.create_task(listen(bus, holdings))
+        terminals = tasks.create_task(Terminals(holdings, clock).run(bus, agent))
         beating = tasks.create_task(beat(holdings, platform, clock))
         _log.info("agent.starts", agent=agent, queues=settings.queues, slots=slots)
         await server.run(drain, settings.agent_drain_s)
         await store.close()
-        for task in (beating, cleaning, listening):
+        for task in (beating, cleaning, listening, terminals):
             task.cancel()
         connection.cancel()
     _log.info("agent.stopped", agent=agent)

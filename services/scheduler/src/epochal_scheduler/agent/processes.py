@@ -62,10 +62,7 @@ class LocalProcess:
 
     async def wait(self) -> int:
         """Waits for the exit and returns the code, negative for a signal."""
-        if hasattr(os, "pidfd_open"):
-            await _readable(os.pidfd_open(self.pid))
-            return self._popen.wait()
-        return await asyncio.to_thread(self._popen.wait)
+        return await wait_exit(self._popen)
 
     def signal_group(self, number: signal.Signals) -> None:
         """Sends a signal to the whole process group; harmless when it is gone."""
@@ -166,6 +163,14 @@ class _Reader:
         for line in self._splitter.end():
             self._on_line(self._name, line)
         self.ended.set()
+
+
+async def wait_exit(popen: subprocess.Popen[bytes]) -> int:
+    """Waits for the exit of a process and returns the code, negative for a signal."""
+    if hasattr(os, "pidfd_open"):
+        await _readable(os.pidfd_open(popen.pid))
+        return popen.wait()
+    return await asyncio.to_thread(popen.wait)
 
 
 async def _readable(fd: int) -> None:
