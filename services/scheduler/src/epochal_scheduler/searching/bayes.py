@@ -87,9 +87,8 @@ class BayesSuggester:
         if self._running:
             waiting = np.array([self._running[number] for number in sorted(self._running)])
             expected, _ = process.predict(waiting)
-            process = Process(
-                np.concatenate([points, waiting]), np.concatenate([losses, expected]), utility
-            )
+            points, losses = np.concatenate([points, waiting]), np.concatenate([losses, expected])
+            process = Process(points, losses, utility, process.length)
         chance = np.random.default_rng(derived_seed(self._plan.seed, index))
         tried = chance.random((max(utility.num_warmup, 1), points.shape[1]))
-        return climb(process, best, tried, utility)
+        return climb(process, best, tried, utility, chance)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from optuna.samplers import TPESampler
 
@@ -12,17 +13,18 @@ from epochal_scheduler.domain.sweeps.summaries import losses
 from epochal_scheduler.domain.sweeps.trials import Suggestion, Trial
 from epochal_scheduler.searching.studies import Study
 
-MOST_KEPT = 1000
-MOST_HELD = 2000
+MOST_KEPT = 300
+MOST_HELD = 600
 
 
 class TpeSuggester:
     """Suggests where good trials are denser than bad ones, for one objective or several.
 
-    Trials under way are penalised, so that those side by side differ. When 2,000 trials have come
-    together, the study goes on with those under way, the better half of 1,000 and the newer half:
-    memory and the cost of a suggestion stay bounded. Until then a rebuilt sampler suggests exactly
-    what the lost one would have; after that it may have kept other trials.
+    Trials under way are penalised, so that those side by side differ. When 600 trials have come
+    together, the study goes on with those under way, the best 150 and the newest 150 of the rest:
+    memory and the cost of a suggestion stay bounded. TPE takes no more than 25 for good, so little
+    is lost. Until then a rebuilt sampler suggests exactly what the lost one would have; after that
+    it may have kept other trials.
     """
 
     def __init__(self, plan: SweepPlan, history: Sequence[Trial] = ()) -> None:
@@ -34,9 +36,8 @@ class TpeSuggester:
         self._known: set[int] = set()
         self._next = 0
         for number, trial in enumerate(plan.warm_start):
-            self._add(number - len(plan.warm_start), trial)
-        for trial in sorted(history, key=lambda trial: trial.index):
-            self.tell(trial)
+            self._add(replace(trial, index=number - len(plan.warm_start)))
+        self._recall(sorted(history, key=lambda trial: trial.index))
 
     def suggest(self, n: int) -> Sequence[Suggestion]:
         """Returns the next `n`, fewer at the end."""
@@ -57,7 +58,7 @@ class TpeSuggester:
         """Takes note of a trial."""
         self._next = max(self._next, trial.index + 1)
         if trial.index not in self._known:
-            self._add(trial.index, trial)
+            self._add(trial)
         elif trial.is_over and trial.index in self._numbers:
             self._study.end(self._numbers.pop(trial.index), trial)
             self._kept[trial.index] = trial
@@ -67,31 +68,42 @@ class TpeSuggester:
         """Whether all were suggested."""
         return self._next >= self._plan.most
 
-    def _add(self, index: int, trial: Trial) -> None:
+    def _recall(self, history: Sequence[Trial]) -> None:
+        """Takes a whole history; of a long one only what is worth keeping reaches the study."""
+        if len(history) >= MOST_HELD:
+            self._known.update(trial.index for trial in history)
+            self._next = history[-1].index + 1
+            running = [trial for trial in history if not trial.is_over]
+            history = [*self._worth_keeping(history), *running]
+            self._known.difference_update(trial.index for trial in history)
+        for trial in history:
+            self.tell(trial)
+
+    def _add(self, trial: Trial) -> None:
         self._thin_out()
-        self._known.add(index)
+        self._known.add(trial.index)
         number = self._study.add(trial)
         if trial.is_over:
-            self._kept[index] = trial
+            self._kept[trial.index] = trial
         else:
-            self._numbers[index] = number
+            self._numbers[trial.index] = number
 
     def _thin_out(self) -> None:
         if self._study.held < MOST_HELD:
             return
-        objectives = self._plan.objectives
-        ranked = sorted(
-            (losses(trial, objectives), index)
-            for index, trial in self._kept.items()
-            if trial.counts
-        )
-        best = {index for _, index in ranked[: MOST_KEPT // 2]}
-        newest = sorted(index for _, index in ranked[MOST_KEPT // 2 :])[-MOST_KEPT // 2 :]
-        running = self._study.trials()
-        old, self._study = self._numbers, Study(self._plan)
-        self._kept = {index: self._kept[index] for index in sorted(best | set(newest))}
+        old, self._numbers = self._numbers, {}
+        running, self._study = self._study.trials(), Study(self._plan)
+        self._kept = {trial.index: trial for trial in self._worth_keeping(self._kept.values())}
         for trial in self._kept.values():
             self._study.add(trial)
-        self._numbers = {}
         for index, number in old.items():
             self._numbers[index] = self._study.copy(running[number])
+
+    def _worth_keeping(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Returns the best trials and the newest of the others, in order of their numbers."""
+        objectives = self._plan.objectives
+        counted = (trial for trial in trials if trial.counts)
+        ranked = sorted(counted, key=lambda trial: (losses(trial, objectives), trial.index))
+        half = MOST_KEPT // 2
+        newest = sorted(ranked[half:], key=lambda trial: trial.index)[-half:]
+        return sorted([*ranked[:half], *newest], key=lambda trial: trial.index)
