@@ -46,9 +46,13 @@ _log = structlog.get_logger(__name__)
 
 
 def main() -> None:
-    """Runs an agent until SIGTERM or SIGINT, then drains."""
+    """Runs an agent as the environment wants it."""
     # pydantic-settings reads what is required from the environment.
-    settings = AgentSettings()
+    run(AgentSettings())
+
+
+def run(settings: AgentSettings) -> None:
+    """Runs an agent until SIGTERM or SIGINT, then drains."""
     configure_logs("agent", settings.log_level)
     mark = secrets.token_hex(16)
     _allow_many_files()
