@@ -12,6 +12,9 @@ from epochal_scheduler.spec.children import ChildCompiler
 from epochal_scheduler.spec.compiling import compile_operation
 from epochal_scheduler.spec.issues import SpecError
 from epochal_scheduler.spec.library import Library
+from epochal_scheduler.spec.nodes import ListNode, MapNode
+from epochal_scheduler.spec.schema.documents import Polyaxonfile
+from epochal_scheduler.spec.schema.lookup import models, narrow, step, table
 from spec_samples import SCOPE
 
 SPECS = Path(__file__).parent / "specs"
@@ -98,6 +101,46 @@ def complaints(path):
             for i in error.issues
         ]
     return []
+
+
+def note_fields(node, kinds, seen):
+    """Notes every field of every model that a document uses."""
+    known = models(kinds)
+    if isinstance(node, ListNode):
+        for item in node.items:
+            note_fields(item, step(kinds, 0), seen)
+    if not isinstance(node, MapNode):
+        return
+    kind = node.entries.get("kind")
+    if kind is not None and len(known) > 1 and hasattr(kind, "text"):
+        known = models(narrow(kinds, kind.text))
+    for key, value in node.entries.items():
+        for model in known:
+            if key in table(model):
+                seen.add((model.__name__, table(model)[key][0]))
+        inner = step(tuple(known) or kinds, key)
+        if key in ("operations", "components") and any(m.__name__ == "Dag" for m in known):
+            inner = (list[Polyaxonfile],)
+        note_fields(value, inner, seen)
+
+
+def every_field(kinds, seen, done):
+    """Notes every field of every model that may stand at a place."""
+    for model in models(kinds):
+        if model in done:
+            continue
+        done.add(model)
+        for alias, inner in table(model).values():
+            seen.add((model.__name__, alias))
+            every_field(_flat(inner), seen, done)
+
+
+def _flat(kinds):
+    found = list(models(kinds))
+    for kind in kinds:
+        if not isinstance(kind, type):
+            found += _flat((*step((kind,), 0), *step((kind,), "x")))
+    return tuple(found)
 
 
 def pretty(data):

@@ -11,11 +11,10 @@ import yaml
 from epochal_scheduler.spec.compiled import OperationPlan, seal
 from epochal_scheduler.spec.documents import parse_document
 from epochal_scheduler.spec.issues import SpecError
-from epochal_scheduler.spec.nodes import ListNode, MapNode, Places, from_data
+from epochal_scheduler.spec.nodes import Places, from_data
 from epochal_scheduler.spec.preparing import Prepared
 from epochal_scheduler.spec.schema.documents import Operation, Polyaxonfile
-from epochal_scheduler.spec.schema.lookup import models, narrow, step, table
-from spec_corpus import BAD, GOOD, SPECS, complaints, outcome
+from spec_corpus import BAD, GOOD, SPECS, complaints, every_field, note_fields, outcome
 
 
 def _id(path):
@@ -69,51 +68,12 @@ def test_every_template_is_an_operation_of_its_own(path):
                 Prepared(Places(from_data(template)))
 
 
-def _visit(node, kinds, seen):
-    """Notes every field of every model that a document uses."""
-    known = models(kinds)
-    if isinstance(node, ListNode):
-        for item in node.items:
-            _visit(item, step(kinds, 0), seen)
-    if not isinstance(node, MapNode):
-        return
-    kind = node.entries.get("kind")
-    if kind is not None and len(known) > 1 and hasattr(kind, "text"):
-        known = models(narrow(kinds, kind.text))
-    for key, value in node.entries.items():
-        for model in known:
-            if key in table(model):
-                seen.add((model.__name__, table(model)[key][0]))
-        inner = step(tuple(known) or kinds, key)
-        if key in ("operations", "components") and any(m.__name__ == "Dag" for m in known):
-            inner = (list[Polyaxonfile],)
-        _visit(value, inner, seen)
-
-
-def _every_field(kinds, seen, done):
-    for model in models(kinds):
-        if model in done:
-            continue
-        done.add(model)
-        for alias, inner in table(model).values():
-            seen.add((model.__name__, alias))
-            _every_field(_flat(inner), seen, done)
-
-
-def _flat(kinds):
-    found = list(models(kinds))
-    for kind in kinds:
-        if not isinstance(kind, type):
-            found += _flat((*step((kind,), 0), *step((kind,), "x")))
-    return tuple(found)
-
-
 def test_every_field_of_the_grammar_is_in_some_good_file():
     fields, used = set(), set()
-    _every_field((Polyaxonfile,), fields, set())
+    every_field((Polyaxonfile,), fields, set())
     library = [path for path in (SPECS / "library").glob("*.yaml") if path.stem != "broken"]
     for path in (*GOOD, *library):
-        _visit(parse_document(path.read_bytes()), (Polyaxonfile,), used)
+        note_fields(parse_document(path.read_bytes()), (Polyaxonfile,), used)
     assert fields - used == set()
     assert len(fields) > 300
 

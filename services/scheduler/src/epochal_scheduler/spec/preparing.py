@@ -94,7 +94,7 @@ class Prepared:
         names = self.document.presets
         if not isinstance(names, list) or not any("{{" in name for name in names):
             return names if isinstance(names, list) else []
-        globals_ = build_globals(scope, self._name())
+        globals_ = self._globals(scope)
         binding = self.binder.bind(overrides, globals_, self.pending(overrides))
         renderer = Renderer(self.places, self._context(globals_, binding.params, scope))
         rendered = renderer.render(self.pieces["presets"])
@@ -102,7 +102,7 @@ class Prepared:
 
     def check(self, pending: frozenset[str], scope: RunScope) -> list[Issue]:
         """Returns what is wrong already, while these parameters have no value yet."""
-        globals_ = build_globals(scope, self._name())
+        globals_ = self._globals(scope)
         binding = self.binder.bind({}, globals_, pending | self.sweep)
         context = self._context(globals_, binding.params, scope)
         return [*self._static, *binding.issues, *self._unknown_names(context)]
@@ -126,7 +126,7 @@ class Prepared:
         Raises:
             SpecError: with every issue that could be found.
         """
-        globals_ = build_globals(scope, self._name())
+        globals_ = self._globals(scope)
         binding = self.binder.bind(overrides, globals_, self.pending(overrides))
         _raise_if_any([*self._static, *binding.issues])
         renderer = Renderer(self.places, self._context(globals_, binding.params, scope))
@@ -146,9 +146,12 @@ class Prepared:
         values = {n: p.value for n, p in binding.params.items() if p.value is not None}
         return seal(plan, values, told)
 
-    def _name(self) -> str:
-        name = self.document.name
-        return name if isinstance(name, str) else ""
+    def _globals(self, scope: RunScope) -> dict[str, JsonValue]:
+        known = build_globals(scope, self.document.name or "")
+        ports = getattr(self.document.run, "ports", None)
+        if not scope.ports and isinstance(ports, list):
+            known["ports"] = [*ports]
+        return known
 
     def _context(
         self,

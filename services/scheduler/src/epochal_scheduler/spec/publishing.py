@@ -66,8 +66,8 @@ def json_schema() -> dict[str, JsonValue]:
     """Returns the JSON Schema (2020-12) of a polyaxonfile, version 1.1.
 
     Unknown fields are errors in it, as they are when compiling; descriptions are the docstrings of
-    the models. It takes every file that compiles, in the spelling of the reference (camelCase); what
-    only compiling can know (references, types of inputs, circles) it does not refuse.
+    the models. It takes every file that compiles and is spelled as in the reference (camelCase);
+    what only compiling can know (references, types of inputs, circles) it does not refuse.
     """
     made = Polyaxonfile.model_json_schema(by_alias=True, schema_generator=_Generator)
     definitions = made["$defs"]
