@@ -132,6 +132,9 @@ class World:
         await self._telemetry_fact(request.run, sealed)
         return pb.ProducerCursor(run=request.run, producer=request.producer, sealed=True)
 
+    async def _record(self, request, context):
+        return pb.RecordCaptureResponse()
+
     async def _read_logs(self):
         client = await nats.connect(self.nats_url)
         try:
@@ -161,6 +164,7 @@ class World:
             server = RpcServer("tracker", "0.1.0", self.ids, Telemetry("tracker", "0"))
             server.unary(TrackingService.OPEN_PRODUCER, self._open)
             server.unary(TrackingService.SEAL_PRODUCER, self._seal)
+            server.unary(TrackingService.RECORD_CAPTURE, self._record)
             running.append(tasks.create_task(self.appender.run()))
             running.append(tasks.create_task(self._read_logs()))
             serving = tasks.create_task(server.run(bus))

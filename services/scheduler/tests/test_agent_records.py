@@ -115,6 +115,17 @@ async def test_a_capture_that_is_refused_does_not_hurt_the_run(tmp_path):
     assert scheduler.exited.exit_code == 0
 
 
+async def test_a_capture_that_nobody_takes_does_not_keep_an_agent_from_leaving(tmp_path):
+    class Silent(FakeScheduler):
+        async def record_capture(self, capture):
+            await asyncio.Event().wait()
+
+    async with executing(work_item("pass"), tmp_path, Silent()) as (held, scheduler, *_):
+        await until(lambda: "exited" in scheduler.told, 10)
+        held.stop("the agent was shut down")
+    assert scheduler.exited.exit_code == 0
+
+
 async def test_an_interpreter_is_asked_again_when_its_packages_change(tmp_path):
     folder = tmp_path / "site"
     folder.mkdir()

@@ -39,6 +39,8 @@ from epochal_scheduler.domain.attempts import Exited
 ANNOUNCE_S = 5.0
 OUTPUT_S = 2.0
 SEAL_S = 120.0
+CAPTURE_S = 60.0
+LAST_S = 1.0
 CANNOT_EXECUTE = 126
 BAD_OUTPUTS = 65  # EX_DATAERR of sysexits.h
 STOPPED_EARLY = -15
@@ -85,6 +87,7 @@ class Executor:
                 for task in late:
                     _log.warning("agent.telemetry_not_sealed", run=run)
                     task.cancel()
+                await _captured(held)
         finally:
             released.set()
 
@@ -122,7 +125,7 @@ class Executor:
             return Exited(CANNOT_EXECUTE, message=message)
         failpoint("agent.after_start")
         held.launch = launch
-        beside.create_task(self.capturer.capture(held.item, launch, prepared))
+        held.capturing = beside.create_task(self.capturer.capture(held.item, launch, prepared))
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell_started(held))
             companions = [tasks.create_task(throttle(process, shipper))]
@@ -184,6 +187,20 @@ class Executor:
         if problem and well:
             return replace(exited, exit_code=BAD_OUTPUTS, message=problem, infrastructure=True)
         return replace(exited, outputs=outputs)
+
+
+async def _captured(held: HeldAttempt) -> None:
+    """Waits until the capture is recorded: for a while, and hardly when the agent is to leave."""
+    if held.capturing is None or held.capturing.done():
+        return
+    stopping = asyncio.create_task(held.wait_stopped())
+    await asyncio.wait(
+        {held.capturing, stopping}, timeout=CAPTURE_S, return_when=asyncio.FIRST_COMPLETED
+    )
+    stopping.cancel()
+    await asyncio.wait({held.capturing}, timeout=LAST_S)
+    if held.capturing.cancel():
+        _log.info("agent.not_captured", run=held.item.run)
 
 
 async def _announced(shipper: LogShipper, usage: UsageShipper) -> None:

@@ -15,13 +15,14 @@ class HeldAttempt:
     """An attempt that this agent has; `stop` ends its process.
 
     `launch` is known from when its process runs, for whoever wants to look inside; `active` rings
-    when somebody used its service.
+    when somebody used its service; `capturing` records beside it what it is made of.
     """
 
     item: pb.WorkItem
     reason: str = ""
     launch: Launch | None = None
     active: asyncio.Event = field(default_factory=asyncio.Event)
+    capturing: asyncio.Task[None] | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
