@@ -223,6 +223,20 @@ def test_days_follow_the_clock_and_hours_elapse():
     assert [p.key for p in autumn[2:4]] == ["2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00"]
 
 
+def test_moments_begin_hours_where_they_are_whole():
+    found = partitions(utc(2026, 1, 1, 0, 10), utc(2026, 1, 1, 2), Every.HOUR, "Asia/Kolkata")
+    assert [p.key for p in found] == ["2026-01-01T06:00+05:30", "2026-01-01T07:00+05:30"]
+    assert found[0].start == utc(2026, 1, 1, 0, 30)
+
+
+def test_ticks_end_where_time_does():
+    far = SchedulePlan(
+        "s", ScheduleKind.INTERVAL, frequency=timedelta(days=300), start_at=utc(9998, 1, 1)
+    )
+    assert len(preview(far, NOON, 9)) == 2
+    assert preview(cron("0 0 1 1 *"), utc(9997, 6, 1), 9) == (utc(9998, 1, 1),)
+
+
 def test_weeks_begin_on_monday_and_months_on_the_first():
     weeks = partitions(date(2026, 12, 30), date(2027, 1, 12), Every.WEEK)
     assert [p.key for p in weeks] == ["2027-W01", "2027-W02"]

@@ -17,7 +17,7 @@ from epochal_scheduler.domain.sweeps.summaries import best_of
 from epochal_scheduler.domain.sweeps.trials import Objective, Trial
 from epochal_scheduler.searching import tpe
 from epochal_scheduler.searching.bayes import MOST_OBSERVED, BayesSuggester
-from epochal_scheduler.searching.gaussian import Process
+from epochal_scheduler.searching.gaussian import Process, kernel
 from epochal_scheduler.searching.making import make_suggester
 from epochal_scheduler.searching.vectors import Cube
 
@@ -196,6 +196,13 @@ def test_every_utility_finds_the_bowl(acquisition, kernel, nu):
     assert min(trial.values[0] for trial in trials) < 0.02
 
 
+@pytest.mark.parametrize("nu", [0.5, 1.5, 2.5])
+def test_short_formulas_of_matern_are_those_of_any_nu(nu):
+    distances = np.linspace(0, 4, 50)
+    short, general = (kernel(distances, Utility(nu=value)) for value in (nu, nu + 1e-9))
+    assert np.allclose(short, general, atol=1e-6)
+
+
 def test_a_process_goes_through_what_it_has_seen_and_doubts_the_rest():
     points = np.linspace(0, 1, 6)[:, None]
     losses = np.sin(5 * points[:, 0])
@@ -233,6 +240,25 @@ def test_a_long_study_is_thinned_out(monkeypatch):
         suggester.tell(trials[0])
         assert suggester._study.held <= 40
     assert min(trial.values[0] for trial in trials) < 0.01
+
+
+def test_a_long_history_is_thinned_out_before_it_is_learned(monkeypatch):
+    monkeypatch.setattr(tpe, "MOST_HELD", 40)
+    monkeypatch.setattr(tpe, "MOST_KEPT", 20)
+    space = SearchSpace(PLANE)
+    draws = [space.sample(2, index) for index in range(90)]
+    trials = [Trial(i, draw, OK, (bowl(draw),)) for i, draw in enumerate(draws)]
+    trials[70] = Trial(70, draws[70], RUNNING)
+    suggester = make_suggester(plan(SweepKind.TPE, num_runs=95), trials)
+    assert suggester._study.held == 21
+    assert [s.index for s in suggester.suggest(9)] == [90, 91, 92, 93, 94]
+    suggester.tell(Trial(70, draws[70], OK, (0.1,)))
+    assert suggester.is_exhausted
+
+
+def test_an_evolution_that_has_settled_begins_again():
+    trials = run_alone(plan(SweepKind.CMAES, num_runs=600), lambda params: params["x"] * 0.0)
+    assert len({trial.params["x"] for trial in trials}) == 600
 
 
 def test_points_of_the_cube_are_parameters_again():

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import epochal_proto.v1 as pb
 import pytest
 from epochal_kernel.errors import FailedPrecondition, InvalidArgument, OutOfRange
+from epochal_scheduler.domain.sweeps import searchspaces
 from epochal_scheduler.domain.sweeps.chance import unit
 from epochal_scheduler.domain.sweeps.distributions import Normal, Uniform
 from epochal_scheduler.domain.sweeps.hyperband import HyperbandSuggester, rungs
@@ -187,6 +188,47 @@ def test_spaces_that_do_not_fit_together_are_refused(params, said):
         SearchSpace(params)
 
 
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        (SweepPlan(SweepKind.RANDOM), "numRuns"),
+        (SweepPlan(SweepKind.ITERATIVE), "maxIterations"),
+        (SweepPlan(SweepKind.HYPERBAND, objectives=[LOSS], max_iterations=3), "a resource"),
+        (SweepPlan(SweepKind.HYPERBAND, objectives=[LOSS], max_iterations=3, eta=1,
+                   resource=Resource("epochs")), "eta > 1"),
+    ],
+)  # fmt: skip
+def test_what_a_plan_lacks_is_said(lacking, said):
+    makers = {
+        SweepKind.RANDOM: make_listed,
+        SweepKind.ITERATIVE: IterativeSuggester,
+        SweepKind.HYPERBAND: HyperbandSuggester,
+    }
+    with pytest.raises(InvalidArgument, match=said):
+        makers[lacking.kind](lacking, [])
+
+
+def test_asha_without_a_parameter_for_its_resource_samples_only():
+    [suggestion] = make_listed(plan(SweepKind.ASHA, num_runs=1, max_resource=27), []).suggest(1)
+    assert (set(suggestion.params), suggestion.resource) == ({"x", "k"}, 27)
+
+
+def test_conditions_that_branch_too_much_are_refused(monkeypatch):
+    monkeypatch.setattr(searchspaces, "MOST_BRANCHES", 20)
+    params = [Param("a", Range(0, 9)), Param("b", Range(0, 9), {"a": list(range(9))})]
+    with pytest.raises(InvalidArgument, match="branch more than"):
+        _ = SearchSpace([*params, Param("c", Choice([1]), {"b": [1]})]).grid_size
+
+
+def test_hyperband_passes_over_what_is_settled():
+    made = plan(SweepKind.HYPERBAND, max_iterations=3, resource=Resource("epochs"))
+    live = HyperbandSuggester(made)
+    for suggestion in live.suggest(3):
+        live.tell(Trial(suggestion.index, suggestion.params, OK, (1.0,)))
+    live.tell(Trial(0, {}, BAD))
+    assert live.suggest(1)[0].rung == 1
+
+
 def test_a_grid_over_a_distribution_is_refused():
     with pytest.raises(InvalidArgument, match="lr: a grid needs values"):
         make_listed(SweepPlan(SweepKind.GRID, [Param("lr", Uniform(0, 1))]), [])
@@ -285,23 +327,31 @@ def test_a_promoted_trial_names_the_one_it_goes_on_from():
 
 
 def test_an_iterative_sweep_takes_batches_in_turn():
-    made = SweepPlan(SweepKind.ITERATIVE, max_iterations=2)
-    live = IterativeSuggester(made)
+    live = IterativeSuggester(SweepPlan(SweepKind.ITERATIVE, max_iterations=2))
     assert live.wants_batch
     live.offer(0, [{"x": 1}, {"x": 2}])
+    live.offer(0, [{"x": 9}])
     with pytest.raises(FailedPrecondition, match="too early"):
         live.offer(1, [{"x": 3}])
-    first, second = live.suggest(9)
+    assert [s.params for s in live.suggest(9)] == [{"x": 1}, {"x": 2}]
+    live.tell(Trial(0, {"x": 1}, OK, (1.0,)))
     assert not live.wants_batch
-    twin = IterativeSuggester(made, [Trial(0, first.params, OK, (1.0,)), Trial(1, {}, RUNNING)])
-    for suggester in (live, twin):
-        suggester.tell(Trial(0, first.params, OK, (1.0,)))
-        assert not suggester.wants_batch
-        suggester.tell(Trial(1, second.params, BAD))
-        assert suggester.wants_batch
-        suggester.offer(1, [{"x": 3}])
-        assert suggester.suggest(9)[0].index == 2
-        assert suggester.is_exhausted
+    live.tell(Trial(1, {"x": 2}, BAD))
+    assert live.wants_batch
+    live.offer(1, [{"x": 3}])
+    assert live.suggest(9)[0].index == 2
+    assert live.is_exhausted
+
+
+def test_a_rebuilt_iterative_sweep_makes_the_rest_of_its_batch():
+    made = SweepPlan(SweepKind.ITERATIVE, max_iterations=2)
+    twin = IterativeSuggester(made, [Trial(0, {"x": 1}, OK, (1.0,)), Trial(1, {"x": 2}, RUNNING)])
+    twin.offer(0, [{"x": 1}, {"x": 2}, {"x": 3}])
+    assert [s.index for s in twin.suggest(9)] == [2]
+    assert not twin.wants_batch
+    twin.tell(Trial(2, {"x": 3}, OK))
+    twin.tell(Trial(1, {"x": 2}, OK))
+    assert twin.wants_batch
 
 
 def test_an_empty_batch_ends_an_iterative_sweep():

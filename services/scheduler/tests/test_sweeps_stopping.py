@@ -148,6 +148,13 @@ def test_a_stop_of_a_metric_to_maximise_says_the_metric():
     )
 
 
+def test_a_rung_remembers_who_has_ended():
+    pruner = AshaPruner(Objective("loss"), AshaPolicy(1, 9, 3))
+    pruner.report(0, 1, 0.1)
+    pruner.end(0, OK)
+    assert isinstance(pruner.report(1, 1, 0.5), Stop)
+
+
 def test_a_nan_is_the_worst():
     pruner = make_pruner(Objective("loss"), MedianPolicy())
     pruner.report(0, 1, 5.0)

@@ -109,7 +109,9 @@ class CmaEsSuggester:
         known = [
             (self._point(trial), self._objective.loss(trial.values[0]))
             for trial in self._plan.warm_start
-            if trial.counts and all(param.name in trial.params for param in self._searched)
+            if trial.counts
+            and math.isfinite(trial.values[0])
+            and all(param.name in trial.params for param in self._searched)
         ]
         if len(known) >= _ENOUGH_TO_WARM:
             mean, sigma, covariance = get_warm_start_mgd(known)

@@ -14,7 +14,7 @@ def make_suggester(plan: SweepPlan, history: Sequence[Trial] = ()) -> Suggester:
     """Returns the suggester of a sweep as it stands after its trials so far.
 
     Resuming and extending a sweep are the same thing: its plan, perhaps with more runs, and its
-    trials, those under way too.
+    trials, those under way too. An iterative sweep is also to be offered its batches again.
 
     Args:
         plan: of the sweep.

@@ -73,7 +73,11 @@ def make_listed(plan: SweepPlan, history: Sequence[Trial]) -> ListedSuggester:
 
 
 class IterativeSuggester:
-    """Suggests what it is offered: batches that a component makes from the trials before."""
+    """Suggests what it is offered: batches that a component makes from the trials before.
+
+    Batches are numbered from 0 and their trials follow on from each other. A rebuilt one has to
+    be offered every batch again, in order; what became of their trials it knows.
+    """
 
     def __init__(self, plan: SweepPlan, history: Sequence[Trial] = ()) -> None:
         if plan.max_iterations is None:
@@ -81,6 +85,8 @@ class IterativeSuggester:
         self._most = plan.max_iterations
         self._offered: deque[Suggestion] = deque()
         self._open: set[int] = set()
+        self._made: set[int] = set()
+        self._over: set[int] = set()
         self._next = 0
         self.iteration = 0
         for trial in history:
@@ -103,29 +109,31 @@ class IterativeSuggester:
                 f"batch {iteration} comes too early: batch {self.iteration} is next, "
                 "when the trials before have ended"
             )
-        for params in batch:
-            self._offered.append(Suggestion(self._next, params, iteration=iteration))
-            self._open.add(self._next)
-            self._next += 1
+        for index, params in enumerate(batch, self._next):
+            if index not in self._made:
+                self._offered.append(Suggestion(index, params, iteration=iteration))
+            if index not in self._over:
+                self._open.add(index)
+        self._next += len(batch)
         self.iteration = iteration + 1 if batch else self._most
 
     @property
     def wants_batch(self) -> bool:
         """Whether the component is to be asked for the next batch."""
-        return not self._offered and not self._open and self.iteration < self._most
+        return not self._open and self.iteration < self._most
 
     def suggest(self, n: int) -> Sequence[Suggestion]:
         """Returns up to `n` of what was offered."""
-        return [self._offered.popleft() for _ in range(min(n, len(self._offered)))]
+        found = [self._offered.popleft() for _ in range(min(n, len(self._offered)))]
+        self._made.update(suggestion.index for suggestion in found)
+        return found
 
     def tell(self, trial: Trial) -> None:
         """Takes note of a trial."""
-        self.iteration = max(self.iteration, trial.iteration + 1)
-        self._next = max(self._next, trial.index + 1)
+        self._made.add(trial.index)
         if trial.is_over:
+            self._over.add(trial.index)
             self._open.discard(trial.index)
-        else:
-            self._open.add(trial.index)
 
     @property
     def is_exhausted(self) -> bool:
