@@ -71,7 +71,7 @@ async def test_each_series_gives_its_newest_points_since_its_step(pool: Pool) ->
             chunks = series.get((asked.run_id, asked.metric), [])
             every = [(step, value) for chunk in chunks for step, _, value in chunk]
             newest = [point for point in every if point[0] >= asked.from_step][-limit:]
-            assert list(zip(one.steps.tolist(), one.values.tolist(), strict=True)) == newest
+            assert list(zip(one.steps, one.values, strict=True)) == newest
 
 
 async def test_of_one_step_the_later_point_is_last(pool: Pool) -> None:
@@ -82,7 +82,7 @@ async def test_of_one_step_the_later_point_is_last(pool: Pool) -> None:
         points_batch(2, [column("loss", [(5, NOW_US + 1, 2.0)])], run=run, producer=PRODUCER),
     )
     (found,) = await sample(TelemetryStore(pool), [Wanted(run, "loss", 5)], 10)
-    assert found.values.tolist() == [1.0, 2.0]
+    assert found.values == [1.0, 2.0]
 
 
 async def test_the_handler_answers_in_the_order_asked_and_refuses_too_many(pool: Pool) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from uuid import UUID
-
-import numpy as np
-import numpy.typing as npt
 
 from epochal_tracker.columns import decode_steps, decode_values
 from epochal_tracker.store.telemetry import SampledChunk, TelemetryStore
@@ -24,10 +22,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Points in step order: two arrays of one length."""
+    """Points in step order: two lists of one length."""
 
-    steps: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
+    steps: list[int]
+    values: list[float]
 
 
 async def sample(store: TelemetryStore, wanted: Sequence[Wanted], limit: int) -> list[Sample]:
@@ -49,20 +47,13 @@ async def sample(store: TelemetryStore, wanted: Sequence[Wanted], limit: int) ->
 
 def _joined(chunks: Sequence[SampledChunk], from_step: int, limit: int) -> Sample:
     """Join chunks that come newest first; of one step the point that came last is last."""
-    parts = [_decoded(chunk) for chunk in reversed(chunks)]
-    if not parts:
-        return Sample(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64))
-    steps = np.concatenate([part.steps for part in parts])
-    values = np.concatenate([part.values for part in parts])
-    order = np.argsort(steps, kind="stable")
-    steps, values = steps[order], values[order]
-    first = max(int(np.searchsorted(steps, from_step, side="left")), len(steps) - limit)
-    return Sample(steps[first:], values[first:])
-
-
-def _decoded(chunk: SampledChunk) -> Sample:
-    if chunk.steps is None or chunk.values is None:
-        return Sample(np.array([chunk.last_step]), np.array([chunk.last]))
-    return Sample(
-        decode_steps(chunk.points, chunk.steps), decode_values(chunk.points, chunk.values)
-    )
+    points: list[tuple[int, float]] = []
+    for chunk in reversed(chunks):
+        if chunk.steps is None or chunk.values is None:
+            points.append((chunk.last_step, chunk.last))
+            continue
+        steps = decode_steps(chunk.points, chunk.steps).tolist()
+        points += zip(steps, decode_values(chunk.points, chunk.values).tolist(), strict=True)
+    points.sort(key=itemgetter(0))
+    points = [point for point in points if point[0] >= from_step][-limit:]
+    return Sample([step for step, _ in points], [value for _, value in points])

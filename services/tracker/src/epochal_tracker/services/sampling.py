@@ -34,8 +34,5 @@ class Sampling:
         limit = min(request.limit or DEFAULT_POINTS, MAX_POINTS)
         samples = await sample(self._store, wanted, limit)
         return pb.SampleMetricsResponse(
-            samples=[
-                pb.MetricSample(steps=one.steps.tolist(), values=one.values.tolist())
-                for one in samples
-            ]
+            samples=[pb.MetricSample(steps=one.steps, values=one.values) for one in samples]
         )

@@ -43,10 +43,13 @@ SELECT points, steps, times, vals FROM tracker.metric_chunk
    AND batch = $6 AND part = $7
 
 -- sampled --
--- Of each series the newest chunks, until they hold as many points as are wanted.
+-- Of each series the newest chunks, until they hold as many points as are wanted. Its summary tells
+-- at once of a series that has nothing new.
 SELECT w.place, c.points, c.last_step, c.last, c.steps, c.vals
   FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY
        AS w (run_id, metric, from_step, place)
+  JOIN tracker.metric_summary s
+    ON s.run_id = w.run_id AND s.metric = w.metric AND s.last_step >= w.from_step
  CROSS JOIN LATERAL (
        SELECT n.points, n.last_step, n.last, n.last_time_us,
               CASE WHEN n.points > 1 THEN n.steps END AS steps,
