@@ -12,10 +12,11 @@ from pydantic import JsonValue
 
 from epochal_scheduler.spec.compiled import CompiledOperation, OperationPlan
 from epochal_scheduler.spec.contexts import RunScope, build_globals
-from epochal_scheduler.spec.issues import NOWHERE, Issue, SpecError
-from epochal_scheduler.spec.nodes import Places, from_data
+from epochal_scheduler.spec.issues import NOWHERE, Issue, SpecError, dotted
+from epochal_scheduler.spec.nodes import Path, Places, from_data
 from epochal_scheduler.spec.preparing import Prepared
 from epochal_scheduler.spec.references import JoinPlan, ParamReference
+from epochal_scheduler.spec.rendering import is_true
 from epochal_scheduler.spec.schema.base import has_template
 from epochal_scheduler.spec.schema.runtimes import Dag
 from epochal_scheduler.spec.steps import Need, StepPlan, references_of, step_plan
@@ -55,7 +56,6 @@ class ChildCompiler:
         self._plan = plan
         self._given = dict(plan.given or {})
         self._prepared = dict[str, Prepared]()
-        self._hooks = dict[int, Prepared]()
         self.steps = {}
         if plan.template is not None:
             prepared = _prepare(plan.template)
@@ -94,35 +94,49 @@ class ChildCompiler:
         index: int,
         scope: RunScope,
         outputs: Mapping[str, JsonValue] | None = None,
+        ended: RunScope | None = None,
     ) -> CompiledOperation | None:
         """Compiles what a hook of the pipeline runs; None if its component is not known.
 
-        Unless it has `disableDefaults`, the hook's templates may name inputs and outputs of the run
-        it belongs to, by themselves and as `inputs` and `outputs`; `status` and `condition` are
-        those of the scope. A declared input of the same name gets the value.
+        Params and condition of the hook are of the run that ended: they may name its inputs and
+        outputs, by themselves and as `inputs` and `outputs`, `status` and `condition`, and its
+        `globals`. Unless it has `disableDefaults`, the component knows these names too, and an
+        input that it declares by one of them gets the value.
+
+        Args:
+            index: which of the plan's hooks.
+            scope: the hook's run; its status and condition are those of the run that ended.
+            outputs: what the run that ended has given.
+            ended: the run that ended, for its `globals`; without it, those of the hook's run.
+
+        Raises:
+            SpecError: a template fails, or a value does not fit.
         """
         hook = (self._plan.hooks or [])[index]
         if hook.template is None:
             return None
-        known = {} if hook.disable_defaults else self._defaults(scope, outputs or {})
-        if index not in self._hooks:
-            self._hooks[index] = _prepare(_with_context(hook.template, known))
-        given = hook.params or {}
-        values = {n: v for n, v in known.items() if n not in given and v is not None}
-        return self._hooks[index].compile(values, scope, is_checked=True)
-
-    def _defaults(self, scope: RunScope, outputs: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Returns what a hook is told of the run that ended, unless it wants none of it."""
-        inputs = {io.name: io.value for io in self._plan.inputs}
-        results = {io.name: io.value for io in self._plan.outputs} | dict(outputs)
-        return {
-            **inputs,
-            **results,
-            "inputs": inputs,
-            "outputs": results,
-            "status": scope.status,
-            "condition": scope.condition,
+        known = hook_values(self._plan, scope, outputs or {})
+        context: dict[str, JsonValue] = {
+            **known,
+            "globals": build_globals(ended or scope, self._plan.name or ""),
+            "params": {name: {"value": value} for name, value in known.items()},
         }
+        given = {
+            name: _filled(param.value, context, ("hooks", index, "params", name))
+            for name, param in (hook.params or {}).items()
+        }
+        values = given if hook.disable_defaults else {**known, **given}
+        template = _with_context(hook.template, values)
+        if hook.conditions is not None:
+            text = (
+                hook.conditions
+                if has_template(hook.conditions)
+                else "{{ " + hook.conditions + " }}"
+            )
+            holds = is_true(_filled(text, context, ("hooks", index, "conditions")))
+            template["conditions"] = "true" if holds else "false"
+        values = {name: value for name, value in values.items() if value is not None}
+        return _prepare(template).compile(values, scope, is_checked=True)
 
     def _prepare_steps(self, dag: Dag) -> None:
         steps = dict[str, StepPlan]()
@@ -144,6 +158,33 @@ def _with_context(
     return {**template, "params": {**params, **(own if isinstance(own, dict) else {})}}
 
 
+def hook_values(
+    plan: OperationPlan, scope: RunScope, outputs: Mapping[str, JsonValue]
+) -> dict[str, JsonValue]:
+    """Returns what hooks are told of the run that ended."""
+    inputs = {io.name: io.value for io in plan.io if io.is_input or io.is_context}
+    results = {io.name: io.value for io in plan.outputs} | dict(outputs)
+    ended: dict[str, JsonValue] = {"status": scope.status, "condition": scope.condition}
+    return {**ended, "inputs": inputs, "outputs": results, **inputs, **results}
+
+
+def _filled(value: JsonValue, context: Mapping[str, JsonValue], path: Path) -> JsonValue:
+    """Returns a value with its templates filled in."""
+    if isinstance(value, dict):
+        return {key: _filled(item, context, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, context, path) for item in value]
+    if not isinstance(value, str) or not has_template(value):
+        return value
+    try:
+        template = template_of(value)
+        for message in template.unknown_names(context):
+            raise TemplateIssue("unknown_name", message)
+        return template.render(context)
+    except TemplateIssue as error:
+        raise SpecError([Issue(NOWHERE, dotted(path), error.rule, str(error))]) from error
+
+
 def _prepare(data: Mapping[str, JsonValue]) -> Prepared:
     return Prepared(Places(from_data(dict(data))))
 
@@ -161,12 +202,7 @@ def render_join(join: JoinPlan, scope: RunScope, params: Mapping[str, JsonValue]
     }
 
     def render(value: str) -> str:
-        if not has_template(value):
-            return value
-        template = template_of(value)
-        for message in template.unknown_names(context):
-            raise SpecError([Issue(NOWHERE, "joins", "unknown_name", message)])
-        return as_text(template.render(context))
+        return as_text(_filled(value, context, ("joins",)))
 
     try:
         return replace(
@@ -176,8 +212,8 @@ def render_join(join: JoinPlan, scope: RunScope, params: Mapping[str, JsonValue]
             limit=int(render(str(join.limit))),
             offset=int(render(str(join.offset))),
         )
-    except TemplateIssue as error:
-        raise SpecError([Issue(NOWHERE, "joins", error.rule, str(error))]) from error
+    except SpecError:
+        raise  # a ValueError too, and precise already
     except ValueError as error:
         message = f"limit and offset of a join are whole numbers: {error}"
         raise SpecError([Issue(NOWHERE, "joins", "wrong_type", message)]) from error

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from epochal_scheduler.spec.compiled import CompiledOperation
 from epochal_scheduler.spec.composing import Composer
-from epochal_scheduler.spec.contexts import RunScope
+from epochal_scheduler.spec.contexts import GLOBAL_NAMES, RunScope
 from epochal_scheduler.spec.issues import MAX_ISSUES, Issue, SpecError
 from epochal_scheduler.spec.library import Library
 from epochal_scheduler.spec.nodes import (
@@ -24,6 +24,7 @@ from epochal_scheduler.spec.nodes import (
 )
 from epochal_scheduler.spec.preparing import Prepared
 from epochal_scheduler.spec.references import JoinPlan, ParamReference
+from epochal_scheduler.spec.rendering import Scanner, templates_in
 from epochal_scheduler.spec.resolving import Resolver
 from epochal_scheduler.spec.schema.documents import Operation
 from epochal_scheduler.spec.steps import Graph, StepPlan, references_of, step_plan
@@ -164,6 +165,7 @@ class _Checker:
         self.issues.extend(_unfilled(places))
         self._presets(presets, places)
         self._cache(document, places)
+        self._hooks(document, places)
         if document.run.kind == "dag":
             self._dag(document, places)
 
@@ -174,6 +176,35 @@ class _Checker:
                 message = f"no preset '{name}' is saved, so it is not applied; {hint}"
                 issue = places.issue(("presets", index), "unknown_preset", message.rstrip("; "))
                 self.warnings.append(issue)
+
+    def _hooks(self, document: Operation, places: Places) -> None:
+        """Checks what hooks ask of the run they belong to."""
+        names = {io.name for io in (*(document.inputs or ()), *(document.outputs or ()))}
+        names |= document.params.keys() if document.params is not None else set()
+        names |= {name for join in document.joins or () for name in join.params or {}}
+        names |= {"inputs", "outputs", "status", "condition", "params"}
+        context: dict[str, JsonValue] = {
+            **dict.fromkeys(names, None),
+            "globals": dict.fromkeys(GLOBAL_NAMES, None),
+        }
+        scanner = Scanner(places)
+        for index, hook in enumerate(document.hooks or ()):
+            path: Path = ("hooks", index)
+            pieces = [
+                scanner.scan(param.value, (*path, "params", name, "value"))
+                for name, param in (hook.params or {}).items()
+            ]
+            if hook.conditions is not None and "{{" in hook.conditions:
+                pieces.append(scanner.scan(hook.conditions, (*path, "conditions")))
+            for found in (found for piece in pieces for found in templates_in(piece)):
+                for message in found.template.unknown_names(context):
+                    self.issues.append(places.issue(found.path, "unknown_name", message))
+            for name, param in (hook.params or {}).items():
+                if param.ref is not None:
+                    at: Path = (*path, "params", name, "ref")
+                    message = "a hook refers to no run; name inputs and outputs of its own run"
+                    self.issues.append(places.issue(at, "invalid_reference", message))
+        self.issues.extend(scanner.issues)
 
     def _outside(
         self,

@@ -7,7 +7,7 @@ A path begins with a section of the run that is referred to: `globals`, `inputs`
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from epochal_scheduler.spec.issues import NOWHERE, Issue, SpecError
 from epochal_scheduler.spec.schema.base import has_template
-from epochal_scheduler.spec.schema.io import Join, JoinParam, Param
+from epochal_scheduler.spec.schema.io import Join, Param
 from epochal_scheduler.spec.suggestions import did_you_mean
 from epochal_scheduler.spec.values import to_json
 
@@ -145,11 +145,6 @@ def join_plan(join: Join) -> JoinPlan:
         params={name: parse_path(param.value) for name, param in (join.params or {}).items()},
         ref=ref,
     )
-
-
-def joined_params(joins: Iterable[Join]) -> dict[str, JoinParam]:
-    """Returns the parameters that joins feed, by name."""
-    return {name: param for join in joins for name, param in (join.params or {}).items()}
 
 
 def resolve_reference(path: tuple[str, ...], view: Mapping[str, JsonValue]) -> JsonValue:

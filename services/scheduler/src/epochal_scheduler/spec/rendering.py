@@ -103,6 +103,13 @@ def templates_in(piece: Piece) -> Iterator[Dynamic]:
                 yield from templates_in(inner)
 
 
+def is_true(value: JsonValue) -> bool:
+    """Says whether the value of a condition is true."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "yes", "on", "1")
+    return bool(value)
+
+
 @dataclass(slots=True)
 class Renderer:
     """Renders with one context; collects issues instead of stopping at the first."""
@@ -136,10 +143,7 @@ class Renderer:
 
     def holds(self, piece: Piece) -> bool:
         """Says whether a condition is true."""
-        value = self.evaluate(piece) if isinstance(piece, Dynamic) else self.render(piece)
-        if isinstance(value, str):
-            return value.strip().lower() in ("true", "yes", "on", "1")
-        return bool(value)
+        return is_true(self.evaluate(piece) if isinstance(piece, Dynamic) else self.render(piece))
 
     def evaluate(self, piece: Dynamic) -> JsonValue:
         """Returns the value of a template, not its text."""

@@ -23,7 +23,9 @@ from epochal_scheduler.spec.shortcuts import full_form
 from epochal_scheduler.spec.suggestions import did_you_mean
 
 MAX_PIPELINES = 10
-_HANDED_ON = ("presets", "params", "queue", "namespace", "conditions")
+# Params and conditions of a hook are of the run it belongs to: filled in when that has ended.
+_OF_HOOK = ("presets", "queue", "namespace")
+_OF_TUNER = (*_OF_HOOK, "params")
 
 
 class Resolver:
@@ -119,7 +121,7 @@ class Resolver:
         if name is None or not isinstance(hook, MapNode):
             return None
         if self._composer.library.component("hubRef", name) is not None:
-            return self._referred(hook, name, depth)
+            return self._referred(hook, name, _OF_HOOK, depth)
         if name.partition(":")[0] in BUILT_IN_HOOKS:
             return _notifier(hook, name)
         self._warn(operation, ("hooks", index, "hubRef"), name, "the hook will not run")
@@ -136,15 +138,18 @@ class Resolver:
                 why = "an iterative sweep cannot go on without it"
             self._warn(operation, ("matrix", "tuner", "hubRef"), name, why)
             return operation
-        return operation.having("tuner", self._referred(tuner, name, depth), tuner.mark)
+        template = self._referred(tuner, name, _OF_TUNER, depth)
+        return operation.having("tuner", template, tuner.mark)
 
-    def _referred(self, part: MapNode, name: str, depth: int) -> MapNode:
+    def _referred(
+        self, part: MapNode, name: str, handed_on: tuple[str, ...], depth: int
+    ) -> MapNode:
         """Returns the operation that a hook or tuner stands for."""
         document = MapNode({}, {}, part.mark)
         kind = Scalar("operation", "operation", part.mark)
         document = document.having("kind", kind).having("hubRef", part.entries["hubRef"])
         document = document.having("name", Scalar(name, name, part.mark))
-        for key in _HANDED_ON:
+        for key in handed_on:
             if key in part.entries:
                 document = document.having(key, part.entries[key], part.marks[key])
         composed = self._composer.compose_step(document, {})
@@ -167,20 +172,7 @@ def _notifier(hook: MapNode, name: str) -> MapNode:
         run = run.having("connections", ListNode((connection,), hook.mark))
     made = MapNode({}, {}, hook.mark).having("kind", Scalar("operation", "operation", hook.mark))
     made = made.having("name", Scalar(name, name, hook.mark)).having("run", run)
-    for key in ("params", "queue", "namespace", "conditions"):
+    for key in ("queue", "namespace"):
         if key in hook.entries:
             made = made.having(key, hook.entries[key], hook.marks[key])
-    params = hook.entries.get("params")
-    if isinstance(params, MapNode):
-        made = made.having("params", _context_only(params))
-    return made
-
-
-def _context_only(params: MapNode) -> MapNode:
-    """Returns parameters as a notifier takes them: it declares none, and all are welcome."""
-    made = params
-    for name, node in params.entries.items():
-        if isinstance(node, MapNode):
-            flag = Scalar(True, "true", node.mark)
-            made = made.having(name, node.having("contextOnly", flag), params.marks[name])
     return made

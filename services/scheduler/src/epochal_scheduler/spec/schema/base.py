@@ -58,12 +58,15 @@ def _accept_template_of_many(
         if has_template(value) and info.context is not RENDERED:
             return value
         if info.context is RENDERED and value[:1] in ("[", "{"):
-            try:
-                return check(json.loads(value))
-            except (ValueError, RecursionError) as error:
-                if not isinstance(error, json.JSONDecodeError | RecursionError):
-                    raise
+            return check(_json_or_text(value))
     return check(value)
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _scalar_as_text(value: Any) -> Any:
