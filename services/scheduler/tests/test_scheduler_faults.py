@@ -7,6 +7,7 @@ import signal
 import epochal_proto.v1 as pb
 import pytest
 import pytest_asyncio
+from epochal_proto.v1.services import AgentService
 from epochal_scheduler.agent.marks import find_marked
 from epochal_testing.waiting import until
 from scheduler_world import World
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.faults
 
 GOOD = ["Created", "Queued", "Scheduled", "Starting", "Started", "ProcessExited", "Succeeded"]
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
+NO_RETRIES = "retry: {infrastructure: 0}\n"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -68,9 +70,9 @@ async def test_a_scheduler_killed_at_any_step_goes_on_where_it_was(world, name, 
 async def test_a_killed_agent_s_processes_die_and_its_run_is_retried(world):
     async with world.scheduler():
         async with world.agent() as dying:
-            run = await world.submit(SLEEPER, "termination: {maxRetries: 1}\n")
+            run = await world.submit(SLEEPER, "retry: {infrastructure: 1}\n")
             await world.until_event(run.name, pb.RunStarted)
-            assert len(processes_of(run)) == 1
+            assert processes_of(run)
             os.kill(dying.pid, signal.SIGKILL)
             await until(lambda: processes_of(run) == [])
             await world.until_event(run.name, pb.RunRetrying)
@@ -89,7 +91,7 @@ async def test_a_killed_agent_s_processes_die_and_its_run_is_retried(world):
 
 async def test_a_killed_agent_s_run_fails_without_retries(world):
     async with world.scheduler(), world.agent() as dying:
-        run = await world.submit(SLEEPER)
+        run = await world.submit(SLEEPER, "termination: {maxRetries: 3}\n" + NO_RETRIES)
         await world.until_event(run.name, pb.RunStarted)
         os.kill(dying.pid, signal.SIGKILL)
         failed = await world.until_event(run.name, pb.RunFailed)
@@ -100,7 +102,7 @@ async def test_a_killed_agent_s_run_fails_without_retries(world):
 @pytest.mark.parametrize("name", ["agent.after_claim", "agent.after_start"])
 async def test_an_agent_killed_around_the_start_is_noticed(world, name):
     async with world.scheduler(), world.agent(failpoints={name: "kill"}) as dying:
-        run = await world.submit(SLEEPER)
+        run = await world.submit(SLEEPER, NO_RETRIES)
         assert await dying.wait() == -signal.SIGKILL
         await until(lambda: processes_of(run) == [])
         assert (await world.until_event(run.name, pb.RunFailed)).infrastructure
@@ -134,6 +136,9 @@ async def _gone(run):
 async def test_work_lost_by_the_broker_is_published_again(world):
     async with world.scheduler():
         run = await world.submit("pass")
+        # Heard of and never again: what it was given stays with the broker.
+        ghost = pb.HeartbeatRequest(agent="agents/ghost", queues=["default"], slots=1)
+        await world.call(AgentService.HEARTBEAT, ghost)
         await world.until_event(run.name, pb.RunScheduled)
 
         async def noted():
@@ -166,7 +171,7 @@ async def test_an_agent_that_may_not_wait_hands_its_run_back(world):
     world.environment["EPOCHAL_AGENT_DRAIN_S"] = "0"
     async with world.scheduler():
         async with world.agent() as leaving:
-            run = await world.submit(SLEEPER, "termination: {maxRetries: 1}\n")
+            run = await world.submit(SLEEPER, "retry: {infrastructure: 1}\n")
             await world.until_event(run.name, pb.RunStarted)
             leaving.send(signal.SIGTERM)
             assert await leaving.wait() == 0
@@ -177,7 +182,7 @@ async def test_an_agent_that_may_not_wait_hands_its_run_back(world):
 
 async def test_an_agent_that_was_cut_off_too_long_ends_its_process(world):
     async with world.scheduler(), world.agent() as stalled:
-        run = await world.submit(SLEEPER)
+        run = await world.submit(SLEEPER, NO_RETRIES)
         await world.until_event(run.name, pb.RunStarted)
         stalled.send(signal.SIGSTOP)
         await world.until_event(run.name, pb.RunFailed)

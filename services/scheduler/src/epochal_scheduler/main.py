@@ -88,7 +88,9 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
     metrics = MetricReader(kernel.client, kernel.ids)
     controllers = Controllers(commands, maker, resolver, bell, forks, metrics, reader, kernel.codec)
     pipelines = PipelineWorker(commands, store, kernel.progress, kernel.ids, controllers.make)
-    admission = Admission(commands, store, dispatcher, bell, kernel.progress, kernel.ids)
+    admission = Admission(
+        commands, store, dispatcher, bell, kernel.progress, kernel.ids, settings.agent_lease_s
+    )
     for hear in (policies.hear, admission.hear, pipelines.hear):
         feed.subscribe(hear)
     worker = TaskWorker(

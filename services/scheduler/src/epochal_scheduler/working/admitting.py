@@ -33,7 +33,6 @@ from epochal_scheduler.working.feed import Fact
 AT_ONCE = 24
 AGAIN_S = 0.5
 LOOK_S = 2.0
-AGENT_SILENT_S = 10.0
 _IN_FLIGHT = frozenset({
     pb.RUN_STATUS_SCHEDULED, pb.RUN_STATUS_STARTING, pb.RUN_STATUS_RUNNING,
     pb.RUN_STATUS_STOPPING,
@@ -66,6 +65,7 @@ class Admission:
     bell: StopBell
     progress: Progress
     ids: Ids
+    agent_lease_s: float
     board: Board = field(default_factory=Board)
     paces: dict[QueueKey, Pace] = field(default_factory=dict)
     _hears: bool = False
@@ -212,7 +212,7 @@ class Admission:
     async def _look_at_agents(self) -> None:
         """Seats agents that other processes of the scheduler heard of; unseats silent ones."""
         with suppress(EpochalError):
-            agents = await self.store.agents(AGENT_SILENT_S)
+            agents = await self.store.agents(self.agent_lease_s)
             alive = {agent.name for agent in agents}
             for agent in agents:
                 if agent.draining:
