@@ -229,6 +229,13 @@ def test_moments_begin_hours_where_they_are_whole():
     assert found[0].start == utc(2026, 1, 1, 0, 30)
 
 
+def test_a_tick_as_old_as_the_window_is_still_caught_up():
+    plan = cron(catchup=Catchup.ALL, window=hours(1))
+    decisions = decide(plan, ScheduleState(since=NOON - hours(3)), NOON + hours(1))
+    assert [type(d) for d in decisions] == [SkipTick, Fire, Fire, Wait]
+    assert [d.tick for d in decisions[:3]] == [NOON - hours(1), NOON, NOON + hours(1)]
+
+
 def test_ticks_end_where_time_does():
     far = SchedulePlan(
         "s", ScheduleKind.INTERVAL, frequency=timedelta(days=300), start_at=utc(9998, 1, 1)

@@ -78,8 +78,8 @@ def cron_ticks(cron: Cron, clock: ZoneInfo, after: datetime) -> Iterator[datetim
     """Yields every tick after a moment, in UTC; ends if 50 years pass without one."""
     last = after
     day = after.astimezone(clock).date() - _DAY
-    idle_until = day + MOST_YEARS * 366 * _DAY
-    while day < idle_until and day.year < date.max.year:
+    idle_since = day.year
+    while day.year - idle_since <= MOST_YEARS and day.year < date.max.year:
         if day.month not in cron.days.months:
             day = (day.replace(day=1) + 32 * _DAY).replace(day=1)
             continue
@@ -88,7 +88,7 @@ def cron_ticks(cron: Cron, clock: ZoneInfo, after: datetime) -> Iterator[datetim
                 if tick > last:
                     last = tick
                     yield tick
-            idle_until = day + MOST_YEARS * 366 * _DAY
+            idle_since = day.year
         day += _DAY
 
 
