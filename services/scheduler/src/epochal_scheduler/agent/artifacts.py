@@ -39,9 +39,12 @@ ResultT = TypeVar("ResultT")
 class Artifacts:
     """The artifact store of the platform, as one agent reaches it; implements `ArtifactPort`."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(
+        self, url: str, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._url = url.rstrip("/")
         self._clock = clock
+        self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
     async def list(self, token: str, run: str, prefix: str) -> list[Stored]:
@@ -153,7 +156,9 @@ class Artifacts:
         if not self._url:
             raise FailedPrecondition("this agent knows no gateway: set EPOCHAL_URL")
         if self._client is None:
-            self._client = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_S)
+            self._client = httpx.AsyncClient(
+                base_url=self._url, timeout=TIMEOUT_S, transport=self._transport
+            )
         return self._client
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from epochal_scheduler.agent.commands import run_command
 from epochal_scheduler.agent.launching import Launch
-from epochal_scheduler.agent.processes import LocalProcess
 
 LIMIT_S = 20.0
 KEPT = 32
@@ -70,20 +69,10 @@ class Interpreters:
 
 
 async def _ask(launch: Launch) -> Known:
-    said: deque[str] = deque(maxlen=1)
-    asking = replace(launch, argv=(launch.argv[0], "-c", _ASK))
-
-    def keep(stream: str, line: str) -> None:
-        if stream == "stdout":
-            said.append(line)
-
     try:
-        process = LocalProcess.start(asking, keep)
-        async with asyncio.timeout(LIMIT_S):
-            await process.wait()
-            await process.drain_output(1.0)
-        answer = json.loads(said[-1])
-    except (OSError, TimeoutError, ValueError, IndexError) as error:
+        done = await run_command(launch, [launch.argv[0], "-c", _ASK], launch.folder, {}, LIMIT_S)
+        answer = json.loads(next(line for line in reversed(done.said) if line.startswith("{")))
+    except (OSError, ValueError, StopIteration) as error:
         return Known(missing=(f"the interpreter does not tell its packages: {error!r}",))
     return Known(answer["interpreter"], answer["packages"], (), _stamps(answer["folders"]))
 
