@@ -267,7 +267,10 @@ def test_asha_hands_out_the_greatest_resource():
 
 
 def test_the_brackets_are_those_of_the_paper():
-    """R = 81, eta = 3: Algorithm 1 of Li et al. 2018 (JMLR), table 1, as (n_i, r_i)."""
+    """R = 81, eta = 3, as (n_i, r_i) by Algorithm 1 of Li et al. 2018; so does Polyaxon's code.
+
+    (Polyaxon's documentation shows brackets of 81, 27, 9, 6 and 5, which round down too early.)
+    """
     assert [[(r.places, r.resource) for r in bracket] for bracket in rungs(81, 3)] == [
         [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
         [(34, 3), (11, 9), (3, 27), (1, 81)],

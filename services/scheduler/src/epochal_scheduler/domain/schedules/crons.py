@@ -17,6 +17,7 @@ at time by time instead.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -84,7 +85,7 @@ def cron_ticks(cron: Cron, clock: ZoneInfo, after: datetime) -> Iterator[datetim
             day = (day.replace(day=1) + 32 * _DAY).replace(day=1)
             continue
         if cron.matches(day):
-            for tick in _ticks_of_day(cron, clock, day):
+            for tick in _ticks_of_day(cron, clock, day, last):
                 if tick > last:
                     last = tick
                     yield tick
@@ -92,10 +93,15 @@ def cron_ticks(cron: Cron, clock: ZoneInfo, after: datetime) -> Iterator[datetim
         day += _DAY
 
 
-def _ticks_of_day(cron: Cron, clock: ZoneInfo, day: date) -> Iterator[datetime]:
+def _ticks_of_day(cron: Cron, clock: ZoneInfo, day: date, after: datetime) -> Iterator[datetime]:
+    """Yields the ticks of a day in order; may leave out those that are not after a moment."""
     offset = _offset(clock, day)
     if offset == _offset(clock, day + _DAY):
-        for moment in cron.times:
+        passed = (after.astimezone(UTC) + offset).replace(tzinfo=None)
+        if passed.date() > day:
+            return
+        first = bisect_right(cron.times, passed.time()) if passed.date() == day else 0
+        for moment in cron.times[first:]:
             yield (datetime.combine(day, moment) - offset).replace(tzinfo=UTC)
         return
     ticks = set()
