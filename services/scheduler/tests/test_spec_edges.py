@@ -256,3 +256,43 @@ def test_a_hook_s_template_that_fails_is_told():
         compiler.compile_hook(0, SCOPE, {"a": "x"})
     (issue,) = caught.value.issues
     assert (issue.field, issue.rule) == ("hooks[0].params.t", "template_error")
+
+
+def _dag(lines):
+    head = "kind: component\nrun:\n  kind: dag\n  components: [{name: c, run: {kind: job, container: {command: [x]}}}]\n  operations:\n"
+    return head + "".join(f"    - {{{line}}}\n" for line in lines)
+
+
+def test_thousands_of_unknown_steps_are_told_in_a_bounded_answer():
+    found = issues_of(_dag(f"name: s{n}, dagRef: c, dependencies: [t{n}]" for n in range(1_500)))
+    assert len(found) == 100
+    assert {issue.rule for issue in found} == {"unknown_step"}
+
+
+def test_thousands_of_circles_are_told_in_a_bounded_answer():
+    found = issues_of(_dag(f"name: s{n}, dagRef: c, dependencies: [s{n}]" for n in range(1_500)))
+    assert [issue.rule for issue in found] == ["cyclic_dependency"] * 10
+
+
+def test_thousands_of_swept_params_are_refused():
+    params = ", ".join(f"p{n}: {{kind: choice, value: [1]}}" for n in range(2_000))
+    found = issues_of("kind: operation\nmatrix: {kind: grid, params: {" + params + "}}\ncmd: x\n")
+    assert [(issue.field, issue.rule) for issue in found] == [("matrix.params", "invalid_value")]
+
+
+def test_a_component_that_many_steps_use_is_read_once():
+    steps = _dag(f"name: s{n}, hubRef: big" for n in range(200))
+    big = b"description: " + b"x" * 15_000 + b"\ncmd: x\n"
+    plan = compile_operation(steps.encode(), {}, SCOPE, Library({"big": big})).plan
+    assert len(plan.run.operations) == 200
+
+
+def test_thousands_of_unknown_names_are_told_in_a_bounded_answer():
+    inputs = ", ".join(f"{{name: aaa{n}, value: 1}}" for n in range(400))
+    names = " + ".join(f"abb{n}" for n in range(100))
+    words = ", ".join([f"'{{{{ {names} }}}}'"] * 200)
+    assert len(issues_of(job(f"[{inputs}]", "{command: [" + words + "]}"))) == 100
+    wrong = ", ".join(f"{{name: b{n}, value: '{{{{ {names} }}}}'}}" for n in range(300))
+    assert len(issues_of(job(f"[{inputs}, {wrong}]"))) == 100
+    steps = (f"name: s{n}, component: {{cmd: '{{{{ {names} }}}}'}}" for n in range(300))
+    assert len(issues_of(_dag(steps))) == 100

@@ -13,7 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from pydantic import JsonValue
 
 from epochal_scheduler.spec.iotypes import IOType, coerce, parse_type
-from epochal_scheduler.spec.issues import NOWHERE, Issue, dotted
+from epochal_scheduler.spec.issues import MAX_ISSUES, NOWHERE, Issue, dotted
 from epochal_scheduler.spec.nodes import Path, Places, trace
 from epochal_scheduler.spec.params import ANY_TYPE, BoundParam, Declared, rules_of
 from epochal_scheduler.spec.schema.base import has_template
@@ -251,6 +251,8 @@ class Binder:
         value = source.value
         before = len(work.issues)
         if source.templates:
+            if before >= MAX_ISSUES:
+                return self._later(name, source)  # enough is wrong already
             value = self._render(source, value, _context(bound, globals_), work)
         about = self.declared.get(name)
         kind = about.kind if about is not None else ANY_TYPE
@@ -316,9 +318,8 @@ class Binder:
 
 
 def _target(param: Param | JoinParam) -> str:
-    if isinstance(param, Param):
-        return f"{param.ref}, {as_text(param.value)}"
-    return f"a join, {as_text(param.value)}"
+    where = param.ref if isinstance(param, Param) else "a join"
+    return f"{where}, {as_text(param.value)}"
 
 
 def _context(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pydantic import JsonValue
 
@@ -238,6 +239,8 @@ class _Checker:
         steps = list[tuple[StepPlan, Operation, Places]]()
         items = operations.items if isinstance(operations, ListNode) else ()
         for index, _ in enumerate(items):
+            if len(self.issues) >= MAX_ISSUES:
+                return
             inner = places.under("run", "operations", index)
             try:
                 prepared = Prepared(inner)
@@ -248,4 +251,4 @@ class _Checker:
         if len(steps) == len(items):
             inputs = [io.name for io in document.inputs or ()]
             inputs += list(document.params or {})
-            self.issues.extend(Graph(steps, inputs).check(places))
+            self.issues.extend(islice(Graph(steps, inputs).check(places), MAX_ISSUES))

@@ -61,6 +61,7 @@ class Composer:
     presets: Sequence[str] | None = None
     origins: Origins = field(default_factory=Origins)
     nodes: int = 0
+    _parsed: dict[str, MapNode] = field(default_factory=dict)
 
     def compose_files(self, sources: Sequence[bytes]) -> Places:
         """Returns the operation that the sources say together; the first is the main one.
@@ -101,6 +102,9 @@ class Composer:
         return composed
 
     def _parse(self, source: bytes, label: str = "") -> MapNode:
+        """Returns the root of a text; of what has a label, the same each time it is used."""
+        if label in self._parsed:
+            return self._parsed[label]
         index = len(self.origins.roots)
         try:
             root = parse_document(source, index)
@@ -113,6 +117,7 @@ class Composer:
         self.origins.roots.append(root)
         if label:
             self.origins.labels[index] = label
+            self._parsed[label] = root
         return root
 
     def _document(self, root: MapNode) -> MapNode:

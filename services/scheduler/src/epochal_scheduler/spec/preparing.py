@@ -8,6 +8,7 @@ in this order: `schedule`, `events`, `matrix`, `run`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from pydantic import JsonValue
 
@@ -17,7 +18,7 @@ from epochal_scheduler.spec.checking import not_finite, validate
 from epochal_scheduler.spec.compiled import CompiledOperation, OperationPlan, ResolvedIO, seal
 from epochal_scheduler.spec.contexts import RunScope, build_context, build_globals
 from epochal_scheduler.spec.exporting import connection_names, with_params
-from epochal_scheduler.spec.issues import Issue, SpecError
+from epochal_scheduler.spec.issues import MAX_ISSUES, Issue, SpecError
 from epochal_scheduler.spec.nodes import Path, Places, to_data
 from epochal_scheduler.spec.params import BoundParam, Declared
 from epochal_scheduler.spec.pipelines import pipeline_fields
@@ -209,12 +210,13 @@ class Prepared:
 
     def _unknown_names(self, context: Mapping[str, JsonValue]) -> list[Issue]:
         pieces = [*self.pieces.values(), *([self.condition] if self.condition else [])]
-        return [
+        issues = (
             self.places.issue(found.path, "unknown_name", message)
             for piece in pieces
             for found in templates_in(piece)
             for message in found.template.unknown_names(context)
-        ]
+        )
+        return list(islice(issues, MAX_ISSUES))
 
     def _run_fields(self, renderer: Renderer, binding: Binding) -> dict[str, JsonValue]:
         fields = {

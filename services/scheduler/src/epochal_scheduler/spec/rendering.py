@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from epochal_scheduler.spec.issues import Issue
+from epochal_scheduler.spec.issues import MAX_ISSUES, Issue
 from epochal_scheduler.spec.nodes import Path, Places
 from epochal_scheduler.spec.schema.base import has_template
 from epochal_scheduler.spec.templates import Template, TemplateIssue, template_of
@@ -146,7 +146,9 @@ class Renderer:
         return is_true(self.evaluate(piece) if isinstance(piece, Dynamic) else self.render(piece))
 
     def evaluate(self, piece: Dynamic) -> JsonValue:
-        """Returns the value of a template, not its text."""
+        """Returns the value of a template, not its text; nothing more once enough is wrong."""
+        if len(self.issues) >= MAX_ISSUES:
+            return piece.text
         unknown = list(piece.template.unknown_names(self.context))
         if unknown:
             for message in unknown:

@@ -21,6 +21,9 @@ from epochal_scheduler.spec.schema.documents import Operation
 from epochal_scheduler.spec.schema.scheduling import STATUS_EVENT
 from epochal_scheduler.spec.suggestions import did_you_mean
 
+# Finding one costs a walk over all steps; nobody mends more at once.
+MAX_CIRCLES = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -197,7 +200,7 @@ class Graph:
             plan.name: sorted({need.step for need in plan.needs} & known)
             for plan, _, _ in self.steps
         }
-        while True:
+        for _ in range(MAX_CIRCLES):
             try:
                 TopologicalSorter(graph).prepare()
             except CycleError as error:

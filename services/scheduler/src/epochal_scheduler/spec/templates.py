@@ -25,6 +25,7 @@ MAX_SOURCE_CHARS = 16 * 1024
 MAX_OUTPUT_CHARS = 256 * 1024
 MAX_PARTS = 400
 MAX_NESTING = 30
+MAX_UNKNOWN = 5
 
 _FILTERS = (
     "abs", "capitalize", "d", "default", "first", "float", "int", "join", "last", "length",
@@ -165,7 +166,10 @@ class Template:
         return frozenset(found) if uses == total else None
 
     def unknown_names(self, context: Mapping[str, JsonValue]) -> Iterator[str]:
-        """Yields a message for each name that the context lacks, with the nearest one it has."""
+        """Returns a message for each of the first few names that the context lacks."""
+        return islice(self._unknown_names(context), MAX_UNKNOWN)
+
+    def _unknown_names(self, context: Mapping[str, JsonValue]) -> Iterator[str]:
         for name in sorted(self.names - context.keys()):
             yield f"nothing is named '{name}'; {did_you_mean(name, context)}".rstrip("; ")
         for section in sorted(self.names & context.keys()):

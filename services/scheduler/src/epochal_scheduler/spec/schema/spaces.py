@@ -329,4 +329,4 @@ COUNTABLE = frozenset(
 MODELLED = COUNTABLE | {"uniform", "quniform", "loguniform", "qloguniform"}
 """Kinds that a Gaussian process can be fitted to: what Bayesian search takes."""
 
-Spaces = Annotated[dict[str, Space], Field(min_length=1), TEMPLATED_MANY]
+Spaces = Annotated[dict[str, Space], Field(min_length=1, max_length=500), TEMPLATED_MANY]
