@@ -4,7 +4,7 @@ import json
 
 import pytest
 from agent_fakes import RUN, FakeStore, run_item, work_item
-from epochal_kernel.errors import Unavailable
+from epochal_kernel.errors import InvalidArgument, Unavailable
 from epochal_scheduler.agent.outputs import BadOutputs, checked_outputs, read_outputs
 from epochal_scheduler.spec.compiled import ResolvedIO
 from epochal_scheduler.values import from_value
@@ -139,3 +139,25 @@ async def test_outputs_that_cannot_be_uploaded_are_the_platform_s_fault(tmp_path
     exited, _ = await run_item(work_item(FILES), tmp_path, store)
     assert exited.infrastructure
     assert exited.message == "outputs could not be uploaded: the gateway does not answer"
+
+
+async def test_a_refused_file_is_the_run_s_own_fault(tmp_path):
+    store = FakeStore(trouble=InvalidArgument("no artifact has such a name"))
+    exited, _ = await run_item(work_item(FILES), tmp_path, store)
+    assert (exited.exit_code, exited.infrastructure) == (65, False)
+    assert exited.message == "outputs could not be uploaded: no artifact has such a name"
+
+
+STRANGE = """
+import os
+os.chdir(os.environ["EPOCHAL_RUN_OUTPUTS_PATH"])
+open(b"\\xff.bin", "w").close()
+os.symlink(b"\\xfe", b"link-\\xfe")
+"""
+
+
+async def test_names_that_are_no_text_harm_nothing(tmp_path):
+    store = FakeStore()
+    exited, lines = await run_item(work_item(STRANGE), tmp_path, store)
+    assert (exited.exit_code, store.sent) == (0, [])
+    assert len([text for stream, text in lines if stream == "system"]) == 2

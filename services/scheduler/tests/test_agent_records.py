@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 import epochal_proto.v1 as pb
@@ -113,6 +114,16 @@ async def test_a_capture_that_is_refused_does_not_hurt_the_run(tmp_path):
     async with executing(work_item("pass"), tmp_path, Refusing()) as (_, scheduler, *_rest):
         pass
     assert scheduler.exited.exit_code == 0
+
+
+async def test_arguments_that_are_no_text_harm_nothing(tmp_path, monkeypatch):
+    inherited = host(tmp_path).inherited
+    strange = {**inherited, "NUMPY_SEED": "\udcff"}
+    monkeypatch.setattr("agent_fakes.host", lambda folder: replace(host(folder), inherited=strange))
+    async with executing(work_item("pass"), tmp_path) as (_, scheduler, *_rest):
+        pass
+    assert scheduler.exited.exit_code == 0
+    assert scheduler.captures[0].seeds["NUMPY_SEED"] == "?"
 
 
 async def test_a_capture_that_nobody_takes_does_not_keep_an_agent_from_leaving(tmp_path):

@@ -84,12 +84,13 @@ class ServiceSockets:
         inward = asyncio.create_task(self._inward(socket, upstream, run))
         outward = asyncio.create_task(self._outward(socket, upstream, run))
         try:
-            await asyncio.wait({inward, outward}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({inward, outward}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (inward, outward):
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.wait({inward, outward})
+        for task in done:
+            task.result()
 
     async def _inward(self, socket: WebSocket, upstream: ClientConnection, run: str) -> None:
         while True:

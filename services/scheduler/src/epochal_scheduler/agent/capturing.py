@@ -23,6 +23,7 @@ from epochal_scheduler.agent.commands import run_command
 from epochal_scheduler.agent.initializing.steps import Prepared
 from epochal_scheduler.agent.interpreters import Interpreters
 from epochal_scheduler.agent.launching import Launch
+from epochal_scheduler.agent.output import readable
 from epochal_scheduler.agent.ports import ArtifactPort, CapturePort
 
 GIT_S = 10.0
@@ -47,7 +48,8 @@ class Capturer:
         try:
             capture = await self._describe(item, launch, prepared)
             await self.port.record_capture(capture)
-        except (EpochalError, OSError) as error:
+        # ValueError: an argument or variable that is no text.
+        except (EpochalError, OSError, ValueError) as error:
             _log.info("agent.not_captured", run=item.run, error=str(error))
 
     async def _describe(self, item: pb.WorkItem, launch: Launch, prepared: Prepared) -> pb.Capture:
@@ -58,8 +60,8 @@ class Capturer:
         capture = pb.Capture(
             run=item.run,
             attempt=item.attempt,
-            command=launch.argv,
-            working_dir=str(launch.folder),
+            command=[readable(word) for word in launch.argv],
+            working_dir=readable(str(launch.folder)),
             spec_digest="sha256:" + hashlib.sha256(item.compiled_json.encode()).hexdigest(),
             upload_digest=prepared.upload_digest,
             interpreter=known.interpreter,
@@ -131,7 +133,7 @@ def seeds(launch: Launch) -> dict[str, str]:
         if io.name.lower().endswith("seed") and io.value is not None
     }
     return found | {
-        name: value
+        readable(name): readable(value)
         for name, value in launch.env.items()
         if value and (name == "PYTHONHASHSEED" or name.lower().endswith("seed"))
     }

@@ -24,37 +24,47 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Why outputs are not in the store, and whether that is the platform's fault."""
+
+    message: str
+    infrastructure: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Collector:
     """Uploads outputs; what is in the store already is not sent again."""
 
     store: ArtifactPort
 
-    async def collect(self, launch: Launch, say: Say) -> str:
-        """Uploads the files of a run's outputs folder; says what was left out.
+    async def collect(self, launch: Launch, say: Say) -> Problem | None:
+        """Uploads the files of a run's outputs folder; says what was left out, and what is wrong.
 
-        Returns what went wrong, or nothing: the platform's fault, for the files are there.
+        A refusal is the user's fault, such as a name that no artifact can have; a store that stays
+        away, or a disk that cannot be read, is the platform's.
         """
         plugins = launch.plan.plugins
         if plugins is not None and plugins.collect_artifacts is False:
-            return ""
+            return None
         if not _has_entries(launch.outputs):
-            return ""
+            return None
         try:
             async with asyncio.timeout(LIMIT_S):
-                return await self._collect(launch, say)
+                await self._collect(launch, say)
         except TimeoutError:
-            return f"outputs could not be uploaded within {LIMIT_S:g} s"
+            return Problem(f"outputs could not be uploaded within {LIMIT_S:g} s", True)
         except EpochalError as error:
-            return f"outputs could not be uploaded: {error.message}"
+            return Problem(f"outputs could not be uploaded: {error.message}", error.retryable)
         except OSError as error:
-            return f"outputs could not be read: {error}"
+            return Problem(f"outputs could not be read: {error}", True)
+        return None
 
-    async def _collect(self, launch: Launch, say: Say) -> str:
+    async def _collect(self, launch: Launch, say: Say) -> None:
         files, left_out = await asyncio.to_thread(_files, launch.outputs)
         for notice in left_out:
             say(notice)
         if not files:
-            return ""
+            return
         run, token = launch.env["EPOCHAL_RUN"], launch.env["EPOCHAL_TOKEN"]
         known = {one.path: one.digest for one in await self.store.list(token, run, f"{PREFIX}/")}
         free = asyncio.Semaphore(AT_ONCE)
@@ -72,7 +82,6 @@ class Collector:
                     tasks.create_task(send(file))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None  # the first that failed ended the others
-        return ""
 
 
 def _has_entries(folder: Path) -> bool:
@@ -91,6 +100,9 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
         folders.sort()
         for name in sorted(names):
             file = Path(path, name)
+            if not _is_text(str(file)):
+                left_out.append(f"outputs: {name!r} is no text: not uploaded")
+                continue
             if file.is_symlink() or not file.is_file():
                 left_out.append(f"outputs/{file.relative_to(folder)} is no file: not uploaded")
                 continue
@@ -102,3 +114,11 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
                 return files, left_out
             files.append(file)
     return files, left_out
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -26,7 +26,7 @@ from epochal_scheduler.agent.hosting import ServiceHost
 from epochal_scheduler.agent.initializing.failing import InitFailed
 from epochal_scheduler.agent.launching import Launch
 from epochal_scheduler.agent.measuring import UsageShipper
-from epochal_scheduler.agent.output import Tail
+from epochal_scheduler.agent.output import Tail, readable
 from epochal_scheduler.agent.outputs import BadOutputs, checked_outputs, read_outputs
 from epochal_scheduler.agent.ports import LogPort, Scheduler
 from epochal_scheduler.agent.preparing import Preparer
@@ -79,6 +79,7 @@ class Executor:
                 shipping = tasks.create_task(_ship(shipper, run))
                 exited = await self._run(held, shipper, usage, tasks)
                 await _announced(shipper, usage)
+                exited = replace(exited, message=readable(exited.message))
                 await self.scheduler.report_exited(held.ref, exited)
                 released.set()
                 shipper.close()
@@ -105,7 +106,7 @@ class Executor:
             tail.add(stream, text)
 
         def say(text: str) -> None:
-            shipper.add("system", text)
+            shipper.add("system", readable(text))
 
         try:
             ready = await self.preparer.prepare(held, say)
@@ -168,11 +169,11 @@ class Executor:
         """
 
         def say(text: str) -> None:
-            shipper.add("system", text)
+            shipper.add("system", readable(text))
 
         problem = await self.collector.collect(launch, say)
-        if problem:
-            say(problem)
+        if problem is not None:
+            say(problem.message)
         well = exited.exit_code == 0 and not exited.timed_out
         try:
             written = read_outputs(launch.outputs_file)
@@ -184,8 +185,13 @@ class Executor:
             return replace(
                 exited, exit_code=BAD_OUTPUTS, message=f"outputs: {error}", infrastructure=True
             )
-        if problem and well:
-            return replace(exited, exit_code=BAD_OUTPUTS, message=problem, infrastructure=True)
+        if problem is not None and well:
+            return replace(
+                exited,
+                exit_code=BAD_OUTPUTS,
+                message=problem.message,
+                infrastructure=problem.infrastructure,
+            )
         return replace(exited, outputs=outputs)
 
 

@@ -41,6 +41,11 @@ class LineSplitter:
             yield line[start : start + MAX_LINE_BYTES].decode("utf-8", "replace")
 
 
+def readable(text: str) -> str:
+    """Returns text that UTF-8 can hold: names of files and arguments may be any bytes at all."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class Tail:
     """The last lines, of stderr if it has any: what a failed run says of itself."""
 

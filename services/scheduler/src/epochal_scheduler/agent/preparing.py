@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -67,5 +66,6 @@ async def _unless_stopped(held: HeldAttempt, initializer: Initializer) -> Prepar
     finally:
         for task in (working, stopping):
             task.cancel()
-        with suppress(asyncio.CancelledError, InitFailed):
-            await working
+        await asyncio.wait({working, stopping})
+        if not working.cancelled():
+            working.exception()  # told already, or a stop came first and it does not matter
