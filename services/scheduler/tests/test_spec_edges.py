@@ -2,6 +2,8 @@
 """Corners of the grammar: each small, each once met or easily got wrong."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from uuid import UUID
 
@@ -296,3 +298,14 @@ def test_thousands_of_unknown_names_are_told_in_a_bounded_answer():
     assert len(issues_of(job(f"[{inputs}, {wrong}]"))) == 100
     steps = (f"name: s{n}, component: {{cmd: '{{{{ {names} }}}}'}}" for n in range(300))
     assert len(issues_of(_dag(steps))) == 100
+
+
+def test_an_agent_reads_plans_without_what_only_compiling_needs():
+    code = (
+        "import sys, epochal_scheduler.spec.compiled\n"
+        "print(sorted({'jinja2', 'yaml'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"

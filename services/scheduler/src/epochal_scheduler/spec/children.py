@@ -16,7 +16,7 @@ from epochal_scheduler.spec.issues import NOWHERE, Issue, SpecError, dotted
 from epochal_scheduler.spec.nodes import Path, Places, from_data
 from epochal_scheduler.spec.preparing import Prepared
 from epochal_scheduler.spec.references import JoinPlan, ParamReference
-from epochal_scheduler.spec.rendering import is_true
+from epochal_scheduler.spec.rendering import as_condition, is_true
 from epochal_scheduler.spec.schema.base import has_template
 from epochal_scheduler.spec.schema.runtimes import Dag
 from epochal_scheduler.spec.steps import Need, StepPlan, references_of, step_plan
@@ -128,11 +128,7 @@ class ChildCompiler:
         values = given if hook.disable_defaults else {**known, **given}
         template = _with_context(hook.template, values)
         if hook.conditions is not None:
-            text = (
-                hook.conditions
-                if has_template(hook.conditions)
-                else "{{ " + hook.conditions + " }}"
-            )
+            text = as_condition(hook.conditions)
             holds = is_true(_filled(text, context, ("hooks", index, "conditions")))
             template["conditions"] = "true" if holds else "false"
         values = {name: value for name, value in values.items() if value is not None}

@@ -19,13 +19,12 @@ from epochal_scheduler.spec.nodes import (
     Path,
     Places,
     Scalar,
-    depth_of,
     node_at,
     text_at,
 )
 from epochal_scheduler.spec.preparing import Prepared
 from epochal_scheduler.spec.references import JoinPlan, ParamReference
-from epochal_scheduler.spec.rendering import Scanner, templates_in
+from epochal_scheduler.spec.rendering import Scanner, as_condition, templates_in
 from epochal_scheduler.spec.resolving import Resolver
 from epochal_scheduler.spec.schema.documents import Operation
 from epochal_scheduler.spec.steps import Graph, StepPlan, references_of, step_plan
@@ -33,8 +32,6 @@ from epochal_scheduler.spec.suggestions import did_you_mean
 from epochal_scheduler.spec.support import not_honoured
 
 _NO_LIBRARY = Library()
-# Less than what readers of JSON take.
-MAX_COMPOSED_DEPTH = 150
 
 
 def compile_operation(
@@ -117,11 +114,8 @@ def complete(
         issue = Issue(composer.origins.roots[0].mark, "component", "missing_field", message)
         raise SpecError([*composer.issues, issue])
     resolver = Resolver(composer)
-    whole = resolver.resolve(root)
-    if depth_of(whole) > MAX_COMPOSED_DEPTH:
-        message = f"components within components make more than {MAX_COMPOSED_DEPTH} levels"
-        raise SpecError([Issue(root.mark, "", "too_deep", message)])
-    return Places(whole, composer.origins), composer.issues, resolver.warnings
+    whole = Places(resolver.resolve(root), composer.origins)
+    return whole, composer.issues, resolver.warnings
 
 
 def _unfilled(places: Places) -> Iterator[Issue]:
@@ -195,8 +189,8 @@ class _Checker:
                 scanner.scan(param.value, (*path, "params", name, "value"))
                 for name, param in (hook.params or {}).items()
             ]
-            if hook.conditions is not None and "{{" in hook.conditions:
-                pieces.append(scanner.scan(hook.conditions, (*path, "conditions")))
+            if hook.conditions is not None:
+                pieces.append(scanner.text(as_condition(hook.conditions), (*path, "conditions")))
             for found in (found for piece in pieces for found in templates_in(piece)):
                 for message in found.template.unknown_names(context):
                     self.issues.append(places.issue(found.path, "unknown_name", message))

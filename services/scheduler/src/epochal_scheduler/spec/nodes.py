@@ -71,15 +71,6 @@ def node_at(node: Node | None, *path: str) -> Node | None:
     return node
 
 
-def depth_of(node: Node) -> int:
-    """Returns how many levels a tree has."""
-    if isinstance(node, MapNode):
-        return 1 + max((depth_of(inner) for inner in node.entries.values()), default=0)
-    if isinstance(node, ListNode):
-        return 1 + max((depth_of(inner) for inner in node.items), default=0)
-    return 1
-
-
 def to_data(node: Node) -> JsonValue:
     """Returns the tree as plain data; aliases are written out, so the result has no sharing."""
     match node:

@@ -28,9 +28,10 @@ from epochal_scheduler.spec.rendering import (
     Piece,
     Renderer,
     Scanner,
+    as_condition,
     templates_in,
 )
-from epochal_scheduler.spec.schema.base import RENDERED, has_template
+from epochal_scheduler.spec.schema.base import RENDERED
 from epochal_scheduler.spec.schema.documents import Document, Operation
 from epochal_scheduler.spec.schema.io import JoinParam
 from epochal_scheduler.spec.storing import unstorable
@@ -205,8 +206,7 @@ class Prepared:
         condition = self.document.conditions
         if condition is None:
             return None
-        text = condition if has_template(condition) else "{{ " + condition + " }}"
-        return scanner.text(text, ("conditions",))
+        return scanner.text(as_condition(condition), ("conditions",))
 
     def _unknown_names(self, context: Mapping[str, JsonValue]) -> list[Issue]:
         pieces = [*self.pieces.values(), *([self.condition] if self.condition else [])]

@@ -103,6 +103,11 @@ def templates_in(piece: Piece) -> Iterator[Dynamic]:
                 yield from templates_in(inner)
 
 
+def as_condition(text: str) -> str:
+    """Returns a condition as a template; one without `{{ }}` is an expression as it stands."""
+    return text if has_template(text) else "{{ " + text + " }}"
+
+
 def is_true(value: JsonValue) -> bool:
     """Says whether the value of a condition is true."""
     if isinstance(value, str):

@@ -23,6 +23,7 @@ from epochal_scheduler.spec.suggestions import did_you_mean
 
 # Finding one costs a walk over all steps; nobody mends more at once.
 MAX_CIRCLES = 10
+_OF_TRIGGERS = ("filter", "debounce", "limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ def _events(document: Operation, places: Places, issues: list[Issue]) -> Iterato
             message = "in a DAG, an event is one of an operation beside it: write ops.NAME"
             issues.append(places.issue((*path, "ref"), "invalid_reference", message))
             continue
+        for option in _OF_TRIGGERS:
+            if getattr(event, option) is not None:
+                message = f"in a DAG, an event is met once; '{option}' is for triggers outside"
+                issues.append(places.issue((*path, option), "outside_dag_only", message))
         for at, kind in enumerate(event.kinds):
             if not kind.startswith(STATUS_EVENT):
                 message = (
