@@ -20,19 +20,21 @@ from agent_fakes import (
     host,
     work_item,
 )
+from epochal_kernel.bus import Bus
 from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import PermissionDenied
-from epochal_scheduler.agent import measuring
+from epochal_scheduler.agent import capacity, measuring
 from epochal_scheduler.agent.capturing import hardware
 from epochal_scheduler.agent.cleaning import Cleaner
 from epochal_scheduler.agent.held import HeldAttempt
 from epochal_scheduler.agent.holding import Holdings
 from epochal_scheduler.agent.interpreters import Interpreters
 from epochal_scheduler.agent.launching import plan_launch
+from epochal_scheduler.agent.listening import listen
 from epochal_scheduler.agent.measuring import encode, usage_producer_of
 from epochal_scheduler.agent.pretending import NoopExecutor
 from epochal_scheduler.agent.settings import AgentSettings
-from epochal_scheduler.agent.usage import UsageMeter, parse_gpus
+from epochal_scheduler.agent.usage import UsageMeter, gpus, parse_gpus
 from epochal_testing.waiting import until
 
 HOME = RUN.rpartition("/")[2]
@@ -295,3 +297,44 @@ def test_an_agent_tells_its_labels_and_what_it_has(monkeypatch):
     assert request.capacity.gpus == 2
     assert holdings.of_run(HOME) is held
     assert holdings.of_run("x") is None
+
+
+SMI = """#!/bin/sh
+case "$1" in
+  --list-gpus) echo "GPU 0: A100"; echo "GPU 1: A100";;
+  *) echo "0, 50, 1024";;
+esac
+"""
+
+
+async def test_gpus_are_asked_for_where_there_are_any(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert await gpus() == {}
+    assert capacity.measure().gpus == 0
+    program = tmp_path / "nvidia-smi"
+    program.write_text(SMI)
+    program.chmod(0o755)
+    found = await gpus()
+    assert found["sys/gpu.0.utilization_percent"] == 50.0
+    has = capacity.measure()
+    assert has.gpus == 2
+    assert has.cpu_millis >= 1000
+    assert has.memory_bytes > 0
+
+
+async def test_an_agent_hears_that_its_services_are_used(nats_url):
+    bus, holdings = Bus(nats_url, "test"), Holdings("agents/x", ["default"], 4)
+    held = HeldAttempt(work_item(""))
+    holdings.add(held)
+    running = [asyncio.create_task(bus.run()), asyncio.create_task(listen(bus, holdings))]
+    await bus.wait_connected(timeout_s=10)
+
+    async def heard():
+        await bus.client.publish("activity.v1.another-run", b"")
+        await bus.client.publish(f"activity.v1.{HOME}", b"")
+        return held.active.is_set()
+
+    await until(heard, 10)
+    for task in reversed(running):
+        task.cancel()
+        await asyncio.wait({task})
