@@ -92,5 +92,5 @@ def test_a_mark_says_which_file(tmp_path):
     with pytest.raises(SpecError) as caught:
         parse_document(b"a: [", 3)
     (issue,) = caught.value.issues
-    assert issue.source == 3
+    assert issue.source == issue.to_proto().source == 3
     assert str(issue).startswith("file 4, line 2, column 1: ")

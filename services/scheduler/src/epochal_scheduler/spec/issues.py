@@ -47,6 +47,7 @@ class Issue:
             field=self.field,
             rule=self.rule,
             message=self.message,
+            source=self.source,
         )
 
     def __str__(self) -> str:
