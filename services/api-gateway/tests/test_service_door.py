@@ -355,12 +355,22 @@ async def test_other_runs_have_no_service(door: Door, client: httpx.AsyncClient)
     door.ledger.events = []
     door.clock.now_s += 1
     answer = await client.get(f"{PREFIX}/", headers=BEARER)
-    assert (answer.status_code, "does not exist" in answer.json()["detail"]) == (404, True)
-    door.then(pb.RunCreated(kind=pb.RUN_KIND_JOB, compiled_json="nonsense"))
+    assert (answer.status_code, "there is no" in answer.json()["detail"]) == (404, True)
+    door.then(pb.RunCreated(name=RUN, kind=pb.RUN_KIND_JOB, compiled_json="nonsense"))
     answer = await client.get(f"{PREFIX}/", headers=BEARER)
     assert "is no service" in answer.json()["detail"]
     other = PREFIX.replace(UID, "x")
     assert (await client.get(f"{other}/", headers=BEARER)).status_code == 404
+
+
+async def test_a_run_of_another_project_is_not_found_by_its_id(
+    door: Door, client: httpx.AsyncClient
+) -> None:
+    other = PREFIX.replace("vision", "mine")
+    assert (await client.get(f"{other}/", headers=BEARER)).status_code == 404
+    braced = PREFIX.replace(UID, f"{{{UID}}}")
+    assert (await client.get(f"{braced}/", headers=BEARER)).status_code == 404
+    assert (await client.get(f"{PREFIX}/", headers=BEARER)).status_code == 201
 
 
 async def test_the_agent_hears_of_use_once_in_a_while(

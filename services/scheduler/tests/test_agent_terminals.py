@@ -62,7 +62,7 @@ async def test_a_command_on_pipes_keeps_its_streams_apart(tmp_path):
 
 
 async def test_a_command_on_a_terminal_has_its_size_and_its_signals(tmp_path):
-    script = "stty size; trap 'echo caught; exit 5' INT; while :; do sleep 0.05; done"
+    script = "trap 'echo caught; exit 5' INT; stty size; while :; do sleep 0.05; done"
     async with session(tmp_path, ["sh", "-c", script], tty=True) as opened:
         seen = bytearray()
 
@@ -135,7 +135,13 @@ async def world(nats_url, tmp_path):
     holdings = Holdings(AGENT, ["default"], 4)
     terminals = Terminals(holdings, SystemClock())
     server = TerminalServer(
-        FakeCommands(status=pb.RUN_STATUS_RUNNING, agent=AGENT, started=True), bus
+        FakeCommands(
+            status=pb.RUN_STATUS_RUNNING,
+            agent=AGENT,
+            started=True,
+            created=pb.RunCreated(name=RUN),
+        ),
+        bus,
     )
     connection = asyncio.create_task(bus.run())
     answers = asyncio.create_task(terminals.run(bus, AGENT))
@@ -228,7 +234,8 @@ async def test_a_run_without_a_process_has_no_commands(world, nats_url):
         await opened(server, "true")
     held.launch = launch
     for state, kind in (
-        ({"status": pb.RUN_STATUS_QUEUED}, FailedPrecondition),
+        ({"created": pb.RunCreated(name=RUN), "status": pb.RUN_STATUS_QUEUED}, FailedPrecondition),
+        ({"created": pb.RunCreated(name=RUN.replace("vision", "other"))}, NotFound),
         ({}, NotFound),
     ):
         with pytest.raises(kind):

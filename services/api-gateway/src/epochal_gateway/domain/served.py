@@ -14,7 +14,7 @@ class Served:
     """What is known of a run's service.
 
     Attributes:
-        exists: whether there is such a run.
+        name: of the run, with its project; empty when there is none.
         is_service: whether it is one that answers on ports.
         rewrite_path: whether the service sees paths without the gateway's prefix.
         host: where it answers; empty while it does not.
@@ -22,7 +22,7 @@ class Served:
         reason: in words why it does not answer.
     """
 
-    exists: bool = False
+    name: str = ""
     is_service: bool = False
     rewrite_path: bool = False
     host: str = ""
@@ -45,7 +45,7 @@ class ServedAggregate:
             case pb.RunCreated():
                 is_service = event.kind == pb.RUN_KIND_SERVICE
                 rewrite = is_service and _rewrites(event.compiled_json)
-                return Served(True, is_service, rewrite)
+                return Served(event.name, is_service, rewrite)
             case pb.RunServiceReady():
                 return replace(state, host=event.host, ports=tuple(event.ports), reason="")
             case pb.RunQueued() | pb.RunScheduled() | pb.RunStarting():

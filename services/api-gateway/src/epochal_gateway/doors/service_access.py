@@ -82,9 +82,11 @@ class ServiceAccess:
             Unavailable: it does not answer now; says why.
         """
         served = await self._served(run)
+        # The right was checked for the project that the caller named: the run must be of that one.
+        if served.name != run:
+            raise NotFound(f"there is no {run}", resource=run)
         if not served.is_service:
-            problem = "is no service" if served.exists else "does not exist"
-            raise NotFound(f"{run} {problem}", resource=run)
+            raise NotFound(f"{run} is no service", resource=run)
         if not served.host or not served.ports:
             raise Unavailable(
                 f"the service of {run} is not ready: {served.reason}", reason="SERVICE_NOT_READY"

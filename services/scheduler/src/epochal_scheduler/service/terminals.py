@@ -68,7 +68,8 @@ class TerminalServer:
             FailedPrecondition: its process does not run.
         """
         state = await self.commands.load(run_id_of(run))
-        if state.status == pb.RUN_STATUS_UNSPECIFIED:
+        # The right was checked for the project that the caller named: the run must be of that one.
+        if state.name != run:
             raise NotFound(f"there is no {run}", resource=run)
         if not state.agent or not state.started:
             raise FailedPrecondition(
