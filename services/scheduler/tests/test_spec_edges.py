@@ -309,3 +309,19 @@ def test_an_agent_reads_plans_without_what_only_compiling_needs():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(float("inf"), "Infinity"), (float("-inf"), "-Infinity"), (float("nan"), "NaN")],
+)
+def test_numbers_that_json_has_not_are_kept_as_text(given, kept):
+    text = job("[{name: a, isOptional: true}, {name: b, value: '{{ [1e308 * 10] }}'}]")
+    compiled = compile_text(text, a={"x": [given]})
+    assert compiled.params == {"a": {"x": [kept]}, "b": ["Infinity"]}
+
+
+def test_a_number_with_bounds_may_be_a_template():
+    text = "cmd: x\nparams: {f: {value: 3, contextOnly: true}}\nretry: {backoff: {factor: '{{ f }}'}}\n"
+    assert compile_text(text).plan.retry.backoff.factor == 3
+    assert [i.field for i in issues_of(text, {"f": 0})] == ["retry.backoff.factor"]

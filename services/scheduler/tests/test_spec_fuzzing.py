@@ -1,6 +1,7 @@
 """Whatever a pipeline says, it compiles or is refused; and what compiled holds together."""
 
 import json
+from contextlib import suppress
 from copy import deepcopy
 
 import yaml
@@ -22,7 +23,8 @@ FILES = [yaml.safe_load(path.read_text()) for path in (*GOOD, *BAD)]
 LIBRARIES = [library_of(case_of(path)) for path in (*GOOD, *BAD)]
 JUNK = st.sampled_from(
     [None, True, -1, 0, 1.5, "", "x", "{{ x }}", "{{", "ops.a", [], [1], {}, {"kind": "dag"}, "0:1",
-     {"ref": "dag"}, [[]], [{}], {"a": {"b": []}}, "2026-01-01", "@daily", 10**30, "a" * 300]
+     {"ref": "dag"}, [[]], [{}], {"a": {"b": []}}, "2026-01-01", "@daily", 10**30, "a" * 300,
+     "{{ lr }}", "{{ globals }}", {"value": "{{ n }}"}, "{% x %}", "..", 1e999]
 )  # fmt: skip
 
 
@@ -76,7 +78,15 @@ def test_a_spec_with_something_wrong_in_it_is_compiled_or_refused(data):
         again = OperationPlan.from_json(compiled.canonical_json)
         assert seal(again, {}, ()).digest == compiled.digest
         assert again == compiled.plan
-        ChildCompiler(again)
+        _compile_children(ChildCompiler(again), data.draw(st.lists(JUNK, max_size=3)))
+
+
+def _compile_children(compiler, junk):
+    for name in compiler.steps or [""]:
+        asked = compiler.steps[name].references if name else compiler.references
+        values = dict(zip((reference.param for reference in asked), junk, strict=False))
+        with suppress(SpecError):
+            ChildCompiler(compiler.compile(values, SCOPE, name).plan)
 
 
 @given(st.data())

@@ -21,7 +21,7 @@ from epochal_scheduler.spec.schema.io import JoinParam, Param
 from epochal_scheduler.spec.suggestions import did_you_mean
 from epochal_scheduler.spec.templates import Template, TemplateIssue, template_of
 from epochal_scheduler.spec.validations import broken_rules
-from epochal_scheduler.spec.values import as_text
+from epochal_scheduler.spec.values import as_text, finite
 
 MAX_TEMPLATES = 1_000
 RESERVED_NAMES = ("globals", "params", "connections")
@@ -248,8 +248,7 @@ class Binder:
         work: Binding,
         is_partial: bool,
     ) -> BoundParam:
-        value = source.value
-        before = len(work.issues)
+        value, before = finite(source.value), len(work.issues)
         if source.templates:
             if before >= MAX_ISSUES:
                 return self._later(name, source)  # enough is wrong already
@@ -285,7 +284,7 @@ class Binder:
         if unknown:
             return None
         try:
-            return _rendered(value, context)
+            return finite(_rendered(value, context))
         except TemplateIssue as error:
             work.issues.append(self._places.issue(source.path, error.rule, str(error)))
             return None

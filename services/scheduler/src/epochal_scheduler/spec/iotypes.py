@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from epochal_scheduler.spec.suggestions import did_you_mean
+from epochal_scheduler.spec.values import finite
 
 MAX_NESTING = 10
 
@@ -130,17 +130,10 @@ def _to_int(value: JsonValue) -> JsonValue:
 def _to_float(value: JsonValue) -> JsonValue:
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
-            return _finite_or_text(float(value))
+            return finite(float(value))
         except (ValueError, OverflowError):
             pass
     raise _wrong("a number", value)
-
-
-def _finite_or_text(number: float) -> JsonValue:
-    """Returns what JSON can hold: NaN and infinities are text, as in protobuf's JSON mapping."""
-    if math.isfinite(number):
-        return number
-    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from pydantic import JsonValue
 
@@ -17,3 +18,14 @@ def as_text(value: JsonValue) -> str:
 def to_json(value: JsonValue) -> str:
     """Returns compact JSON with sorted keys."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def finite(value: JsonValue) -> JsonValue:
+    """Returns a value that JSON can hold: NaN and infinities as text, as in protobuf's mapping."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return value

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_va
 from pydantic_core import PydanticCustomError
 
 from epochal_scheduler.spec.schema.base import (
+    TEMPLATED,
     TEMPLATED_MANY,
     Duration,
     JsonObject,
@@ -109,7 +110,7 @@ class Backoff(SpecModel):
     """How long to wait before a retry: `first`, times `factor` each time, `most` at most."""
 
     first: Duration | None = None
-    factor: Annotated[TemplatedFloat, Field(ge=1)] | None = None
+    factor: Annotated[float, Field(ge=1), TEMPLATED] | None = None
     most: Duration | None = None
 
 

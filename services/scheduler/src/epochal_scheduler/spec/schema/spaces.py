@@ -86,6 +86,8 @@ class DateTimeRange(SpecModel):
             raise _refuse("'start' and 'stop' must both have an offset, or neither")
         if self.start >= self.stop:
             raise _refuse("'stop' must be after 'start'")
+        if has_template(self.step):
+            return self
         if self.step.total_seconds() <= 0:
             raise _refuse("'step' must be above 0")
         if (self.stop - self.start) / self.step > MAX_POINTS:
