@@ -17,7 +17,7 @@ import time
 
 from benchmarks.report import Row, print_table
 
-NAMES = ("append", "replay", "gateway", "ingest", "startup", "schedule")
+NAMES = ("append", "replay", "gateway", "ingest", "startup", "schedule", "orchestrate")
 
 
 def main() -> None:

@@ -88,8 +88,8 @@ async def pool(database):
 async def react(pool, *payloads, at=NOW):
     reactor = TaskReactor()
     async with pool.acquire() as connection, connection.transaction():
-        for position, payload in enumerate(payloads, start=1):
-            await reactor.react(connection, event(payload, position, at))
+        events = [event(payload, position, at) for position, payload in enumerate(payloads, 1)]
+        await reactor.react_all(connection, events)
 
 
 async def kinds(pool):
@@ -121,6 +121,17 @@ async def test_each_step_asks_for_the_next_and_its_success_takes_it_back(pool):
     for payload, left in expected:
         await react(pool, payload)
         assert await kinds(pool) == left, payload
+
+
+async def test_a_batch_writes_what_is_left_to_do_after_all_of_it(pool):
+    await make_live(pool)
+    begun = pb.RunStarting(attempt=1, agent="agents/a")
+    await react(pool, pb.RunCreated(has_hooks=True), pb.RunScheduled(), begun)
+    assert await kinds(pool) == set()
+    assert len(await SchedulerStore(pool).expired_leases(-1)) == 1
+    await react(pool, pb.RunStarted(), pb.RunProcessExited(), pb.RunSucceeded())
+    assert await kinds(pool) == {"hooks"}
+    assert await SchedulerStore(pool).expired_leases(-1) == []
 
 
 async def test_an_agent_is_watched_from_claim_to_exit_or_loss(pool):

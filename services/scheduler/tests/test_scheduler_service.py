@@ -5,7 +5,7 @@ import asyncio
 import epochal_proto.v1 as pb
 import pytest
 import pytest_asyncio
-from epochal_kernel.errors import FailedPrecondition, InvalidArgument
+from epochal_kernel.errors import FailedPrecondition, InvalidArgument, NotFound
 from epochal_proto.v1.services import RunService
 from epochal_testing.waiting import until
 from scheduler_world import PARENT, World, spec
@@ -191,3 +191,17 @@ async def test_a_tracked_run_is_finished_by_its_owner(world, scheduler):
     await world._seal(pb.SealProducerRequest(run=run.name, producer="p1"), None)
     done = await world.call(RunService.FINISH_RUN, finish)
     assert done.status == pb.RUN_STATUS_SUCCEEDED
+
+
+async def test_a_run_is_reached_by_its_own_name_alone(world, scheduler):
+    run = await world.submit("pass")
+    elsewhere = run.name.replace("/projects/vision/", "/projects/other/")
+    for method, request in (
+        (RunService.STOP_RUN, pb.StopRunRequest(name=elsewhere)),
+        (RunService.EXPLAIN_RUN, pb.ExplainRunRequest(name=elsewhere)),
+        (RunService.RESTART_RUN, pb.RestartRunRequest(name=elsewhere)),
+        (RunService.FINISH_RUN, pb.FinishRunRequest(name=elsewhere, status=8)),
+    ):
+        with pytest.raises(NotFound, match="there is no"):
+            await world.call(method, request)
+    assert await world.names(run.name) == ["Created", "Queued"]

@@ -3,13 +3,17 @@
 Every step that leaves the log (a work item to publish, a wait to end, a lease to watch) is a row
 written with the event's own checkpoint, so that a scheduler killed at any point does it after its
 restart. Most are done long before, by the process that appended the event; then the next event
-replaces the row: there is never more than one thing to do about a run. Each event costs one
-statement.
+replaces the row: there is never more than one thing to do about a run, beside what is due if
+nothing happens in time. A batch writes what is left to do after all of it: a run that came and
+went within the batch costs one row of a statement.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
@@ -18,7 +22,7 @@ from epochal_kernel.postgres import Connection, load_sql
 from epochal_scheduler.domain.run import PIPELINES
 from epochal_scheduler.projections import ENDS, run_id_of
 
-_SQL = load_sql("epochal_scheduler", "queries.sql")
+_SQL = load_sql("epochal_scheduler", "reactions.sql")
 
 # The process that appended the event does these at once; the row is for when it cannot.
 HEAD_START = timedelta(seconds=1)
@@ -28,48 +32,145 @@ SEAL_PATIENCE_S = 2.0
 UPLOAD_PATIENCE = timedelta(minutes=120)
 
 
+@dataclass(slots=True)
+class _Due:
+    """One thing to do about a run, because of an event."""
+
+    kind: str
+    due_at: datetime
+    event: Event
+
+
 class TaskReactor:
     """Writes tasks and leases."""
 
     name = "tasks"
 
-    async def react(self, transaction: Connection, event: Event) -> None:
-        """Writes or removes the rows that one event asks for."""
+    async def react_all(self, transaction: Connection, events: Sequence[Event]) -> None:
+        """Writes or removes the rows that some events ask for, all together."""
+        net = _Net()
+        for event in events:
+            net.add(event)
+        await net.write(transaction)
+
+
+class _Net:
+    """What is left to do after some events."""
+
+    def __init__(self) -> None:
+        self._next: dict[UUID, _Due] = {}
+        self._begun: dict[UUID, Event] = {}
+        self._freed: dict[UUID, None] = {}
+        self._ended: dict[UUID, Event] = {}
+        self._hooked: dict[UUID, None] = {}
+        self._later: list[_Due] = []
+        self._sealed: dict[UUID, None] = {}
+
+    def add(self, event: Event) -> None:
+        """Takes one more event into account."""
+        run_id = event.stream_id
         match event.payload:
             case pb.RunCreated() as created:
-                await _begin(transaction, event, created)
+                self._created(event, created)
             case pb.RunResumed(created=created):
-                await _begin(transaction, event, created)
+                self._ended.pop(run_id, None)
+                self._created(event, created)
             case pb.RunScheduled():
-                await _next(transaction, event, "publish", event.recorded_at + HEAD_START)
-            case pb.RunStarting(attempt=attempt, agent=agent):
-                run = (event.stream_id, event.org_id, event.resource)
-                await transaction.execute(_SQL["begin_lease"], *run, attempt, agent)
+                self._next[run_id] = _Due("publish", event.recorded_at + HEAD_START, event)
+            case pb.RunStarting():
+                self._next.pop(run_id, None)
+                self._freed.pop(run_id, None)
+                self._begun[run_id] = event
             case pb.RunProcessExited():
-                await _settle(transaction, event)
+                self._free(run_id)
+                self._next[run_id] = _Due("settle", event.recorded_at, event)
             case pb.RunAttemptLost() | pb.RunPreempted():
-                await transaction.execute(_SQL["remove_lease"], event.stream_id)
+                self._free(run_id)
             case pb.RunRetrying(not_before=not_before):
-                await _next(transaction, event, "retry", not_before.ToDatetime(tzinfo=UTC))
+                self._next[run_id] = _Due("retry", not_before.ToDatetime(tzinfo=UTC), event)
             case pb.TelemetrySealed(run=run_name):
-                await transaction.execute(_SQL["hasten_settling"], run_id_of(run_name))
+                self._sealed[run_id_of(run_name)] = None
             case payload if isinstance(payload, ENDS):
-                origin = (event.correlation_id, event.event_id, event.traceparent)
-                about = (event.stream_id, event.org_id, event.resource, event.recorded_at)
-                await transaction.execute(_SQL["forget_run"], *about, *origin)
+                self._free(run_id)
+                self._next.pop(run_id, None)
+                self._ended[run_id] = event
+
+    async def write(self, transaction: Connection) -> None:
+        """Writes it, in an order in which nothing is undone."""
+        if self._hooked:
+            await transaction.execute(_SQL["note_hooked"], list(self._hooked))
+        if self._freed:
+            await transaction.execute(_SQL["remove_leases"], list(self._freed))
+        if self._begun:
+            await self._begin_leases(transaction)
+        if self._ended:
+            await self._forget(transaction)
+        await self._write_due(
+            transaction, "next_tasks", [d for d in self._next.values() if d.kind != "settle"]
+        )
+        await self._write_due(
+            transaction,
+            "begin_settling",
+            [d for d in self._next.values() if d.kind == "settle"],
+            SEAL_PATIENCE_S,
+        )
+        await self._write_due(
+            transaction,
+            "later_tasks",
+            [due for due in self._later if due.event.stream_id not in self._ended],
+        )
+        if self._sealed:
+            await transaction.execute(_SQL["hasten_settling"], list(self._sealed))
+
+    def _created(self, event: Event, created: pb.RunCreated) -> None:
+        """Notes what is to be done if nothing happens in time, and at the end."""
+        if created.has_hooks:
+            self._hooked[event.stream_id] = None
+        if created.holds and isinstance(event.payload, pb.RunCreated):
+            due_at = _hold_ends(event, created)
+            if due_at is not None:
+                self._later.append(_Due("expire", due_at, event))
+        if created.kind in PIPELINES and created.timeout_s:
+            due_at = event.recorded_at + timedelta(seconds=created.timeout_s)
+            self._later.append(_Due("timeout", due_at, event))
+
+    def _free(self, run_id: UUID) -> None:
+        self._begun.pop(run_id, None)
+        self._freed[run_id] = None
+
+    async def _begin_leases(self, transaction: Connection) -> None:
+        begun = [
+            (event.stream_id, event.org_id, event.resource, p.attempt, p.agent)
+            for event in self._begun.values()
+            if isinstance(p := event.payload, pb.RunStarting)
+        ]
+        await transaction.execute(_SQL["begin_leases"], *_columns(begun, 5))
+
+    async def _forget(self, transaction: Connection) -> None:
+        rows = [
+            (*_about(event), event.recorded_at, *_origin(event)) for event in self._ended.values()
+        ]
+        await transaction.execute(_SQL["forget_runs"], *_columns(rows, 7))
+
+    @staticmethod
+    async def _write_due(
+        transaction: Connection, statement: str, due: Iterable[_Due], *more: float
+    ) -> None:
+        rows = [(d.kind, *_about(d.event), d.due_at, *_origin(d.event)) for d in due]
+        if rows:
+            await transaction.execute(_SQL[statement], *_columns(rows, 8), *more)
 
 
-async def _begin(transaction: Connection, event: Event, created: pb.RunCreated) -> None:
-    """Notes what is to be done if nothing happens in time, and at the end."""
-    if created.has_hooks:
-        await transaction.execute(_SQL["note_hooked"], event.stream_id)
-    if created.holds and isinstance(event.payload, pb.RunCreated):
-        due_at = _hold_ends(event, created)
-        if due_at is not None:
-            await _later(transaction, event, "expire", due_at)
-    if created.kind in PIPELINES and created.timeout_s:
-        due_at = event.recorded_at + timedelta(seconds=created.timeout_s)
-        await _later(transaction, event, "timeout", due_at)
+def _about(event: Event) -> tuple[UUID, str, str]:
+    return event.stream_id, event.org_id, event.resource
+
+
+def _origin(event: Event) -> tuple[UUID, UUID, str]:
+    return event.correlation_id, event.event_id, event.traceparent
+
+
+def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
+    return [[row[index] for row in rows] for index in range(width)]
 
 
 def _hold_ends(event: Event, created: pb.RunCreated) -> datetime | None:
@@ -79,48 +180,3 @@ def _hold_ends(event: Event, created: pb.RunCreated) -> datetime | None:
     if "approval" in created.holds and created.approval.HasField("expires"):
         ends.append(event.recorded_at + created.approval.expires.ToTimedelta())
     return min(ends, default=None)
-
-
-async def _later(transaction: Connection, event: Event, kind: str, due_at: datetime) -> None:
-    """Adds a thing to do about the run, beside others."""
-    await transaction.execute(
-        _SQL["expire_later"],
-        kind,
-        event.stream_id,
-        event.org_id,
-        event.resource,
-        due_at,
-        event.correlation_id,
-        event.event_id,
-        event.traceparent,
-    )
-
-
-async def _next(transaction: Connection, event: Event, kind: str, due_at: datetime) -> None:
-    """Makes this the one thing to do about the run."""
-    await transaction.execute(
-        _SQL["next_task"],
-        kind,
-        event.stream_id,
-        event.org_id,
-        event.resource,
-        due_at,
-        event.correlation_id,
-        event.event_id,
-        event.traceparent,
-    )
-
-
-async def _settle(transaction: Connection, event: Event) -> None:
-    """Frees the agent and lets the end be decided, at once unless telemetry is awaited."""
-    await transaction.execute(
-        _SQL["begin_settling"],
-        event.stream_id,
-        event.org_id,
-        event.resource,
-        event.recorded_at,
-        SEAL_PATIENCE_S,
-        event.correlation_id,
-        event.event_id,
-        event.traceparent,
-    )

@@ -35,7 +35,7 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import Connection, Pool, adapting
 from epochal_kernel.projections.batch import ProjectionFailed, apply_batch
 from epochal_kernel.projections.inbox import Inbox
-from epochal_kernel.projections.model import Reactor, ReadModel
+from epochal_kernel.projections.model import BatchReactor, Reactor, ReadModel
 from epochal_kernel.projections.store import (
     Progress,
     begin_step,
@@ -109,7 +109,7 @@ class Consumer:
         *,
         pool: Pool,
         model: ReadModel,
-        reactors: Sequence[Reactor],
+        reactors: Sequence[Reactor | BatchReactor],
         inbox: Inbox,
         signal: LogSignal,
         progress: Progress,
@@ -120,7 +120,8 @@ class Consumer:
         self._listeners = tuple(listeners)
         self._pool = pool
         self._model = model
-        self._reactors = tuple(reactors)
+        self._reactors = tuple(r for r in reactors if not isinstance(r, BatchReactor))
+        self._batch_reactors = tuple(r for r in reactors if isinstance(r, BatchReactor))
         self._inbox = inbox
         self._signal = signal
         self._progress = progress
@@ -265,13 +266,28 @@ class Consumer:
         try:
             with adapting():
                 await apply_batch(connection, self._model, events)
+                for reactor in self._batch_reactors:
+                    await self._react_all(connection, reactor, events)
                 for event in events:
-                    for reactor in self._reactors:
-                        await self._react(connection, reactor, event)
+                    for single in self._reactors:
+                        await self._react(connection, single, event)
         except Internal as error:
             if len(events) > 1:
                 raise BatchFailed(len(events)) from error
             raise ProjectionFailed(events[0].position, events[0].type, "store") from error
+
+    async def _react_all(
+        self, connection: Connection, reactor: BatchReactor, events: Sequence[Event]
+    ) -> None:
+        try:
+            with adapting():
+                await reactor.react_all(connection, events)
+        except (Unavailable, DeadlineExceeded, ResourceExhausted):
+            raise
+        except Exception as error:
+            if len(events) > 1:
+                raise BatchFailed(len(events)) from error
+            raise ProjectionFailed(events[0].position, events[0].type, reactor.name) from error
 
     async def _react(self, connection: Connection, reactor: Reactor, event: Event) -> None:
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from epochal_proto.method import descriptor_of
 from google.protobuf.message import Message
@@ -28,6 +29,24 @@ class Reactor(Protocol):
 
     async def react(self, transaction: Connection, event: Event) -> None:
         """Write the intents of one event. Must be deterministic and touch nothing but rows."""
+        ...
+
+
+@runtime_checkable
+class BatchReactor(Protocol):
+    """A reactor that takes the events of a batch together, and may write the net of them.
+
+    What a run did and undid within one batch then costs nothing, and a thousand events a handful
+    of statements. Beyond that it is as any reactor.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        ...
+
+    async def react_all(self, transaction: Connection, events: Sequence[Event]) -> None:
+        """Write the intents of some events, in their order. Must be deterministic."""
         ...
 
 

@@ -29,7 +29,7 @@ from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, adapting, connect
 from epochal_kernel.projections.consumer import Consumer, Listener
 from epochal_kernel.projections.inbox import Inbox
-from epochal_kernel.projections.model import Reactor, ReadModel
+from epochal_kernel.projections.model import BatchReactor, Reactor, ReadModel
 from epochal_kernel.projections.rebuild import upgrade
 from epochal_kernel.projections.store import Progress, prepare
 from epochal_kernel.relay import Relay
@@ -80,7 +80,7 @@ class Parts:
         http: the ASGI application; probes and metrics are added when it is None.
     """
 
-    reactors: Sequence[Reactor] = ()
+    reactors: Sequence[Reactor | BatchReactor] = ()
     listeners: Sequence[Listener] = ()
     background: Sequence[Background] = ()
     http: Callable[[Health], Starlette] | None = None

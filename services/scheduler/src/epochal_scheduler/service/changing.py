@@ -99,8 +99,7 @@ class ChangeServer:
     async def restart_run(self, request: pb.RestartRunRequest, context: CallContext) -> pb.Run:
         """Starts a run again as a new one; the old one stays as it is."""
         assert_storable(request)
-        origin = await self.commands.load(run_id_of(request.name))
-        _assert_exists(origin)
+        origin = await self.commands.load_named(request.name)
         if origin.kind == pb.RUN_KIND_TRACKED:
             raise FailedPrecondition(
                 f"{origin.name} is tracked: its process is yours, and only you can start it again",

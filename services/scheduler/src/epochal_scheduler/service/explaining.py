@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import NotFound
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.rpc.context import CallContext
@@ -40,9 +39,7 @@ class ExplainServer:
     ) -> pb.RunExplanation:
         """Explains where a run is."""
         run_id = run_id_of(request.name)
-        state = await self.commands.load(run_id)
-        if state.status == pb.RUN_STATUS_UNSPECIFIED:
-            raise NotFound(f"there is no {request.name}", resource=request.name)
+        state = await self.commands.load_named(request.name)
         found = pb.RunExplanation(name=state.name, status=state.status)
         head = await self.reader.head()
         found.at_position = head.position

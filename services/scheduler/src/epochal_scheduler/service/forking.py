@@ -57,6 +57,7 @@ class Restarter:
             edges=[pb.RunEdge(kind="run", source=origin.name)],
             fork_steps=tuple(request.steps),
             operation_json=origin.created.operation_json,
+            upload=origin.created.upload,
         )
         return await self.maker.make(compiled, scope, wishes, provenance)
 

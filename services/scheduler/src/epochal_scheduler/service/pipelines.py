@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
+from epochal_kernel.errors import FailedPrecondition, InvalidArgument, Violation
 from epochal_kernel.ids import Ids, Position
 from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.commands import Command, NewEvent, Stream
@@ -17,7 +17,6 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.rpc.context import CallContext
 
 from epochal_scheduler.domain.schedules.ticks import preview
-from epochal_scheduler.projections import run_id_of
 from epochal_scheduler.service.compiling import SpecCompiler
 from epochal_scheduler.spec.compiled import OperationPlan
 from epochal_scheduler.spec.contexts import RunScope
@@ -151,9 +150,7 @@ class PipelineServer:
         if not name.startswith(parent + "/runs/"):
             message = f"'{name}' is no run of {parent}"
             raise InvalidArgument(message, violations=[Violation("name", "of_parent", message)])
-        state = await self.commands.load(run_id_of(name))
-        if state.status == pb.RUN_STATUS_UNSPECIFIED:
-            raise NotFound(f"there is no {name}", resource=name)
+        state = await self.commands.load_named(name)
         if not state.created.compiled_json:
             raise FailedPrecondition(f"{name} was not made from a spec", resource=name)
         return OperationPlan.from_json(state.created.compiled_json), now

@@ -1,41 +1,3 @@
--- next_task --
-WITH gone AS (DELETE FROM task WHERE run_id = $2 AND kind <> $1)
-INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
-VALUES ($1, $2, $3, $4, $5, clock_timestamp(), $6, $7, $8)
-ON CONFLICT (run_id, kind) DO UPDATE SET due_at = EXCLUDED.due_at, since = EXCLUDED.since,
-    sequence = NULL, causation_id = EXCLUDED.causation_id
-
--- begin_lease --
-WITH gone AS (DELETE FROM task WHERE run_id = $1)
-INSERT INTO lease (run_id, org_id, name, attempt, fence, agent, seen_at)
-SELECT run_id, $2, $3, $4, fence, $5, clock_timestamp() FROM live_run WHERE run_id = $1
-ON CONFLICT (run_id) DO UPDATE SET attempt = EXCLUDED.attempt, fence = EXCLUDED.fence,
-    agent = EXCLUDED.agent, seen_at = EXCLUDED.seen_at
-
--- begin_settling --
-WITH freed AS (DELETE FROM lease WHERE run_id = $1)
-INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
-VALUES ('settle', $1, $2, $3, $4::timestamptz + make_interval(secs => (
-        SELECT $5::float8 FROM live_run l
-         WHERE l.run_id = $1 AND EXISTS (SELECT 1 FROM jsonb_each_text(l.unsealed) p
-                                          WHERE p.value::bigint > l.attempt_position)
-        UNION ALL SELECT 0 LIMIT 1)), clock_timestamp(), $6, $7, $8)
-ON CONFLICT (run_id, kind) DO UPDATE SET due_at = EXCLUDED.due_at, since = EXCLUDED.since,
-    causation_id = EXCLUDED.causation_id
-
--- hasten_settling --
-UPDATE task t SET due_at = clock_timestamp() WHERE t.run_id = $1 AND t.kind = 'settle'
-   AND NOT EXISTS (SELECT 1 FROM live_run l, jsonb_each_text(l.unsealed) p
-                    WHERE l.run_id = $1 AND p.value::bigint > l.attempt_position)
-
--- forget_run --
-WITH freed AS (DELETE FROM lease WHERE run_id = $1),
-     gone AS (DELETE FROM task WHERE run_id = $1 AND kind <> 'hooks'),
-     due AS (DELETE FROM hooked WHERE run_id = $1 RETURNING run_id)
-INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
-SELECT 'hooks', run_id, $2, $3, $4, clock_timestamp(), $5, $6, $7 FROM due
-ON CONFLICT (run_id, kind) DO NOTHING
-
 -- remove_task --
 DELETE FROM task WHERE run_id = $1 AND kind = $2 AND due_at = $3
 
@@ -121,14 +83,6 @@ SELECT run_id, pipeline_id, name, step, iteration, status, position, schedule_ti
 -- result --
 SELECT project, cache_key, run_id, name, ended_at, params, outputs FROM result
  WHERE project = $1 AND cache_key = $2
-
--- expire_later --
-INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
-VALUES ($1, $2, $3, $4, $5, clock_timestamp(), $6, $7, $8)
-ON CONFLICT (run_id, kind) DO UPDATE SET due_at = EXCLUDED.due_at, since = EXCLUDED.since
-
--- note_hooked --
-INSERT INTO hooked (run_id) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- remove_old_agents --
 DELETE FROM agent WHERE seen_at < clock_timestamp() - interval '1 day'

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import epochal_proto.v1 as pb
 from epochal_kernel.clock import Clock
+from epochal_kernel.errors import NotFound
 from epochal_kernel.ids import Ids
 from epochal_kernel.log.commands import CommandContext
 from epochal_kernel.log.ledger import Ledger, Outcome
@@ -15,6 +17,7 @@ from google.protobuf.message import Message
 
 from epochal_scheduler.domain.attempts import Backoff
 from epochal_scheduler.domain.run import RUN, RunState
+from epochal_scheduler.projections import run_id_of
 from epochal_scheduler.working.feed import Fact, Feed
 
 ACTOR = "services/scheduler"
@@ -74,9 +77,16 @@ class RunCommands:
         """Decides and appends in the context of a caller.
 
         Raises:
+            NotFound: the run of this id has another name: the caller may have rights on the name
+                that it gives, and none on the run.
             EpochalError: what `decide` or the log raises.
         """
-        outcome = await self._ledger.execute(RUN, run_id, name, decide, context)
+
+        def decide_named(state: RunState) -> Sequence[Message]:
+            assert_named(state, name)
+            return decide(state)
+
+        outcome = await self._ledger.execute(RUN, run_id, name, decide_named, context)
         if self._feed is not None and not outcome.repeated:
             first = outcome.position - len(outcome.events) + 1
             now = self.clock.now()
@@ -101,3 +111,25 @@ class RunCommands:
         """Returns the present state of a run."""
         state, _ = await self._ledger.load(RUN, run_id)
         return state
+
+    async def load_named(self, name: str) -> RunState:
+        """Returns the present state of the run that a caller names.
+
+        Raises:
+            NotFound: there is no run of this name.
+        """
+        state = await self.load(run_id_of(name))
+        if state.status == pb.RUN_STATUS_UNSPECIFIED:
+            raise NotFound(f"there is no {name}", resource=name)
+        assert_named(state, name)
+        return state
+
+
+def assert_named(state: RunState, name: str) -> None:
+    """Refuses a run that has another name than the one a caller gave.
+
+    Raises:
+        NotFound: in the words for a run that does not exist.
+    """
+    if state.status != pb.RUN_STATUS_UNSPECIFIED and state.name != name:
+        raise NotFound(f"there is no {name}", resource=name)

@@ -97,6 +97,7 @@ class Dispatcher:
             origin=state.created.origin,
             origin_kind=state.created.origin_kind,
             ttl_s=state.created.ttl_s,
+            upload=state.created.upload,
         )
         return await self._bus.publish_durably(
             work_subject(state.queue),

@@ -67,6 +67,7 @@ class Provenance:
     fork_steps: Sequence[str] = ()
     operation_json: str = ""
     overlaps: bool = False
+    upload: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ class RunMaker:
             cache_use=wishes.cache,
             fork_steps=provenance.fork_steps,
             operation_json=provenance.operation_json,
+            upload=scope.run_name if wishes.awaits_upload else provenance.upload,
             paused=plan.schedule is not None and plan.schedule.paused,
         )
         if provenance.schedule_time is not None:

@@ -197,6 +197,7 @@ class Nursery:
             schedule_time=birth.schedule_time,
             reuse=birth.reuse,
             overlaps=birth.overlaps,
+            upload=self.pipeline.created.upload,
         )
 
     def _bare(self, birth: Birth, scope: RunScope) -> pb.RunCreated:
