@@ -12,7 +12,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +35,10 @@ SLOTS = "256"
 WATCH_S = 600.0
 _NOOP = {"EPOCHAL_AGENT_EXECUTOR": "noop", "EPOCHAL_AGENT_SLOTS": SLOTS}
 # Equal runs are reused inside pipelines unless told otherwise.
-_JOB = {"cache": {"disable": True}, "run": {"kind": "job", "container": {"command": ["true"]}}}
+_JOB: Mapping[str, object] = {
+    "cache": {"disable": True},
+    "run": {"kind": "job", "container": {"command": ["true"]}},
+}
 
 
 async def run(seconds: float) -> list[Row]:
@@ -103,7 +106,7 @@ class _Bench:
         }
         return self._pipeline(f"{TRIALS}-trial sweep", spec, TRIALS, "< 40 s")
 
-    def _pipeline(self, label: str, spec: dict[str, object], runs: int, target: str) -> Row:
+    def _pipeline(self, label: str, spec: Mapping[str, object], runs: int, target: str) -> Row:
         before = self._head()
         started = time.perf_counter()
         ended = self._watch(self._submit(spec))
@@ -121,7 +124,7 @@ class _Bench:
             "load_1m": os.getloadavg()[0],
         }
 
-    def _submit(self, spec: dict[str, object]) -> str:
+    def _submit(self, spec: Mapping[str, object]) -> str:
         document = {"version": 1.1, "kind": "component", "name": "bench", **spec}
         text = json.dumps(document).encode()
         request = pb.CreateRunRequest(parent=self._project, spec=text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import uvloop
 from epochal_kernel.leading import Leader
@@ -54,6 +55,8 @@ from epochal_scheduler.working.tasks import TaskWorker
 def main() -> None:
     """Runs the scheduler until it is told to stop."""
     settings = SchedulerSettings()
+    # Samplers work on small matrices: more threads of BLAS only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     configure_logs("scheduler", settings.log_level)
     uvloop.run(run(settings))
 

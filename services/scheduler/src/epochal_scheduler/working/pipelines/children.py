@@ -21,6 +21,7 @@ from epochal_scheduler.domain.statuses import Status
 from epochal_scheduler.spec.children import ChildCompiler, JoinPlan, ParamReference
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.spec.issues import SpecError
+from epochal_scheduler.spec.recompiling import recompile_operation
 from epochal_scheduler.working.commands import RunCommands, Target
 from epochal_scheduler.working.making import Provenance, RunMaker, Wishes
 from epochal_scheduler.working.pipelines.pipeline import Pipeline
@@ -34,7 +35,8 @@ class Birth:
     """A child to be: its key among its siblings, and what it gets.
 
     `values` are parameters that only the pipeline knows; `references` and `joins` are looked up
-    when it is made, those to steps among its `siblings`.
+    when it is made, those to steps among its `siblings`. `operation` is what it runs, if that is
+    not what the pipeline's children run.
     """
 
     key: str
@@ -49,6 +51,7 @@ class Birth:
     origin: str = ""
     overlaps: bool = False
     reuse: Reuse | None = None
+    operation: Mapping[str, JsonValue] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,10 @@ class Nursery:
         scope = self._scope(run_id, birth)
         try:
             values = {**birth.values, **await self._looked_up(birth, scope)}
-            compiled = self.compiler.compile(values, scope, birth.step)
+            if birth.operation is not None:
+                compiled = recompile_operation(birth.operation, values, scope)
+            else:
+                compiled = self.compiler.compile(values, scope, birth.step)
         except SpecError as error:
             return await self.create(
                 run_id, CreateRun(self._bare(birth, scope), failed_because=error.message)
@@ -192,7 +198,7 @@ class Nursery:
             step=birth.step,
             iteration=birth.iteration,
             origin=birth.origin,
-            origin_kind="fork" if birth.origin else "",
+            origin_kind=_origin_kind(birth),
             edges=birth.edges,
             schedule_time=birth.schedule_time,
             reuse=birth.reuse,
@@ -202,7 +208,8 @@ class Nursery:
 
     def _bare(self, birth: Birth, scope: RunScope) -> pb.RunCreated:
         """Returns a child of which nothing is compiled: it never starts."""
-        runtime = self.compiler.steps[birth.step].runtime if birth.step else "job"
+        step = self.compiler.steps.get(birth.step)
+        runtime = step.runtime if step is not None else "job"
         kinds = {"dag": pb.RUN_KIND_DAG, "matrix": pb.RUN_KIND_MATRIX}
         return pb.RunCreated(
             name=scope.run_name,
@@ -225,6 +232,13 @@ class Nursery:
             parent.causation_id,
             parent.traceparent,
         )
+
+
+def _origin_kind(birth: Birth) -> str:
+    """Returns how a child was made from another run: its results reused, or its files copied."""
+    if not birth.origin:
+        return ""
+    return "fork" if birth.reuse is not None else "copy"
 
 
 def ring(bell: StopBell, state: RunState) -> None:

@@ -21,6 +21,7 @@ from epochal_kernel.errors import EpochalError
 from epochal_scheduler.domain import resuming
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import RESUMABLE, TERMINAL, Status, status_of, word
+from epochal_scheduler.domain.sweeps.listing import IterativeSuggester
 from epochal_scheduler.domain.sweeps.pruning import Pruner, Stop
 from epochal_scheduler.domain.sweeps.summaries import Tracker
 from epochal_scheduler.domain.sweeps.thresholds import (
@@ -36,6 +37,7 @@ from epochal_scheduler.working.pipelines.pipeline import ChildFact, Pipeline
 from epochal_scheduler.working.pipelines.sampling import MetricReader
 from epochal_scheduler.working.pipelines.stopping import stopping_policies
 from epochal_scheduler.working.pipelines.sweeping import Sweep, WarmStarter, read_sweep
+from epochal_scheduler.working.pipelines.tuning import TUNER, Tuning
 
 AT_ONCE = 48
 MOST_LIVE = 1_000
@@ -77,6 +79,8 @@ class MatrixController:
     _paused: bool = False
     _ending: tuple[Status, str] | None = None
     _looked: datetime | None = None
+    _tuning: Tuning | None = None
+    _history: list[Trial] = field(default_factory=list)
 
     async def begin(self, state: RunState, children: Sequence[ChildRow]) -> None:
         """Takes up the sweep from its trials."""
@@ -89,7 +93,11 @@ class MatrixController:
         self._tracker = Tracker(self._sweep.plan.objectives)
         self._concurrency = state.concurrency
         history, resumed = await self._recall(children)
+        self._history = [trial for trial in history if trial.is_over]
         self._suggester = await asyncio.to_thread(self._sweep.suggester, history)
+        if isinstance(self._suggester, IterativeSuggester):
+            self._tuning = Tuning(self.pipeline, self.nursery, self._suggester)
+            await self._tuning.recall(children)
         for row in resumed:
             await self.nursery.resume(row.run_id, "its sweep was resumed")
         await self.pipeline_changed(state)
@@ -98,6 +106,11 @@ class MatrixController:
         """Tells the sampler what became of a trial, and goes on."""
         live = self._live.get(fact.run_id)
         if live is None:
+            if self._tuning is not None and fact.step == TUNER and fact.is_over:
+                failed = await self._tuning.ended(fact)
+                if failed:
+                    await self._stop_all(pb.RUN_STATUS_FAILED, failed)
+                await self._go_on()
             return
         live.status = fact.status
         if fact.is_over:
@@ -157,6 +170,8 @@ class MatrixController:
         values = await self._final_values(names)
         history = []
         for row in children:
+            if row.step == TUNER:
+                continue
             status, index = status_of(row.status), row.iteration - 1
             if status in RESUMABLE and row.position < self.pipeline.begun and not _pruned(row):
                 resumed.append(row)
@@ -190,6 +205,8 @@ class MatrixController:
             pruner.end(index, live.status)
         self._suggester.tell(trial)
         self._tracker.tell(trial)
+        if self._tuning is not None:
+            self._history.append(trial)
         self._failed += live.status == pb.RUN_STATUS_FAILED
         await self._stop_early(live)
 
@@ -224,7 +241,9 @@ class MatrixController:
                     break
                 await self._make(suggestions)
                 await asyncio.sleep(0)
-        if self._live:
+        if self._tuning is not None and self._ending is None and not self._paused:
+            await self._tuning.ask(self._history)
+        if self._live or (self._tuning is not None and self._tuning.is_busy):
             return
         if self._ending is not None:
             await self._end(*self._ending)
@@ -268,7 +287,14 @@ class MatrixController:
             iteration=suggestion.index + 1,
             values=self._sweep.values_of(suggestion),
             edges=[pb.RunEdge(kind="matrix", source=self.pipeline.name)],
+            origin=self._resumed(suggestion),
         )
+
+    def _resumed(self, suggestion: Suggestion) -> str:
+        """Returns the trial that a promoted one goes on from, with its files."""
+        if suggestion.resumes is None:
+            return ""
+        return self.pipeline.child_name(self.pipeline.child_id(f"trial/{suggestion.resumes}"))
 
     async def _look(self, trials: Iterable[_Live]) -> None:
         """Reads new points of trials under way, and stops those that look bad."""

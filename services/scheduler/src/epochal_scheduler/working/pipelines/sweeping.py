@@ -70,7 +70,7 @@ class Sweep:
 
     def values_of(self, suggestion: Suggestion) -> dict[str, JsonValue]:
         """Returns the parameters of a trial as its run gets them."""
-        return {name: _json(value) for name, value in suggestion.params.items()}
+        return params_of(suggestion.params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +228,11 @@ def _warm_trial(
     if len(values) != len(objectives) or not names <= params.keys():
         return None
     return Trial(index, params, status_of(run.status), tuple(values))
+
+
+def params_of(params: Mapping[str, Value]) -> dict[str, JsonValue]:
+    """Returns values of spaces as parameters have them."""
+    return {name: _json(value) for name, value in params.items()}
 
 
 def _json(value: Value) -> JsonValue:
