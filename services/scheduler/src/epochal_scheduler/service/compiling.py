@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import InvalidArgument, ResourceExhausted, Violation
@@ -13,18 +14,18 @@ from pydantic import JsonValue
 from epochal_scheduler.domain.queueing.board import Board
 from epochal_scheduler.domain.queueing.limits import QueueKey
 from epochal_scheduler.spec.compiled import CompiledOperation
-from epochal_scheduler.spec.compiling import compile_operation, external_references
+from epochal_scheduler.spec.compiling import Reading
 from epochal_scheduler.spec.contexts import RunScope
-from epochal_scheduler.spec.recompiling import pinned_operation
 from epochal_scheduler.values import from_value
 from epochal_scheduler.working.resolving import Resolver
 from epochal_scheduler.working.shelf import Shelf
 
-# From this size on a spec is compiled in a thread, so that other calls are still answered.
 LARGE_SPEC_BYTES = 8 * 1024
 MAX_SOURCES_BYTES = 1024 * 1024
 # What fits a message of the bus, with the rest of the work item.
 MAX_COMPILED_BYTES = 900_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +61,21 @@ class SpecCompiler:
             raise InvalidArgument(message, violations=[Violation("spec", "too_large", message)])
         overrides = {name: from_value(value) for name, value in params.items()}
         library = await self.shelf.library(sources, files or {}, scope.org)
-        references, joins = external_references(sources, library)
+        reading = await _worked(size, lambda: Reading(sources, library))
+        references, joins = reading.references(overrides)
         resolved: dict[str, JsonValue] = {}
         project = scope.run_name.partition("/runs/")[0]
         if references:
             resolved |= await self.resolver.references(references, project)
         if joins:
             resolved |= await self.resolver.joins(joins, scope, overrides)
+        compiled = await _worked(size, lambda: reading.compile(overrides, scope, resolved))
+        return bounded(compiled), reading.pinned()
 
-        def compiled() -> tuple[CompiledOperation, str]:
-            made = compile_operation(sources, overrides, scope, library, resolved=resolved)
-            return bounded(made), pinned_operation(sources, library)
 
-        return compiled() if size < LARGE_SPEC_BYTES else await asyncio.to_thread(compiled)
+async def _worked(size: int, work: Callable[[], T]) -> T:
+    """Does what takes long for a large spec in a thread, so that other calls are answered."""
+    return work() if size < LARGE_SPEC_BYTES else await asyncio.to_thread(work)
 
 
 def bounded(compiled: CompiledOperation) -> CompiledOperation:

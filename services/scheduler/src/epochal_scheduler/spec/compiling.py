@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -21,6 +21,7 @@ from epochal_scheduler.spec.nodes import (
     Scalar,
     node_at,
     text_at,
+    to_data,
 )
 from epochal_scheduler.spec.preparing import Prepared
 from epochal_scheduler.spec.references import JoinPlan, ParamReference
@@ -30,6 +31,7 @@ from epochal_scheduler.spec.schema.documents import Operation
 from epochal_scheduler.spec.steps import Graph, StepPlan, references_of, step_plan
 from epochal_scheduler.spec.suggestions import did_you_mean
 from epochal_scheduler.spec.support import not_honoured
+from epochal_scheduler.spec.values import to_json
 
 _NO_LIBRARY = Library()
 
@@ -54,19 +56,7 @@ def compile_operation(
     Raises:
         SpecError: with every issue that could be found.
     """
-    places, issues, warnings = complete(source, library)
-    prepared = Prepared(places, issues)
-    values = {**(resolved or {}), **overrides}
-    names = prepared.rendered_presets(values, scope)
-    if names != (prepared.document.presets or []):
-        places, issues, warnings = complete(source, library, names)
-        prepared = Prepared(places, issues)
-    checker = _Checker(scope, library)
-    checker.operation(prepared, names)
-    if checker.issues:
-        raise SpecError(checker.issues)
-    told = tuple(dict.fromkeys((*warnings, *checker.warnings)))[:MAX_ISSUES]
-    return prepared.compile(values, scope, warnings=told)
+    return Reading(source, library).compile(overrides, scope, resolved)
 
 
 def external_references(
@@ -80,15 +70,64 @@ def external_references(
     Raises:
         SpecError: the sources cannot be read.
     """
-    places, issues, _ = complete(source, library)
-    prepared = Prepared(places, issues)
-    if prepared.level in ("schedule", "trigger"):
-        return (), ()
-    found = list[Issue]()
-    references = references_of(prepared.document, places, found)
-    if found:
-        raise SpecError(found)
-    return references
+    return Reading(source, library).references()
+
+
+class Reading:
+    """Some files, read once: what they refer to, what they pin, and what they compile to."""
+
+    def __init__(self, source: bytes | Sequence[bytes], library: Library = _NO_LIBRARY) -> None:
+        """Reads the files; arguments as for `compile_operation`.
+
+        Raises:
+            SpecError: they cannot be read.
+        """
+        self._source, self._library = source, library
+        self._places, issues, self._warnings = complete(source, library)
+        self._prepared = Prepared(self._places, issues)
+
+    def references(
+        self, overrides: Container[str] = ()
+    ) -> tuple[tuple[ParamReference, ...], tuple[JoinPlan, ...]]:
+        """Returns what must be looked up in other runs; see `external_references`.
+
+        Args:
+            overrides: parameters that callers give, which need not be looked up.
+
+        Raises:
+            SpecError: a reference cannot be read.
+        """
+        if self._prepared.level in ("schedule", "trigger"):
+            return (), ()
+        found = list[Issue]()
+        references, joins = references_of(self._prepared.document, self._places, found)
+        if found:
+            raise SpecError(found)
+        return tuple(r for r in references if r.param not in overrides), joins
+
+    def pinned(self) -> str:
+        """Returns the operation with all that it refers to, its templates untouched, as JSON."""
+        return to_json(to_data(self._places.root))
+
+    def compile(
+        self,
+        overrides: Mapping[str, JsonValue],
+        scope: RunScope,
+        resolved: Mapping[str, JsonValue] | None = None,
+    ) -> CompiledOperation:
+        """Compiles; arguments and errors as for `compile_operation`."""
+        prepared, warnings = self._prepared, self._warnings
+        values = {**(resolved or {}), **overrides}
+        names = prepared.rendered_presets(values, scope)
+        if names != (prepared.document.presets or []):
+            places, issues, warnings = complete(self._source, self._library, names)
+            prepared = Prepared(places, issues)
+        checker = _Checker(scope, self._library)
+        checker.operation(prepared, names)
+        if checker.issues:
+            raise SpecError(checker.issues)
+        told = tuple(dict.fromkeys((*warnings, *checker.warnings)))[:MAX_ISSUES]
+        return prepared.compile(values, scope, warnings=told)
 
 
 def complete(

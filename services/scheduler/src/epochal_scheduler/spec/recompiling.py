@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
 from epochal_scheduler.spec.compiled import CompiledOperation, OperationPlan, seal
-from epochal_scheduler.spec.compiling import complete
 from epochal_scheduler.spec.contexts import RunScope
-from epochal_scheduler.spec.library import Library
-from epochal_scheduler.spec.nodes import Places, from_data, to_data
+from epochal_scheduler.spec.nodes import Places, from_data
 from epochal_scheduler.spec.preparing import Prepared
-from epochal_scheduler.spec.values import to_json
-
-
-def pinned_operation(sources: Sequence[bytes], library: Library) -> str:
-    """Returns the operation of some files with all that it refers to, its templates untouched.
-
-    Raises:
-        SpecError: the files cannot be read.
-    """
-    places, _, _ = complete(sources, library)
-    return to_json(to_data(places.root))
 
 
 def recompile_operation(
@@ -31,7 +18,7 @@ def recompile_operation(
     """Compiles a pinned operation for another run.
 
     Args:
-        operation: as `pinned_operation` gave it, read back.
+        operation: as `compiling.Reading.pinned` gave it, read back.
         values: of parameters: those the first run had, and those that differ.
         scope: the new run.
 

@@ -7,7 +7,7 @@ event that the notifier's subscriptions deliver.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid5
 
 import epochal_proto.v1 as pb
@@ -73,7 +73,8 @@ class Hooks:
             edges=[pb.RunEdge(kind="hook", source=state.name)],
         )
         try:
-            compiled = ChildCompiler(plan).compile_hook(index, scope, outputs)
+            ended = replace(scope, run_id=target.run_id)
+            compiled = ChildCompiler(plan).compile_hook(index, scope, outputs, ended)
         except SpecError as error:
             created = pb.RunCreated(
                 name=scope.run_name,
