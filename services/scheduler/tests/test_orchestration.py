@@ -1,8 +1,5 @@
 """Pipelines through the real processes: DAGs, sweeps, schedules, approvals, queues."""
 
-import json
-import textwrap
-
 import epochal_proto.v1 as pb
 import pytest
 import pytest_asyncio
@@ -10,6 +7,7 @@ from epochal_kernel.errors import PermissionDenied
 from epochal_proto.v1.services import QueueService, RunService
 from epochal_scheduler.projections import run_id_of
 from epochal_testing.waiting import until
+from pipeline_world import TELL, create, dag, ended, job, until_children
 from scheduler_world import PARENT, World
 
 
@@ -25,46 +23,6 @@ async def agent(world):
         yield process
 
 
-async def create(world, text, **fields):
-    request = pb.CreateRunRequest(
-        parent=PARENT,
-        spec=textwrap.dedent(text).encode(),
-        request_id=str(world.ids.uuid7()),
-        **fields,
-    )
-    return await world.call(RunService.CREATE_RUN, request)
-
-
-async def children(world, run):
-    rows = await world.pool.fetch(
-        "SELECT step, iteration, status, name, message FROM scheduler_rm_2.child "
-        "WHERE pipeline_id = $1 ORDER BY iteration, step, position",
-        run_id_of(run.name),
-    )
-    return [(row[0] or row[1], pb.RunStatus.Name(row[2])[11:].lower()) for row in rows]
-
-
-async def ended(world, run, kind=pb.RunSucceeded, timeout_s=30):
-    return await world.until_event(run.name, kind, timeout_s)
-
-
-def job(code, **more):
-    return {
-        "component": {
-            **more,
-            "run": {"kind": "job", "container": {"command": ["python", "-c"], "args": [code]}},
-        }
-    }
-
-
-def dag(*operations, **more):
-    document = {"kind": "component", "run": {"kind": "dag", "operations": operations, **more}}
-    return json.dumps(document)
-
-
-TELL = "import json, os; json.dump({%s}, open(os.environ['EPOCHAL_OUTPUTS_FILE'], 'w'))"
-
-
 async def test_a_dag_hands_outputs_from_step_to_step(world, agent):
     text = dag(
         {"name": "a", **job(TELL % "'x': 3", outputs=[{"name": "x", "type": "int"}])},
@@ -77,7 +35,7 @@ async def test_a_dag_hands_outputs_from_step_to_step(world, agent):
     run = await create(world, text)
     assert run.kind == pb.RUN_KIND_DAG
     await ended(world, run)
-    await until(lambda: _is(world, run, [("a", "succeeded"), ("b", "succeeded")]))
+    await until_children(world, run, [("a", "succeeded"), ("b", "succeeded")])
 
 
 async def test_a_failure_fails_what_follows_and_a_condition_skips(world, agent):
@@ -94,22 +52,16 @@ async def test_a_failure_fails_what_follows_and_a_condition_skips(world, agent):
         ("after", "upstream_failed"), ("bad", "failed"), ("cleanup", "succeeded"),
         ("never", "skipped"),
     ]  # fmt: skip
-    await until(lambda: _is(world, run, expected))
+    await until_children(world, run, expected)
 
 
 async def test_a_stopped_dag_stops_its_steps(world, agent):
     run = await create(world, dag({"name": "long", **job("import time; time.sleep(60)")}))
-    await until(lambda: _is(world, run, [("long", "running")]))
+    await until_children(world, run, [("long", "running")])
     await world.call(RunService.STOP_RUN, pb.StopRunRequest(name=run.name, reason="enough"))
     stopped = await ended(world, run, pb.RunStopped)
     assert stopped.reason == "enough"
-    await until(lambda: _is(world, run, [("long", "stopped")]))
-
-
-async def _is(world, run, expected):
-    found = await children(world, run)
-    assert found == expected
-    return True
+    await until_children(world, run, [("long", "stopped")])
 
 
 async def test_a_resumed_dag_runs_what_failed_and_what_followed(world, agent, tmp_path):
@@ -128,7 +80,7 @@ async def test_a_resumed_dag_runs_what_failed_and_what_followed(world, agent, tm
         ("after", "upstream_failed"), ("after", "succeeded"), ("flaky", "succeeded"),
         ("good", "succeeded"),
     ]  # fmt: skip
-    await until(lambda: _is(world, run, expected))
+    await until_children(world, run, expected)
 
 
 async def test_a_fork_reuses_what_it_does_not_start_from(world, agent):
@@ -173,7 +125,7 @@ async def test_a_grid_runs_every_combination(world, agent):
     run = await create(world, text)
     assert run.kind == pb.RUN_KIND_MATRIX
     await ended(world, run)
-    await until(lambda: _is(world, run, [(n, "succeeded") for n in (1, 2, 3, 4)]))
+    await until_children(world, run, [(n, "succeeded") for n in (1, 2, 3, 4)])
 
 
 async def test_an_interval_schedule_fires_until_it_has_made_its_runs(world, agent):
@@ -186,7 +138,7 @@ async def test_an_interval_schedule_fires_until_it_has_made_its_runs(world, agen
     run = await create(world, text)
     assert run.kind == pb.RUN_KIND_SCHEDULE
     await ended(world, run)
-    await until(lambda: _is(world, run, [(1, "succeeded"), (2, "succeeded")]))
+    await until_children(world, run, [(1, "succeeded"), (2, "succeeded")])
 
 
 async def test_a_custom_event_fires_a_trigger_and_fills_its_inputs(world, agent):
@@ -205,7 +157,7 @@ async def test_a_custom_event_fires_a_trigger_and_fills_its_inputs(world, agent)
             parent=PARENT, kind="data-arrived", attributes={"rows": pb.Value(int_value=rows)}
         )
         await world.call(RunService.EMIT_EVENT, request)
-    await until(lambda: _is(world, run, [(1, "succeeded")]), 20)
+    await until_children(world, run, [(1, "succeeded")])
     tested = await world.call(
         RunService.TEST_TRIGGER, pb.TestTriggerRequest(parent=PARENT, name=run.name)
     )
