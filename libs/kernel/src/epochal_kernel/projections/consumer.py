@@ -50,6 +50,7 @@ POLL_S = 1.0
 ATTEMPTS = 3
 PAUSE_S = 0.2
 LINGER_S = 0.02
+MOST_LINGER_S = 0.2
 
 _log = structlog.get_logger(__name__)
 
@@ -132,6 +133,7 @@ class Consumer:
         self._reached = 0
         self._cut = False
         self._applied_at = float("-inf")
+        self._took_s = 0.0
         self._level = Skipped(0, Position(0))
         self.halted: Halted | None = None
 
@@ -185,9 +187,11 @@ class Consumer:
         """Let a batch grow while events come one after another, unless somebody waits for them.
 
         The first event after a quiet moment is applied at once. In a busy one a transaction for
-        each would cost every service more than the events do.
+        each would cost every service more than the events do: then it waits at least as long as
+        applying the last batch took, so that following the log leaves the rest of the service room.
         """
-        left_s = self._applied_at + LINGER_S - self._clock.monotonic()
+        linger_s = min(max(LINGER_S, 2 * self._took_s), MOST_LINGER_S)
+        left_s = self._applied_at + linger_s - self._clock.monotonic()
         if left_s > 0:
             await self._progress.wait_awaited(left_s)
 
@@ -242,6 +246,7 @@ class Consumer:
         self._applied_at = self._clock.monotonic()
 
     async def _apply_next(self, records: list[EventRecord], limit: int) -> int:
+        started = self._clock.monotonic()
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
                 checkpoint = await begin_step(connection, self._name)
@@ -258,6 +263,7 @@ class Consumer:
                     await write_checkpoint(connection, self._name, position)
                     failpoint("consumer.before_commit")
         failpoint("consumer.after_commit")
+        self._took_s = self._clock.monotonic() - started
         self._level = Skipped(position if events else checkpoint, position)
         await self._tell(before, events, position)
         return len(events)

@@ -88,15 +88,18 @@ class DagController:
             await self._carry_out(self._graph.observe(row.step, status))
         await self._carry_out(self._graph.begin())
 
-    async def child_changed(self, fact: ChildFact) -> None:
-        """Tells the graph, and does what follows."""
-        if self.pipeline.child_id(self._key(fact.step)) != fact.run_id:
-            return  # one that was given up for another of the same step
-        if fact.is_over:
-            self._live.pop(fact.step, None)
-        elif fact.step:
-            self._live[fact.step] = fact.run_id
-        await self._carry_out(self._graph.observe(fact.step, fact.status))
+    async def children_changed(self, facts: Sequence[ChildFact]) -> None:
+        """Tells the graph, and does what follows from all of it at once."""
+        decisions: list[Decision] = []
+        for fact in facts:
+            if self.pipeline.child_id(self._key(fact.step)) != fact.run_id:
+                continue  # one that was given up for another of the same step
+            if fact.is_over:
+                self._live.pop(fact.step, None)
+            else:
+                self._live[fact.step] = fact.run_id
+            decisions += self._graph.observe(fact.step, fact.status)
+        await self._carry_out(decisions)
         if self._stopping and not self._live:
             await self._end(pb.RUN_STATUS_STOPPED, "stopped")
 

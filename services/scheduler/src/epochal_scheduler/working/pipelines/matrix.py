@@ -39,7 +39,7 @@ from epochal_scheduler.working.pipelines.stopping import stopping_policies
 from epochal_scheduler.working.pipelines.sweeping import Sweep, WarmStarter, read_sweep
 from epochal_scheduler.working.pipelines.tuning import TUNER, Tuning
 
-AT_ONCE = 48
+AT_ONCE = 200
 MOST_LIVE = 1_000
 LOOK_S = 1.0
 
@@ -102,20 +102,22 @@ class MatrixController:
             await self.nursery.resume(row.run_id, "its sweep was resumed")
         await self.pipeline_changed(state)
 
-    async def child_changed(self, fact: ChildFact) -> None:
-        """Tells the sampler what became of a trial, and goes on."""
-        live = self._live.get(fact.run_id)
-        if live is None:
-            if self._tuning is not None and fact.step == TUNER and fact.is_over:
+    async def children_changed(self, facts: Sequence[ChildFact]) -> None:
+        """Tells the sampler what became of trials, and goes on."""
+        over: list[_Live] = []
+        for fact in facts:
+            live = self._live.get(fact.run_id)
+            if live is not None:
+                live.status = fact.status
+                if fact.is_over:
+                    over.append(live)
+            elif self._tuning is not None and fact.step == TUNER and fact.is_over:
                 failed = await self._tuning.ended(fact)
                 if failed:
                     await self._stop_all(pb.RUN_STATUS_FAILED, failed)
-                await self._go_on()
-            return
-        live.status = fact.status
-        if fact.is_over:
-            await self._ended(live)
-        await self._go_on()
+        await self._ended(over)
+        if over or self._tuning is not None:
+            await self._go_on()
 
     async def pipeline_changed(self, state: RunState) -> None:
         """Pauses, goes on, changes its limit, is extended, or stops."""
@@ -187,28 +189,32 @@ class MatrixController:
                 self._live[row.run_id] = _Live(suggestion, row.run_id, row.name, status)
         return history, resumed
 
-    async def _ended(self, live: _Live) -> None:
-        del self._live[live.run_id]
-        if self._sweep.plan.objectives:
-            values = await self._final_values([live.name])
+    async def _ended(self, ended: Sequence[_Live]) -> None:
+        """Learns from trials that have ended, with the values they ended with."""
+        if not ended:
+            return
+        values = await self._final_values([live.name for live in ended])
+        for live in ended:
+            self._live.pop(live.run_id, None)
             live.values = values.get(live.name, live.values)
-        index = live.suggestion.index
-        trial = Trial(
-            index,
-            live.suggestion.params,
-            live.status,
-            live.values,
-            live.next_step,
-            live.suggestion.iteration,
-        )
-        for _, pruner in self._pruners:
-            pruner.end(index, live.status)
-        self._suggester.tell(trial)
-        self._tracker.tell(trial)
-        if self._tuning is not None:
-            self._history.append(trial)
-        self._failed += live.status == pb.RUN_STATUS_FAILED
-        await self._stop_early(live)
+            index = live.suggestion.index
+            trial = Trial(
+                index,
+                live.suggestion.params,
+                live.status,
+                live.values,
+                live.next_step,
+                live.suggestion.iteration,
+            )
+            for _, pruner in self._pruners:
+                pruner.end(index, live.status)
+            self._suggester.tell(trial)
+            self._tracker.tell(trial)
+            if self._tuning is not None:
+                self._history.append(trial)
+            self._failed += live.status == pb.RUN_STATUS_FAILED
+        for live in ended:
+            await self._stop_early(live)
 
     async def _stop_early(self, live: _Live) -> None:
         for policy in self._policies:
@@ -271,6 +277,7 @@ class MatrixController:
         async with asyncio.TaskGroup() as tasks:
             for suggestion in suggestions:
                 tasks.create_task(make(suggestion))
+        over: list[_Live] = []
         for suggestion in suggestions:
             self._made += 1
             run_id = self.pipeline.child_id(self._birth(suggestion).key)
@@ -279,7 +286,8 @@ class MatrixController:
                 continue
             self._tracker.tell(Trial(suggestion.index, suggestion.params, live.status))
             if live.status in TERMINAL:  # it was skipped, reused, or did not compile
-                await self._ended(live)
+                over.append(live)
+        await self._ended(over)
 
     def _birth(self, suggestion: Suggestion) -> Birth:
         return Birth(
@@ -335,7 +343,7 @@ class MatrixController:
     async def _final_values(self, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
         """Returns the newest value of each objective, for trials that have all of them."""
         found: dict[str, list[float]] = {name: [] for name in names}
-        if not names:
+        if not names or not self._sweep.plan.objectives:
             return {}
         for objective in self._sweep.plan.objectives:
             points = await self.metrics.read(

@@ -90,8 +90,8 @@ class Controller(Protocol):
         """Takes up the pipeline from what is recorded, and decides what is due."""
         ...
 
-    async def child_changed(self, fact: ChildFact) -> None:
-        """Decides what follows from a child's change."""
+    async def children_changed(self, facts: Sequence[ChildFact]) -> None:
+        """Decides what follows from changes of children, in the order in which they came."""
         ...
 
     async def pipeline_changed(self, state: RunState) -> None:

@@ -85,13 +85,14 @@ class ScheduleController:
                     self._running[row.name] = row.run_id
         await self.pipeline_changed(state)
 
-    async def child_changed(self, fact: ChildFact) -> None:
+    async def children_changed(self, facts: Sequence[ChildFact]) -> None:
         """Notes that a run has ended; the clock does the rest."""
-        if fact.is_over:
-            self._running.pop(fact.name, None)
-            queued = self._times.pop(fact.run_id, None)
-            if queued is not None:
-                self._queued.pop(queued, None)
+        for fact in facts:
+            if fact.is_over:
+                self._running.pop(fact.name, None)
+                queued = self._times.pop(fact.run_id, None)
+                if queued is not None:
+                    self._queued.pop(queued, None)
         if self._stopping is not None and not self._running:
             await self._end(pb.RUN_STATUS_STOPPED, self._stopping)
 

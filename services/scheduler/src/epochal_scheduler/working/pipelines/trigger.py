@@ -86,14 +86,15 @@ class TriggerController:
             return True
         return False
 
-    async def child_changed(self, fact: ChildFact) -> None:
+    async def children_changed(self, facts: Sequence[ChildFact]) -> None:
         """Notes which runs are under way."""
-        if fact.is_over:
-            self._live.discard(fact.name)
-            self._ids.pop(fact.name, None)
-        else:
-            self._live.add(fact.name)
-            self._ids[fact.name] = fact
+        for fact in facts:
+            if fact.is_over:
+                self._live.discard(fact.name)
+                self._ids.pop(fact.name, None)
+            else:
+                self._live.add(fact.name)
+                self._ids[fact.name] = fact
         if self._stopping is not None and not self._live:
             await self._end(self._stopping)
 

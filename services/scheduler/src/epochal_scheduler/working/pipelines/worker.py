@@ -246,9 +246,13 @@ class PipelineWorker:
             if told is Note.LEAVE:
                 return
             if isinstance(told, ChildFact):
-                if told.position > known.get(told.run_id, 0):
-                    await controller.child_changed(told)
-            elif told is Note.LOOK:
+                facts, told = _drain(told, handle.mailbox)
+                news = [fact for fact in facts if fact.position > known.get(fact.run_id, 0)]
+                if news:
+                    await controller.children_changed(news)
+            if told is Note.LEAVE:
+                return
+            if told is Note.LOOK:
                 state = await self.commands.load(handle.target.run_id)
                 if state.status in TERMINAL:
                     return
@@ -272,3 +276,16 @@ class PipelineWorker:
             state = await self.commands.load(handle.target.run_id)
             if told is Note.LEAVE or state.status != pb.RUN_STATUS_CREATED:
                 return state
+
+
+def _drain(
+    first: ChildFact, mailbox: asyncio.Queue[ChildFact | Note]
+) -> tuple[list[ChildFact], Note | None]:
+    """Takes all facts that wait, up to the first note: many children change at once."""
+    facts = [first]
+    while not mailbox.empty():
+        told = mailbox.get_nowait()
+        if isinstance(told, Note):
+            return facts, told
+        facts.append(told)
+    return facts, None
