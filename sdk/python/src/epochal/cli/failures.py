@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import epochal_proto.v1 as pb
@@ -46,10 +46,14 @@ def spec_issues(error: EpochalError) -> list[pb.SpecIssue]:
     return found
 
 
-def show_issues(file: str, issues: list[pb.SpecIssue], *, colour: str) -> None:
-    """Prints findings as `FILE:LINE:COLUMN: FIELD: what to mend [rule]`, as compilers do."""
+def show_issues(files: Sequence[str], issues: list[pb.SpecIssue], *, colour: str) -> None:
+    """Prints findings as `FILE:LINE:COLUMN: FIELD: what to mend (rule)`, as compilers do.
+
+    `files` are the names of the texts in the order in which they were sent.
+    """
     console = errors_console()
     for issue in issues:
+        file = files[issue.source if issue.source < len(files) else 0]
         place = f"{file}:{issue.line}:{issue.column}" if issue.line else file
         field = f"{issue.field}: " if issue.field else ""
         text = f"[bold]{_plain(place)}[/]: [{colour}]{_plain(field)}[/]{_plain(issue.message)}"

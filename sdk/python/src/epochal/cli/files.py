@@ -8,12 +8,18 @@ from typing import Annotated
 import epochal_proto.v1 as pb
 import typer
 from epochal_proto.v1.services import ArtifactService
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from epochal.artifacts import ArtifactDoor
-from epochal.cli.output import Column, Output, errors_console, show_list, size, when
-from epochal.cli.references import run_name
-from epochal.cli.runs import RunArgument
+from epochal.cli.output import (
+    Column,
+    Output,
+    errors_console,
+    show_list,
+    size,
+    transfer_progress,
+    when,
+)
+from epochal.cli.references import RunArgument, run_name
 from epochal.cli.session import LimitOption, OutputOption, ProjectOption, session
 from epochal.digests import file_sha256
 from epochal.errors import InvalidArgument, NotFound
@@ -70,7 +76,7 @@ def download(
 
         epochal artifacts get brave-otter model --to ./champion
     """
-    with session(project) as opened, _progress() as bars:
+    with session(project) as opened, transfer_progress() as bars:
         name = run_name(opened, run)
         request = pb.ListArtifactsRequest(run=name, path_prefix=path)
         wanted = [
@@ -115,7 +121,7 @@ def upload(
     if not source.exists():
         raise InvalidArgument(f"there is no file or folder {source}")
     files = list(named_files(source, name or source.resolve().name))
-    with session(project) as opened, _progress() as bars:
+    with session(project) as opened, transfer_progress() as bars:
         target = run_name(opened, run)
         door = ArtifactDoor(opened.client)
         for file, path in files:
@@ -130,14 +136,3 @@ def upload(
             )
         door.close()
     errors_console().print(f"{len(files)} files uploaded to {target}", highlight=False)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=errors_console(),
-        transient=True,
-    )

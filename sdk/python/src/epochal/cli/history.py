@@ -1,4 +1,4 @@
-"""`epochal events`: who did what, when."""
+"""`epochal events`: who did what, when; and events of one's own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Annotated
 
 import epochal_proto.v1 as pb
 import typer
-from epochal_proto.v1.services import AuditService
+from epochal_proto.v1.services import AuditService, RunService
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from epochal.cli.output import Column, Output, show_list, when
-from epochal.cli.session import LimitOption, OutputOption, session
+from epochal.cli.output import Column, Output, as_json, console, print_json, show_list, when
+from epochal.cli.session import LimitOption, OutputOption, ProjectOption, session
+from epochal.cli.specs import parsed
 from epochal.errors import InvalidArgument
+
+app = typer.Typer(help="Events: who did what, when; and events of your own, for triggers.")
 
 _FIELDS = [
     Column[pb.AuditEvent]("POSITION", lambda event: str(event.position), right=True),
@@ -23,7 +26,9 @@ _FIELDS = [
 ]
 
 
+@app.callback(invoke_without_command=True)
 def events(
+    context: typer.Context,
     actor: Annotated[str, typer.Option(help="Only by, such as users/alice.")] = "",
     resource: Annotated[str, typer.Option(help="Only on this and what is below it.")] = "",
     types: Annotated[
@@ -46,6 +51,8 @@ def events(
 
         epochal events --resource orgs/default/projects/vision -o json
     """
+    if context.invoked_subcommand is not None:
+        return
     with session() as opened:
         request = pb.ListEventsRequest(
             parent=opened.org,
@@ -59,6 +66,33 @@ def events(
         )
         found = opened.paged(AuditService.LIST_EVENTS, request, lambda page: page.events, limit)
         show_list(found, _FIELDS, output, "no such events")
+
+
+@app.command("emit")
+def emit(
+    kind: Annotated[str, typer.Argument(help="Such as data-arrived.")],
+    attributes: Annotated[
+        list[str] | None,
+        typer.Option("--attribute", "-a", help="NAME=VALUE that triggers filter by and use."),
+    ] = None,
+    project: ProjectOption = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Emit an event of your own: it fires the triggers that watch `events.KIND`.
+
+    For example:
+
+        epochal events emit data-arrived -a rows=20 -a table=sales
+    """
+    with session(project) as opened:
+        request = pb.EmitEventRequest(
+            parent=opened.project, kind=kind, attributes=parsed(attributes, "-a")
+        )
+        found = opened.client.call(RunService.EMIT_EVENT, request)
+    if output is Output.json:
+        print_json(as_json(found))
+    else:
+        console().print(f"{kind} is event {found.position} of the log", highlight=False)
 
 
 def _time(text: str) -> Timestamp | None:

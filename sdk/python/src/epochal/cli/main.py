@@ -12,20 +12,32 @@ from typing import Annotated, Final
 
 import typer
 
-from epochal.cli import (
+# These add commands to `epochal runs`.
+from epochal.cli import (  # noqa: F401 - see above
     audit,
+    backfills,
+    captures,
+    checking,
+    components,
+    decisions,
+    explaining,
     files,
     history,
     identity,
+    launching,
     lineage,
     members,
     models,
     notifications,
+    policies,
     projects,
+    queues,
     runs,
-    specs,
+    schedules,
     syncs,
+    terminals,
     tokens,
+    triggers,
 )
 from epochal.cli.failures import reported
 
@@ -42,10 +54,20 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for function in (specs.run, specs.check, syncs.sync, history.events, identity.whoami):
+    functions = (launching.run, checking.check, checking.schema, syncs.sync, identity.whoami)
+    for function in functions:
         app.command()(function)
     for name, group in {
         "runs": runs.app,
+        "backfill": backfills.app,
+        "schedules": schedules.app,
+        "triggers": triggers.app,
+        "events": history.app,
+        "queues": queues.app,
+        "agents": queues.agents_app,
+        "components": components.app,
+        "presets": components.presets_app,
+        "policy": policies.app,
         "projects": projects.app,
         "tokens": tokens.app,
         "members": members.app,
@@ -69,6 +91,8 @@ def _report_errors(app: typer.Typer) -> None:
     for command in app.registered_commands:
         if command.callback is not None:
             command.callback = reported()(command.callback)
+    if app.registered_callback is not None and app.registered_callback.callback is not None:
+        app.registered_callback.callback = reported()(app.registered_callback.callback)
     for group in app.registered_groups:
         if group.typer_instance is not None:
             _report_errors(group.typer_instance)

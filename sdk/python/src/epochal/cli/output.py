@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -85,6 +86,18 @@ def show_one(item: Item, fields: Sequence[Column[Item]], output: Output) -> None
         if text := field.text(item):
             table.add_row(field.title, Text(text))
     console().print(table)
+
+
+def transfer_progress() -> Progress:
+    """Bars for bytes that go up or down, on stderr."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=errors_console(),
+        transient=True,
+    )
 
 
 def as_json(message: Message) -> object:

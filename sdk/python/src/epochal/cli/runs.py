@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import epochal_proto.v1 as pb
@@ -20,21 +21,18 @@ from epochal.cli.output import (
     show_one,
     when,
 )
-from epochal.cli.references import run_name
+from epochal.cli.references import RunArgument, run_name
 from epochal.cli.session import LimitOption, OutputOption, ProjectOption, session
-from epochal.cli.statuses import status_text
+from epochal.cli.statuses import kind_text, status_text
 from epochal.cli.tailing import follow, print_lines
 from epochal.values import from_value
 
 app = typer.Typer(no_args_is_help=True, help="Runs: list, read, follow, stop.")
 
-RunArgument = Annotated[
-    str, typer.Argument(help="Full name, UUID, the beginning of one, or the display name.")
-]
-
 _COLUMNS = [
     Column[pb.Run]("ID", lambda run: run.uid[:13], "dim"),
     Column[pb.Run]("NAME", lambda run: run.display_name, "bold"),
+    Column[pb.Run]("KIND", kind_text),
     Column[pb.Run]("STATUS", status_text),
     Column[pb.Run]("ATTEMPT", lambda run: str(run.attempt or ""), right=True),
     Column[pb.Run]("CREATED", lambda run: when(run.create_time)),
@@ -45,7 +43,9 @@ _COLUMNS = [
 _FIELDS = [
     Column[pb.Run]("name", lambda run: run.name),
     Column[pb.Run]("display name", lambda run: run.display_name),
+    Column[pb.Run]("kind", kind_text),
     Column[pb.Run]("status", status_text),
+    Column[pb.Run]("waits for", lambda run: " and ".join(run.holds)),
     Column[pb.Run]("message", lambda run: run.message.rstrip()),
     Column[pb.Run]("attempt", lambda run: str(run.attempt or "")),
     Column[pb.Run](
@@ -53,11 +53,20 @@ _FIELDS = [
     ),
     Column[pb.Run]("creator", lambda run: run.creator),
     Column[pb.Run]("queue", lambda run: run.queue),
+    Column[pb.Run](
+        "pipeline", lambda run: f"{run.pipeline} {run.step or run.iteration or ''}".strip()
+    ),
+    Column[pb.Run](
+        "origin", lambda run: f"{run.origin_kind} of {run.origin}" if run.origin else ""
+    ),
+    Column[pb.Run]("service", lambda run: run.service_path),
+    Column[pb.Run]("made for", lambda run: when(run.schedule_time)),
     Column[pb.Run]("created", lambda run: when(run.create_time)),
     Column[pb.Run]("started", lambda run: when(run.start_time)),
     Column[pb.Run]("ended", lambda run: when(run.end_time)),
     Column[pb.Run]("took", lambda run: between(run.start_time, run.end_time)),
-    Column[pb.Run]("params", lambda run: _pairs({k: from_value(v) for k, v in run.params.items()})),
+    Column[pb.Run]("params", lambda run: _values(run.params)),
+    Column[pb.Run]("outputs", lambda run: _values(run.outputs)),
     Column[pb.Run]("tags", lambda run: _pairs(dict(run.tags))),
     Column[pb.Run]("metrics", lambda run: _metrics(run, 50)),
     Column[pb.Run]("spec", lambda run: run.spec_digest),
@@ -80,6 +89,10 @@ def list_runs(
     status: Annotated[
         str, typer.Option(help="Only these, such as running or 'failed|stopped'.")
     ] = "",
+    kind: Annotated[
+        str, typer.Option(help="Only these, such as job or 'dag|matrix|schedule'.")
+    ] = "",
+    pipeline: Annotated[str, typer.Option(help="Only children of this run.")] = "",
     filter_: Annotated[
         str, typer.Option("--filter", "-q", help="Such as 'metrics.loss:<0.1, tags.team:vision'.")
     ] = "",
@@ -93,12 +106,22 @@ def list_runs(
 
         epochal runs ls --status running
 
+        epochal runs ls --kind 'dag|matrix' --status running
+
+        epochal runs ls --pipeline big-sweep --status failed
+
         epochal runs ls -q 'metrics.acc:>0.9, params.lr:0.1' --order-by 'metrics.acc desc'
 
         epochal runs ls -p vision --limit 0 -o json
     """
-    conditions = ", ".join(part for part in (f"status:{status}" if status else "", filter_) if part)
     with session(project) as opened:
+        asked = {
+            "status": status,
+            "kind": kind,
+            "pipeline": pipeline and run_name(opened, pipeline).rpartition("/")[2],
+        }
+        parts = [f"{field}:{value}" for field, value in asked.items() if value]
+        conditions = ", ".join([*parts, filter_] if filter_ else parts)
         request = pb.ListRunsRequest(parent=opened.project, filter=conditions, order_by=order_by)
         runs = opened.paged(RunService.LIST_RUNS, request, lambda page: page.runs, limit)
         nothing = f"no runs in {opened.project}; start one with `epochal run -f FILE`"
@@ -212,6 +235,10 @@ def metrics(
 
 def _metrics(run: pb.Run, at_most: int) -> str:
     return _pairs({name: number(run.metrics[name].last) for name in sorted(run.metrics)[:at_most]})
+
+
+def _values(values: Mapping[str, pb.Value]) -> str:
+    return _pairs({name: from_value(value) for name, value in values.items()})
 
 
 def _pairs(pairs: dict[str, str] | dict[str, str | int | float | bool]) -> str:

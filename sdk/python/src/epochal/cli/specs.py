@@ -1,25 +1,36 @@
-"""`epochal run` and `epochal check`: what takes a polyaxonfile."""
+"""What `run`, `check` and others share about specs: sources, parameters, mistakes."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Annotated, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import epochal_proto.v1 as pb
 import typer
-from epochal_proto.v1.services import RunService
+from epochal_proto.v1.services import ComponentService
 
+from epochal.cli.documents import (
+    Document,
+    default_file,
+    is_preset,
+    read_document,
+    referred_files,
+    without_fields,
+)
 from epochal.cli.failures import show_issues, spec_issues
-from epochal.cli.output import Output, as_json, console, errors_console, print_json
-from epochal.cli.session import OutputOption, ProjectOption, Session, session
-from epochal.cli.statuses import status_text
-from epochal.cli.watching import exit_code, wait, watch
+from epochal.cli.output import errors_console
+from epochal.cli.references import component_name
+from epochal.cli.session import Session
 from epochal.errors import EpochalError, InvalidArgument
 from epochal.values import parse_value
 
-_MAX_BYTES: Final = 1024 * 1024
-
+FilesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--file", "-f", help="A polyaxonfile; '-' reads standard input. Later ones lie over it."
+    ),
+]
 FileOption = Annotated[
     str, typer.Option("--file", "-f", help="The polyaxonfile; '-' reads standard input.")
 ]
@@ -27,122 +38,96 @@ ParamsOption = Annotated[
     list[str] | None,
     typer.Option("--param", "-P", help="NAME=VALUE; may be given again. JSON values are typed."),
 ]
+PresetsOption = Annotated[
+    list[str] | None,
+    typer.Option("--preset", help="A saved preset, NAME or NAME:TAG, laid over; again for more."),
+]
 
 
-def run(
-    file: FileOption,
-    params: ParamsOption = None,
-    name: Annotated[str, typer.Option(help="Name for people; made up when left out.")] = "",
-    tags: Annotated[list[str] | None, typer.Option("--tag", help="NAME=VALUE or NAME.")] = None,
-    watch_: Annotated[
-        bool, typer.Option("--watch", "-w", help="Follow it: status, metrics and output.")
-    ] = False,
-    project: ProjectOption = "",
-    output: OutputOption = Output.table,
-) -> None:
-    """Run a polyaxonfile on the platform's agents.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """All texts of one operation: the first, those laid over it, and those it names."""
 
-    With --watch the command ends as the run does: exit code 0 when it succeeded. With -o json it
-    then prints the ended run and nothing else. Ctrl-C ends only the watching.
+    documents: Sequence[Document]
+    files: dict[str, bytes] = field(default_factory=dict)
 
-    For example:
+    @property
+    def spec(self) -> bytes:
+        """The text that the others are laid over."""
+        return self.documents[0].text
 
-        epochal run -f train.yaml
+    @property
+    def overlays(self) -> list[bytes]:
+        """The others."""
+        return [document.text for document in self.documents[1:]]
 
-        epochal run -f train.yaml -P lr=0.1 -P optimizer=adam --tag team=vision --watch
+    @property
+    def labels(self) -> list[str]:
+        """What to call each in messages."""
+        return [document.label for document in self.documents]
+
+
+def read_sources(
+    opened: Session,
+    files: Sequence[str],
+    *,
+    base: Document | None = None,
+    presets: Sequence[str] = (),
+    overlay: Document | None = None,
+) -> Sources:
+    """Reads all that an operation is made of.
+
+    In this order: `base` or the first file, saved presets, the other files, `overlay`.
+
+    Raises:
+        EpochalError: A file cannot be read, or there is no such preset.
     """
-    spec = _read(file)
-    with session(project) as opened:
-        request = pb.CreateRunRequest(
-            parent=opened.project,
-            spec=spec,
-            display_name=name,
-            params={key: parse_value(value) for key, value in _pairs(params, "-P").items()},
-            tags=_pairs(tags, "--tag", bare="true"),
-        )
-        try:
-            created = opened.client.call(RunService.CREATE_RUN, request)
-        except InvalidArgument as error:
-            raise _refused(error, file) from None
-        if output is Output.json:
-            ended = wait(opened.client, created) if watch_ else created
-            print_json(as_json(ended))
-            raise typer.Exit(exit_code(ended) if watch_ else 0)
-        console().print(
-            f"[bold]{created.display_name}[/] {status_text(created)}  {created.name}",
-            highlight=False,
-        )
-        if watch_:
-            raise typer.Exit(watch(opened.client, created))
-        errors_console().print(
-            f"follow it with `epochal runs logs -f {created.uid[:13]}`", highlight=False
-        )
+    read = [] if base is None else [base]
+    if files.count("-") > 1:
+        raise InvalidArgument("standard input can be read once only")
+    read += [read_document(file) for file in files or ([] if base else [default_file()])]
+    saved = [_preset(opened, name) for name in presets]
+    ordered = [read[0], *saved, *read[1:]]
+    if overlay is not None:
+        ordered.append(overlay)
+    return Sources(ordered, referred_files(read))
 
 
-def check(
-    file: FileOption,
-    params: ParamsOption = None,
-    project: ProjectOption = "",
-    output: OutputOption = Output.table,
-) -> None:
-    """Compile a polyaxonfile and start nothing: shows mistakes with their lines.
+def parsed(given: Sequence[str] | None, option: str = "-P") -> dict[str, pb.Value]:
+    """The values of `-P` and the like: what reads as JSON is that, anything else is text."""
+    return {key: parse_value(value) for key, value in pairs(given, option).items()}
 
-    For example:
 
-        epochal check -f train.yaml
+def pairs(given: Sequence[str] | None, option: str, bare: str = "") -> dict[str, str]:
+    """NAME=VALUE by name; a NAME alone is `bare`, if that is given.
 
-        epochal check -f train.yaml -P lr=0.1 -o json
+    Raises:
+        InvalidArgument: One is not of this form.
     """
-    spec = _read(file)
-    with session(project) as opened:
-        compiled = _compile(opened, spec, params, file)
-    show_issues(file, list(compiled.warnings), colour="yellow")
-    if output is Output.json:
-        print_json(as_json(compiled))
-        return
-    console().print_json(compiled.compiled_json)
-    errors_console().print(f"[green]{file} is valid[/]  {compiled.digest}", highlight=False)
-
-
-def _compile(
-    opened: Session, spec: bytes, params: list[str] | None, file: str
-) -> pb.CompileOperationResponse:
-    request = pb.CompileOperationRequest(
-        parent=opened.project,
-        spec=spec,
-        params={key: parse_value(value) for key, value in _pairs(params, "-P").items()},
-    )
-    try:
-        return opened.client.call(RunService.COMPILE_OPERATION, request)
-    except InvalidArgument as error:
-        raise _refused(error, file) from None
-
-
-def _refused(error: InvalidArgument, file: str) -> EpochalError | typer.Exit:
-    issues = spec_issues(error)
-    if not issues:
-        return error
-    show_issues(file, issues, colour="red")
-    count = "one mistake" if len(issues) == 1 else f"{len(issues)} mistakes"
-    errors_console().print(f"[bold red]error:[/] {file} has {count}; nothing was started")
-    return typer.Exit(1)
-
-
-def _read(file: str) -> bytes:
-    try:
-        spec = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise InvalidArgument(f"cannot read {file}: {error.strerror}") from error
-    if len(spec) > _MAX_BYTES:
-        raise InvalidArgument(f"{file} has {len(spec)} bytes; a polyaxonfile has at most 1 MiB")
-    return spec
-
-
-def _pairs(given: list[str] | None, option: str, bare: str = "") -> dict[str, str]:
-    pairs = {}
+    found = {}
     for each in given or ():
         name, equals, value = each.partition("=")
         if not name or not (equals or bare):
             raise InvalidArgument(f"{option} takes NAME=VALUE, not {each!r}")
-        pairs[name] = value if equals else bare
-    return pairs
+        found[name] = value if equals else bare
+    return found
+
+
+def refused(error: InvalidArgument, labels: Sequence[str]) -> EpochalError | typer.Exit:
+    """What to raise for a refusal: mistakes in a spec are printed with their places."""
+    issues = spec_issues(error)
+    if not any(issue.line for issue in issues) and not error.issues:
+        return error
+    show_issues(labels, issues, colour="red")
+    count = "one mistake" if len(issues) == 1 else f"{len(issues)} mistakes"
+    errors_console().print(f"[bold red]error:[/] {labels[0]} has {count}; nothing was started")
+    return typer.Exit(1)
+
+
+def _preset(opened: Session, name: str) -> Document:
+    request = pb.GetComponentRequest(name=component_name(opened.org, name))
+    found = opened.client.call(ComponentService.GET_COMPONENT, request)
+    document = Document(found.spec, f"preset {name}")
+    if not (found.is_preset or is_preset(document)):
+        raise InvalidArgument(f"{name} is a component, not a preset: run it with --hub {name}")
+    return without_fields(document, ("name", "description", "presets"))

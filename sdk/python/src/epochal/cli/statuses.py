@@ -15,6 +15,15 @@ ENDED: Final = frozenset(
         pb.RUN_STATUS_UPSTREAM_FAILED,
     }
 )
+PIPELINES: Final = frozenset(
+    {
+        pb.RUN_KIND_DAG,
+        pb.RUN_KIND_MATRIX,
+        pb.RUN_KIND_SCHEDULE,
+        pb.RUN_KIND_TRIGGER,
+        pb.RUN_KIND_BACKFILL,
+    }
+)
 
 _COLOURS: Final = {
     pb.RUN_STATUS_RUNNING: "cyan",
@@ -35,3 +44,8 @@ def status_text(run: pb.Run) -> str:
 def status_colour(run: pb.Run) -> str:
     """The colour that goes with it."""
     return _COLOURS.get(run.status, "white")
+
+
+def kind_text(run: pb.Run) -> str:
+    """The kind in one word, as filters take it."""
+    return pb.RunKind.Name(run.kind).removeprefix("RUN_KIND_").lower()

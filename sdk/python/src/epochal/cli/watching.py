@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import epochal_proto.v1 as pb
@@ -14,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from epochal.cli.output import between, console, errors_console, number
-from epochal.cli.statuses import ENDED, status_colour, status_text
+from epochal.cli.statuses import ENDED, PIPELINES, status_colour, status_text
 from epochal.cli.tailing import Lines, follow
 from epochal.client import Client
 from epochal.errors import EpochalError
 from epochal.retrying import Backoff
 
 _METRICS: Final = 8
+_COUNT_S: Final = 1.0
 
 
 def wait(client: Client, run: pb.Run, show: Callable[[pb.Run], None] = lambda _: None) -> pb.Run:
@@ -56,7 +58,8 @@ def watch(client: Client, run: pb.Run) -> int:
         EpochalError: The platform refuses, or stays away for long.
     """
     screen = console()
-    with Live(_table(run), console=screen, refresh_per_second=4, transient=False) as live:
+    view = _View(run)
+    with Live(view.table(), console=screen, refresh_per_second=4, transient=False) as live:
 
         def show(lines: Lines) -> None:
             for line in lines:
@@ -65,19 +68,76 @@ def watch(client: Client, run: pb.Run) -> int:
         tail = threading.Thread(target=_tail, args=(client, run.name, show), daemon=True)
         tail.start()
         try:
-            run = wait(client, run, lambda seen: live.update(_table(seen)))
+            if run.kind in PIPELINES:
+                threading.Thread(target=_count, args=(client, view, live), daemon=True).start()
+
+            def changed(seen: pb.Run) -> None:
+                view.run = seen
+                live.update(view.table())
+
+            run = wait(client, run, changed)
             tail.join(10.0)  # the last lines arrive a moment after the end
         except KeyboardInterrupt:
             live.stop()
-            errors_console().print(
-                f"stopped watching; {run.display_name} goes on. See it with `epochal runs logs -f "
-                f"{run.uid[:13]}`, end it with `epochal runs stop {run.uid[:13]}`",
-                highlight=False,
-            )
+            goes_on(run)
             return 130
     if run.status != pb.RUN_STATUS_SUCCEEDED and run.message:
         errors_console().print(Text(run.message.rstrip()))
     return exit_code(run)
+
+
+def goes_on(run: pb.Run) -> None:
+    """Says, after Ctrl-C, what goes on and how it is seen and ended."""
+    errors_console().print(
+        f"stopped watching; {run.display_name} goes on. See it with `epochal runs logs -f "
+        f"{run.uid[:13]}`, end it with `epochal runs stop {run.uid[:13]}`",
+        highlight=False,
+    )
+
+
+@dataclass
+class _View:
+    """What is shown of a run: itself, and how far its children are."""
+
+    run: pb.Run
+    progress: str = ""
+
+    def table(self) -> Table:
+        run = self.run
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        pipeline = run.kind in PIPELINES
+        for title in ("RUN", "STATUS", "" if pipeline else "ATTEMPT", "TOOK"):
+            table.add_column(title, overflow="fold")
+        table.add_column("PROGRESS" if pipeline else "METRICS", overflow="fold")
+        table.add_row(
+            run.display_name,
+            Text(status_text(run), style=status_colour(run)),
+            "" if pipeline else str(run.attempt or ""),
+            between(run.start_time if run.start_time.seconds else run.create_time, run.end_time),
+            self.progress if pipeline else _metrics(run),
+        )
+        return table
+
+
+def _metrics(run: pb.Run) -> str:
+    shown = sorted(run.metrics)[:_METRICS]
+    metrics = "  ".join(f"{name}={number(run.metrics[name].last)}" for name in shown)
+    more = len(run.metrics) - len(shown)
+    return f"{metrics}  and {more} more" if more else metrics
+
+
+def _count(client: Client, view: _View, live: Live) -> None:
+    """Asks the scheduler each second how far a pipeline is; only it knows without listing."""
+    while view.run.status not in ENDED:
+        try:
+            found = client.call(RunService.EXPLAIN_RUN, pb.ExplainRunRequest(name=view.run.name))
+        except EpochalError:
+            return  # what is shown stays; the run itself is still followed
+        told = [item.message for item in found.items if item.kind == "pipeline"]
+        if told and told[0] != view.progress:
+            view.progress = told[0]
+            live.update(view.table())
+        time.sleep(_COUNT_S)
 
 
 def _tail(client: Client, name: str, show: Callable[[Lines], None]) -> None:
@@ -85,21 +145,3 @@ def _tail(client: Client, name: str, show: Callable[[Lines], None]) -> None:
         follow(client, name, show)
     except EpochalError as error:
         errors_console().print(f"the output cannot be followed: {error.message}", highlight=False)
-
-
-def _table(run: pb.Run) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("RUN", "STATUS", "ATTEMPT", "TOOK", "METRICS"):
-        table.add_column(title, overflow="fold")
-    shown = sorted(run.metrics)[:_METRICS]
-    metrics = "  ".join(f"{name}={number(run.metrics[name].last)}" for name in shown)
-    if more := len(run.metrics) - len(shown):
-        metrics += f"  and {more} more"
-    table.add_row(
-        run.display_name,
-        Text(status_text(run), style=status_colour(run)),
-        str(run.attempt or ""),
-        between(run.start_time, run.end_time),
-        metrics,
-    )
-    return table
