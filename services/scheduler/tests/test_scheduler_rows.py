@@ -173,7 +173,7 @@ async def test_a_task_hastened_while_it_is_looked_at_is_not_put_off(pool):
     (task,) = await store.due_tasks(10)
     await react(pool, sealed("a"))
     await store.postpone(task, 30)
-    await store.remove(task)
+    await store.remove([task])
     (again,) = await store.due_tasks(10)
     await store.postpone(again, 30, 7)
     assert await store.due_tasks(10) == []

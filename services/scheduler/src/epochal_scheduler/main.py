@@ -89,11 +89,13 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
     resolver = Resolver(commands, kernel.client, reader, kernel.ids)
     forks = Forks(commands, store)
     metrics = MetricReader(kernel.client, kernel.ids)
-    controllers = Controllers(commands, maker, resolver, bell, forks, metrics, reader, kernel.codec)
-    pipelines = PipelineWorker(commands, store, kernel.progress, kernel.ids, controllers.make)
     admission = Admission(
         commands, store, dispatcher, bell, kernel.progress, kernel.ids, settings.agent_lease_s
     )
+    controllers = Controllers(
+        commands, admission, maker, resolver, bell, forks, metrics, reader, kernel.codec
+    )
+    pipelines = PipelineWorker(commands, store, kernel.progress, kernel.ids, controllers.make)
     for hear in (policies.hear, admission.hear, pipelines.hear):
         feed.subscribe(hear)
     worker = TaskWorker(

@@ -115,16 +115,27 @@ class SchedulerStore:
                 seconds,
             )
 
-    async def remove(self, task: Task) -> None:
-        """Removes a task that is done, unless it was asked for anew meanwhile."""
+    async def remove(self, tasks: Sequence[Task]) -> None:
+        """Removes tasks that are done, unless they were asked for anew meanwhile."""
         with adapting():
-            await self._pool.execute(_SQL["remove_task"], task.run_id, task.kind, task.due_at)
+            await self._pool.execute(
+                _SQL["remove_tasks"],
+                [task.run_id for task in tasks],
+                [task.kind for task in tasks],
+                [task.due_at for task in tasks],
+            )
 
     async def producers(self, run_id: UUID) -> Producers:
         """Returns the producers of a run that are not sealed; none for a run that has ended."""
         with adapting():
             row = await self._pool.fetchrow(_SQL["live_run"], run_id)
         return LiveRunRow(*row).producers() if row else Producers()
+
+    async def producers_of(self, run_ids: Sequence[UUID]) -> dict[UUID, Producers]:
+        """Returns the producers that are not sealed, of runs that have not ended."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["live_runs_of"], run_ids)
+        return {row["run_id"]: LiveRunRow(*row).producers() for row in rows}
 
     async def heard_of(self, heartbeat: pb.HeartbeatRequest) -> None:
         """Notes that an agent lives, and renews the leases of what it holds."""

@@ -42,6 +42,14 @@ class CreateRun:
         """Resource name."""
         return self.created.name
 
+    @property
+    def waits_for_nothing(self) -> bool:
+        """Whether it goes into its queue as soon as it exists."""
+        ends = self.skipped_because or self.failed_because or self.upstream_failed
+        kind = self.created.kind
+        queues = kind not in PIPELINES and kind not in (pb.RUN_KIND_TRACKED, pb.RUN_KIND_SYSTEM)
+        return queues and not ends and self.reuse is None and not self.created.holds
+
 
 def create(state: RunState, command: CreateRun) -> Sequence[Message]:
     """Decides that a run exists, and where it goes from there.

@@ -1,5 +1,11 @@
--- remove_task --
-DELETE FROM task WHERE run_id = $1 AND kind = $2 AND due_at = $3
+-- remove_tasks --
+DELETE FROM task t USING (
+    SELECT o.run_id, o.kind
+      FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS d (run_id, kind, due_at)
+      JOIN task o USING (run_id, kind, due_at)
+       -- What somebody changes now is not done, and waiting for many rows could deadlock.
+       FOR UPDATE OF o SKIP LOCKED) done
+ WHERE t.run_id = done.run_id AND t.kind = done.kind
 
 -- due_tasks --
 SELECT kind, run_id, org_id, name, due_at, since, sequence, correlation_id, causation_id, traceparent
@@ -86,6 +92,11 @@ SELECT project, cache_key, run_id, name, ended_at, params, outputs FROM result
 
 -- remove_old_agents --
 DELETE FROM agent WHERE seen_at < clock_timestamp() - interval '1 day'
+
+-- live_runs_of --
+SELECT run_id, org_id, name, kind, status, creator, queue, priority, amounts, asked, asked_at,
+       pipeline, fence, attempt_position, agent, started_at, unsealed
+  FROM live_run WHERE run_id = ANY ($1::uuid[])
 
 -- live_run --
 SELECT run_id, org_id, name, kind, status, creator, queue, priority, amounts, asked, asked_at,

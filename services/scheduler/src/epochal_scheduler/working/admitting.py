@@ -8,6 +8,7 @@ or hurries a run and breaks nothing.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -16,13 +17,16 @@ import epochal_proto.v1 as pb
 import structlog
 from epochal_kernel.errors import EpochalError
 from epochal_kernel.ids import Ids, Position
+from epochal_kernel.log.ledger import Outcome
 from epochal_kernel.projections.store import Progress
+from google.protobuf.message import Message
 
 from epochal_scheduler.bells import StopBell
-from epochal_scheduler.domain import attempts
+from epochal_scheduler.domain import attempts, creating
+from epochal_scheduler.domain.creating import CreateRun
 from epochal_scheduler.domain.queueing.board import Board, Preemption
 from epochal_scheduler.domain.queueing.limits import Ask, Limits, QueueKey, Seat
-from epochal_scheduler.domain.run import PIPELINES
+from epochal_scheduler.domain.run import PIPELINES, RUN, RunState
 from epochal_scheduler.projections import ENDS
 from epochal_scheduler.projections.queues import queue_key
 from epochal_scheduler.store import SchedulerStore
@@ -31,6 +35,7 @@ from epochal_scheduler.working.dispatching import Dispatcher
 from epochal_scheduler.working.feed import Fact
 
 AT_ONCE = 24
+PUBLISHERS = 16
 AGAIN_S = 0.5
 LOOK_S = 2.0
 _IN_FLIGHT = frozenset({
@@ -74,6 +79,7 @@ class Admission:
     _targets: dict[UUID, Target] = field(default_factory=dict)
     _begun: dict[UUID, tuple[QueueKey, float]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _to_publish: asyncio.Queue[tuple[Target, RunState]] = field(default_factory=asyncio.Queue)
 
     def hear(self, fact: Fact) -> None:
         """Takes note of a fact; wakes the admission when it may make room or ask for it."""
@@ -90,6 +96,33 @@ class Admission:
                 self._woken.set()
             case _ if fact.category == "run":
                 self._hear_run(fact)
+
+    async def create(self, target: Target, command: CreateRun) -> Outcome[RunState]:
+        """Creates a run of a pipeline; released in the same breath when it may go at once.
+
+        Raises:
+            EpochalError: the run exists, or the log does not answer.
+        """
+        ask = Ask.of_run(target.run_id, command.created, command.created.queue, 0, 0.0)
+        taken = self._hears and command.waits_for_nothing and self.board.take(ask)
+
+        def decide(state: RunState) -> Sequence[Message]:
+            events = creating.create(state, command)
+            if not taken:
+                return events
+            for event in events:
+                state = RUN.evolve(state, event)
+            return *events, *attempts.release(state)
+
+        try:
+            outcome = await self.commands.execute(target, decide)
+        except EpochalError:
+            if taken:
+                self.board.remove(target.run_id)
+            raise
+        if taken:
+            self._to_publish.put_nowait((target, outcome.state))
+        return outcome
 
     def seat(self, heartbeat: pb.HeartbeatRequest) -> None:
         """Takes note of what an agent serves."""
@@ -109,6 +142,8 @@ class Admission:
         try:
             await self._load()
             async with asyncio.TaskGroup() as tasks:
+                for _ in range(PUBLISHERS):
+                    tasks.create_task(self._publish())
                 places = asyncio.Semaphore(AT_ONCE)
                 while True:
                     self._woken.clear()
@@ -237,6 +272,18 @@ class Admission:
             if state is None or state.status == pb.RUN_STATUS_QUEUED:
                 self.board.wait(ask)
                 self._woken.set()
+
+    async def _publish(self) -> None:
+        """Publishes work items of runs that were released when they were created.
+
+        What is not published here is published by the task that its release left.
+        """
+        while True:
+            target, state = await self._to_publish.get()
+            try:
+                await self.dispatcher.publish_first(target, state)
+            except EpochalError as error:
+                _log.info("scheduler.publish_later", run=target.name, error=error.message)
 
     async def _preempt(self, preemption: Preemption) -> None:
         victim = self._targets.get(preemption.victim.run_id)

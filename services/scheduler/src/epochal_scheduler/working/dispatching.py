@@ -59,12 +59,19 @@ class Dispatcher:
         """
         self._published.pop(target.run_id, None)
         outcome = await self._commands.execute(target, attempts.release)
-        failpoint("dispatch.before_publish")
         if outcome.state.status == pb.RUN_STATUS_SCHEDULED:
-            sequence = await self.publish(target, outcome.state)
-            self._published[target.run_id] = sequence
-            if len(self._published) > MAX_REMEMBERED:
-                self._published.popitem(last=False)
+            await self.publish_first(target, outcome.state)
+
+    async def publish_first(self, target: Target, state: RunState) -> None:
+        """Publishes the work item of a run that was released just now.
+
+        Raises:
+            Unavailable, DeadlineExceeded: as `publish`; the task about it is still there.
+        """
+        failpoint("dispatch.before_publish")
+        self._published[target.run_id] = await self.publish(target, state)
+        if len(self._published) > MAX_REMEMBERED:
+            self._published.popitem(last=False)
         failpoint("dispatch.after_publish")
 
     def take_published(self, run_id: UUID) -> int | None:

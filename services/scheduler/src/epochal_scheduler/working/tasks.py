@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from epochal_scheduler.domain import approving, attempts, ending
 from epochal_scheduler.domain.approving import APPROVAL, UPLOAD
+from epochal_scheduler.domain.ending import Producers
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.projections import ENDS
 from epochal_scheduler.store import SchedulerStore, Task
@@ -93,11 +94,15 @@ class TaskWorker:
 
     async def _do_all(self, tasks: Sequence[Task]) -> None:
         places = asyncio.Semaphore(AT_ONCE)
+        settling = [task.run_id for task in tasks if task.kind == "settle"]
+        producers = await self._store.producers_of(settling) if settling else {}
+        done: list[Task] = []
 
         async def do(task: Task) -> None:
             async with places:
                 try:
-                    await self._do(task)
+                    if await self._do(task, producers.get(task.run_id, Producers())):
+                        done.append(task)
                 except EpochalError as error:
                     _log.info("scheduler.task_again", kind=task.kind, error=error.message)
                     with suppress(EpochalError):  # then it stays due, and is done at once
@@ -106,8 +111,11 @@ class TaskWorker:
         async with asyncio.TaskGroup() as group:
             for task in tasks:
                 group.create_task(do(task))
+        if done:
+            await self._store.remove(done)
 
-    async def _do(self, task: Task) -> None:
+    async def _do(self, task: Task, producers: Producers) -> bool:
+        """Does one task; returns whether it is done for good."""
         target = Target(
             task.run_id,
             task.org_id,
@@ -118,8 +126,7 @@ class TaskWorker:
         )
         match task.kind:
             case "publish":
-                await self._publish(task, target)
-                return
+                return await self._publish(task, target)
             case "retry":
                 await self._commands.execute(target, attempts.retry)
             case "expire":
@@ -129,9 +136,8 @@ class TaskWorker:
             case "hooks":
                 await self._hooks.run_hooks(target)
             case _:
-                if not await self._settle(task, target):
-                    return
-        await self._store.remove(task)
+                return await self._settle(task, target, producers)
+        return True
 
     async def _expire(self, target: Target) -> None:
         """Ends a run that waited too long for an approval or an upload."""
@@ -143,21 +149,20 @@ class TaskWorker:
 
         await self._commands.execute(target, decide)
 
-    async def _publish(self, task: Task, target: Target) -> None:
+    async def _publish(self, task: Task, target: Target) -> bool:
         """Sees to it that a scheduled run's work item waits in its queue, until it is claimed."""
         state = await self._commands.load(task.run_id)
         if state.status != pb.RUN_STATUS_SCHEDULED:
-            await self._store.remove(task)
-            return
+            return True
         if task.sequence is not None and await self._dispatcher.is_waiting(task.sequence):
             await self._store.postpone(task, RECHECK_S)
-            return
+            return False
         sequence = await self._dispatcher.publish(target, state, lost=task.sequence)
         await self._store.postpone(task, RECHECK_S, sequence)
+        return False
 
-    async def _settle(self, task: Task, target: Target) -> bool:
+    async def _settle(self, task: Task, target: Target, producers: Producers) -> bool:
         """Ends a run whose process has ended, unless it must wait; returns whether it is over."""
-        producers = await self._store.producers(task.run_id)
 
         def decide(state: RunState) -> Sequence[Message]:
             return ending.settle(state, producers, forced=self._left_s(task, state) <= 0)

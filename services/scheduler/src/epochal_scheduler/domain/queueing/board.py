@@ -139,6 +139,21 @@ class Board:
             taken.append(ask)
         return taken
 
+    def take(self, ask: Ask) -> bool:
+        """Lets a run that is not there yet run, if it may go at once; returns whether it may.
+
+        Not past others: where anything waits in its queue it has to wait behind.
+        """
+        queue = self._queues[ask.key]
+        if len(queue.line) or not self._has_seat(ask.key):
+            return False
+        if len(queue.running) >= queue.limits.concurrency:
+            return False
+        if (queue.used + ask.amounts).beyond(queue.limits.quota):
+            return False
+        self.run(ask)
+        return True
+
     def preemptions(self) -> list[Preemption]:
         """Returns who must make room for waiting runs of queues that preempt.
 

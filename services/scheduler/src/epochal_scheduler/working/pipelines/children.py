@@ -22,6 +22,7 @@ from epochal_scheduler.spec.children import ChildCompiler, JoinPlan, ParamRefere
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.spec.issues import SpecError
 from epochal_scheduler.spec.recompiling import recompile_operation
+from epochal_scheduler.working.admitting import Admission
 from epochal_scheduler.working.commands import RunCommands, Target
 from epochal_scheduler.working.making import Provenance, RunMaker, Wishes
 from epochal_scheduler.working.pipelines.pipeline import Pipeline
@@ -61,6 +62,7 @@ class Nursery:
     pipeline: Pipeline
     compiler: ChildCompiler
     commands: RunCommands
+    admission: Admission
     maker: RunMaker
     resolver: Resolver
     bell: StopBell
@@ -111,9 +113,7 @@ class Nursery:
             EpochalError: the platform cannot do it now.
         """
         try:
-            outcome = await self.commands.execute(
-                self._target(run_id), lambda state: creating.create(state, command)
-            )
+            outcome = await self.admission.create(self._target(run_id), command)
         except AlreadyExists:
             return (await self.commands.load(run_id)).status
         return outcome.state.status

@@ -16,6 +16,7 @@ from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.projections import run_id_of
 from epochal_scheduler.spec.children import ChildCompiler
 from epochal_scheduler.spec.compiled import OperationPlan
+from epochal_scheduler.working.admitting import Admission
 from epochal_scheduler.working.commands import RunCommands
 from epochal_scheduler.working.feed import Fact
 from epochal_scheduler.working.happenings import Happening, happening
@@ -39,6 +40,7 @@ class Controllers:
     """Makes controllers."""
 
     commands: RunCommands
+    admission: Admission
     maker: RunMaker
     resolver: Resolver
     bell: StopBell
@@ -54,7 +56,9 @@ class Controllers:
             EpochalError: what it was forked from cannot be read.
         """
         compiler = ChildCompiler(pipeline.plan)
-        nursery = Nursery(pipeline, compiler, self.commands, self.maker, self.resolver, self.bell)
+        nursery = Nursery(
+            pipeline, compiler, self.commands, self.admission, self.maker, self.resolver, self.bell
+        )
         match pipeline.created.kind:
             case pb.RUN_KIND_DAG:
                 controller = DagController(pipeline, nursery)
