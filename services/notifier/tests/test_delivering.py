@@ -328,3 +328,22 @@ async def test_deliveries_are_listed_pending_too_newest_first(world: World) -> N
     assert {newest.subscription, oldest.subscription} == {name}
     place = (newest.cause_position, UUID(newest.name.rpartition("/")[2]))
     assert await store.deliveries(PROJECT, place, 9) == [oldest]
+
+
+async def test_a_spec_asks_to_tell_a_subscription_by_its_name(world: World) -> None:
+    uid = uuid5(RUN_ID, "named")
+    channel = pb.Channel(webhook=pb.WebhookChannel(url=world.receiver.url, secret="s" * 16))
+    created = pb.SubscriptionCreated(
+        name=f"{PROJECT}/subscriptions/{uid}",
+        display_name="slack",
+        channel=without_secrets(channel),
+        sealed_channel=Sealer("key").seal(channel),
+    )
+    await world.append(created, uid, created.name)
+    for connections in (["slack"], ["other"]):
+        await world.run_event(
+            pb.RunNotificationRequested(run=RUN, connections=connections, status="failed")
+        )
+    await world.follow()
+    rows = await world.pool.fetch("SELECT subscription, occasion, run FROM notifier.intent")
+    assert [tuple(row) for row in rows] == [(created.name, pb.OCCASION_RUN_FAILED, RUN)]

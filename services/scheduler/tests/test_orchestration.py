@@ -236,3 +236,30 @@ async def test_a_run_of_higher_priority_preempts_where_its_queue_does(world, age
     preempted = await world.until_event(low.name, pb.RunPreempted)
     assert preempted.beneficiary == high.name
     await ended(world, low)
+
+
+async def test_a_hook_tells_a_connection_when_the_run_ended_as_it_asks(world, agent):
+    text = """
+        kind: operation
+        hooks:
+          - {hubRef: slack, connection: team, trigger: failed}
+          - {hubRef: slack, connection: others, trigger: succeeded}
+        plugins: {notifications: [{connections: [mail], trigger: done}]}
+        component:
+          run: {kind: job, container: {command: [python, -c], args: ["raise SystemExit(1)"]}}
+    """
+    run = await create(world, text)
+    await ended(world, run, pb.RunFailed)
+    asked = await world.until_event(run.name, pb.RunNotificationRequested)
+    assert (list(asked.connections), asked.status) == (["mail"], "failed")
+
+    async def hooks():
+        query = "SELECT payload FROM log.event WHERE type LIKE '%RunNotificationRequested'"
+        rows = await world.pool.fetch(query)
+        told = [pb.RunNotificationRequested.FromString(row[0]) for row in rows]
+        assert len(told) == 2
+        return told
+
+    told = await until(hooks)
+    hook = next(one for one in told if one.key == "notifier")
+    assert (hook.run, list(hook.connections), hook.status) == (run.name, ["team"], "failed")

@@ -9,7 +9,15 @@ from epochal_kernel.log.events import Event
 from epochal_kernel.postgres import Connection
 
 from epochal_notifier.store.intents import Intent, add_intent
-from epochal_notifier.store.subscriptions import interested
+from epochal_notifier.store.subscriptions import interested, named
+
+_STATUSES = {
+    "succeeded": pb.OCCASION_RUN_SUCCEEDED,
+    "failed": pb.OCCASION_RUN_FAILED,
+    "upstream_failed": pb.OCCASION_RUN_FAILED,
+    "stopped": pb.OCCASION_RUN_STOPPED,
+    "skipped": pb.OCCASION_RUN_STOPPED,
+}
 
 
 class TellReactor:
@@ -19,17 +27,28 @@ class TellReactor:
 
     async def react(self, transaction: Connection, event: Event) -> None:
         """Write the intents of one event; the same event gives the same delivery ids."""
-        occasion, message = occasion_of(event)
-        if occasion == pb.OCCASION_UNSPECIFIED:
-            return
         project = event.resource.rpartition("/runs/")[0]
-        for subscription in await interested(transaction, project, occasion, event.position):
+        if isinstance(event.payload, pb.RunNotificationRequested):
+            asked = event.payload
+            occasion, message = (
+                _STATUSES.get(asked.status, pb.OCCASION_RUN_SUCCEEDED),
+                asked.message,
+            )
+            run, names = asked.run, asked.connections
+            subscriptions = await named(transaction, project, names, event.position)
+        else:
+            run = event.resource
+            occasion, message = occasion_of(event)
+            if occasion == pb.OCCASION_UNSPECIFIED:
+                return
+            subscriptions = await interested(transaction, project, occasion, event.position)
+        for subscription in subscriptions:
             intent = Intent(
                 delivery_id=uuid5(event.event_id, subscription),
                 project=project,
                 subscription=subscription,
                 occasion=occasion,
-                run=event.resource,
+                run=run,
                 org_id=event.org_id,
                 cause_position=event.position,
                 cause_event_id=event.event_id,

@@ -122,5 +122,6 @@ READ_MODEL = ReadModel(
         pb.RunSucceeded,
         pb.RunFailed,
         pb.RunStopped,
+        pb.RunNotificationRequested,
     ),
 )

@@ -10,6 +10,10 @@ SELECT name, project, display_name, channel, sealed_channel, occasions, create_t
 SELECT name FROM subscription
  WHERE project = $1 AND occasions @> to_jsonb($2::integer) AND position < $3 ORDER BY name
 
+-- named --
+SELECT name FROM subscription
+ WHERE project = $1 AND display_name = ANY ($2::text[]) AND position < $3 ORDER BY name
+
 -- deliveries --
 SELECT i.project || '/deliveries/' || i.delivery_id AS name, i.subscription, i.occasion, i.run,
        coalesce(d.state, 1) AS state, coalesce(d.attempts, 0) AS attempts,

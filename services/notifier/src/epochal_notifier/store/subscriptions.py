@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -61,4 +62,12 @@ async def interested(
 ) -> list[str]:
     """Return the subscriptions, older than a position, that want to hear of an occasion."""
     rows = await connection.fetch(_SQL["interested"], project, occasion, position)
+    return [row[0] for row in rows]
+
+
+async def named(
+    connection: Connection, project: str, names: Sequence[str], position: int
+) -> list[str]:
+    """Return the subscriptions, older than a position, that have one of these names for people."""
+    rows = await connection.fetch(_SQL["named"], project, list(names), position)
     return [row[0] for row in rows]

@@ -27,6 +27,7 @@ class Reuse:
 class CreateRun:
     """Asks for a run.
 
+    `tells` is what a run that only tells someone does, and all that it does.
     `skipped_because`, `failed_because` and `upstream_failed` (what failed) end it at once, `reuse`
     lets it succeed at once.
     """
@@ -36,6 +37,7 @@ class CreateRun:
     failed_because: str = ""
     upstream_failed: str = ""
     reuse: Reuse | None = None
+    tells: pb.RunNotificationRequested | None = None
 
     @property
     def name(self) -> str:
@@ -65,6 +67,8 @@ def create(state: RunState, command: CreateRun) -> Sequence[Message]:
     created = command.created
     if created.kind == pb.RUN_KIND_TRACKED:
         return created, pb.RunStarted(attempt=0, start_time=created.start_time)
+    if created.kind == pb.RUN_KIND_SYSTEM and command.tells is not None:
+        return created, pb.RunStarted(attempt=0), command.tells, pb.RunSucceeded()
     if command.skipped_because:
         return created, pb.RunSkipped(reason=command.skipped_because)
     if command.failed_because:
@@ -86,7 +90,7 @@ def create(state: RunState, command: CreateRun) -> Sequence[Message]:
 
 def begin(created: pb.RunCreated, reason: str = "") -> Message:
     """Returns the event that sets a run going: into its queue, or at once for a pipeline."""
-    if created.kind in PIPELINES or created.kind == pb.RUN_KIND_SYSTEM:
+    if created.kind in PIPELINES:
         return pb.RunStarted(attempt=0)
     return pb.RunQueued(queue=created.queue, reason=reason)
 

@@ -137,3 +137,15 @@ def finish(state: RunState, command: FinishRun, unsealed: Sequence[str]) -> Sequ
             ),
         )
     return (pb.RunStopped(reason=command.message[:MAX_MESSAGE_CHARS], end_time=command.end_time),)
+
+
+def tell(
+    state: RunState, connections: Sequence[str], status: str, message: str, key: str
+) -> Sequence[Message]:
+    """Decides that someone is to be told of a run's end; once for each key."""
+    if key in state.told or not state.is_over:
+        return ()
+    told = pb.RunNotificationRequested(
+        run=state.name, connections=connections, status=status, message=message, key=key
+    )
+    return (told,)

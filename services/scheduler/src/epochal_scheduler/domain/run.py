@@ -62,6 +62,7 @@ class RunState:
     added_runs: int = 0
     reused: str = ""
     resumptions: int = 0
+    told: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -202,6 +203,8 @@ def _hold(state: RunState, event: Message) -> RunState:
                 concurrency=event.concurrency or state.concurrency,
                 added_runs=state.added_runs + event.added_runs,
             )
+        case pb.RunNotificationRequested():
+            return replace(state, told=state.told | {event.key})
         case pb.RunReused():
             return replace(state, reused=event.source, outputs=dict(event.outputs))
         case pb.RunResumed():

@@ -74,6 +74,30 @@ def happening(
     return Happening(kinds, subjects, project, resource, at, position, actor, attributes)
 
 
+METRIC_THRESHOLD = "run_metric_threshold"
+
+
+def metrics_of(run: pb.Run, at: datetime) -> Happening:
+    """Returns what a run has reported so far as a happening: metrics are no events of the log."""
+    values: dict[str, JsonValue] = {name: found.last for name, found in run.metrics.items()}
+    attributes: dict[str, JsonValue] = {
+        "run": run.name,
+        "uuid": run.uid,
+        "metrics": values,
+        "kind": METRIC_THRESHOLD,
+    }
+    return Happening(
+        (METRIC_THRESHOLD,),
+        (f"runs.{run.uid}",),
+        run.name.partition("/runs/")[0],
+        run.name,
+        at,
+        0,
+        run.creator,
+        attributes,
+    )
+
+
 def _other(
     event: Message,
 ) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, JsonValue]] | None:

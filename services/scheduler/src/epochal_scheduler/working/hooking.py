@@ -1,11 +1,13 @@
 """What follows a run's end: the hooks of its spec, each a run of its own, once.
 
-A hook that only tells someone is a system run: the scheduler itself carries it out by emitting an
-event that the notifier's subscriptions deliver.
+A hook that only tells someone (`slack`, `notifier` ...) is a run too, over as soon as it exists:
+its event is what the notifier delivers, to the subscriptions that have the connection's name. What
+`plugins.notifications` asks for is such an event of the run that ended.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import uuid5
@@ -15,7 +17,7 @@ import structlog
 from epochal_kernel.errors import AlreadyExists
 from pydantic import JsonValue
 
-from epochal_scheduler.domain import creating
+from epochal_scheduler.domain import creating, ending
 from epochal_scheduler.domain.creating import CreateRun
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import word
@@ -48,9 +50,23 @@ class Hooks:
         if not state.is_over or not state.created.compiled_json:
             return
         plan = OperationPlan.from_json(state.created.compiled_json)
+        end = f"{state.attempt}.{state.resumptions}"
         for index, hook in enumerate(plan.hooks or ()):
             if _is_due(hook, state):
                 await self._start(target, state, plan, index)
+        wanted = (plan.plugins and plan.plugins.notifications) or ()
+        for index, notification in enumerate(wanted):
+            if (notification.trigger or "done") in ("done", word(state.status)):
+                key = f"notification/{index}/{end}"
+                await self._tell(target, state, notification.connections, key)
+
+    async def _tell(
+        self, target: Target, state: RunState, connections: Sequence[str], key: str
+    ) -> None:
+        status, message = word(state.status), state.message
+        await self.commands.execute(
+            target, lambda known: ending.tell(known, connections, status, message, key)
+        )
 
     async def _start(
         self, target: Target, state: RunState, plan: OperationPlan, index: int

@@ -96,6 +96,8 @@ class RunMaker:
         if compiled.plan.is_skipped:
             return CreateRun(created, skipped_because=_condition(compiled))
         project = scope.run_name.partition("/runs/")[0]
+        if created.kind == pb.RUN_KIND_SYSTEM:
+            return _system(created, compiled, scope.status)
         found = provenance.reuse
         if created.kind in _CACHED and found is None:
             found = await self._find(compiled, created, project, wishes)
@@ -132,6 +134,8 @@ class RunMaker:
     ) -> pb.RunCreated:
         plan = compiled.plan
         kind = KINDS.get(plan.runtime, pb.RUN_KIND_CLUSTER)
+        if kind == pb.RUN_KIND_SYSTEM and plan.container is not None:
+            kind = pb.RUN_KIND_JOB
         if wishes.backfill is not None:
             kind = pb.RUN_KIND_BACKFILL
         termination = plan.termination
@@ -241,6 +245,27 @@ def tracked(
             start_time=start_time or start,
         )
     )
+
+
+def _system(created: pb.RunCreated, compiled: CompiledOperation, status: str) -> CreateRun:
+    """Returns a run that the platform itself carries out: telling someone, and nothing else."""
+    runtime = compiled.plan.runtime
+    if runtime != "notifier":
+        why = f"a '{runtime}' without a container has nothing to run here; give it a container"
+        return CreateRun(created, failed_because=why)
+    connections = list(getattr(compiled.plan.run, "connections", None) or ())
+    if not connections:
+        why = "a 'notifier' without a container tells its connections, and it names none"
+        return CreateRun(created, failed_because=why)
+    message = compiled.params.get("message")
+    told = pb.RunNotificationRequested(
+        run=created.origin or created.name,
+        status=status,
+        connections=[str(name) for name in connections],
+        message=str(message) if message is not None else created.description,
+        key="notifier",
+    )
+    return CreateRun(created, tells=told)
 
 
 def _condition(compiled: CompiledOperation) -> str:

@@ -71,7 +71,7 @@ class Controllers:
             case pb.RUN_KIND_SCHEDULE:
                 return ScheduleController(pipeline, nursery)
             case pb.RUN_KIND_TRIGGER:
-                return TriggerController(pipeline, nursery, self._missed)
+                return TriggerController(pipeline, nursery, self._missed, self.resolver)
             case pb.RUN_KIND_MATRIX | pb.RUN_KIND_BACKFILL:
                 return MatrixController(pipeline, nursery, self.metrics, WarmStarter(self.resolver))
             case kind:

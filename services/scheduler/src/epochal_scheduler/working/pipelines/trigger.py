@@ -11,21 +11,29 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import epochal_proto.v1 as pb
+import structlog
+from epochal_kernel.errors import EpochalError
 from pydantic import JsonValue
 
 from epochal_scheduler.domain import resuming
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import TERMINAL
 from epochal_scheduler.projections.children import ChildRow
-from epochal_scheduler.working.happenings import Happening
+from epochal_scheduler.spec.children import JoinPlan
+from epochal_scheduler.working.happenings import METRIC_THRESHOLD, Happening, metrics_of
 from epochal_scheduler.working.matching import Matcher
 from epochal_scheduler.working.pipelines.children import Birth, Nursery
 from epochal_scheduler.working.pipelines.pipeline import ChildFact, Pipeline
+from epochal_scheduler.working.resolving import Resolver
+
+_log = structlog.get_logger(__name__)
 
 MOST_WAITING = 10_000
+MOST_LOOKED_AT = 500
+LOOK_EVERY = timedelta(seconds=5)
 
 Missed = Callable[[int], AsyncIterator[Happening]]
 
@@ -48,6 +56,7 @@ class TriggerController:
     pipeline: Pipeline
     nursery: Nursery
     missed: Missed
+    resolver: Resolver
     _rules: list[_Rule] = field(default_factory=list)
     _waiting: deque[Happening] = field(default_factory=lambda: deque(maxlen=MOST_WAITING))
     _live: set[str] = field(default_factory=set)
@@ -57,6 +66,8 @@ class TriggerController:
     _position: int = 0
     _paused: bool = False
     _stopping: str | None = None
+    _looked: datetime | None = None
+    _reached: set[tuple[int, str]] = field(default_factory=set)
 
     async def begin(self, state: RunState, children: Sequence[ChildRow]) -> None:
         """Takes up the trigger from its newest run."""
@@ -123,11 +134,13 @@ class TriggerController:
                     await self._fire(happening)
                 else:
                     rule.newest, rule.due = happening, happening.at + rule.debounce
+        looks = await self._look_at_metrics(now)
         for rule in self._rules:
             if rule.newest is not None and rule.due is not None and rule.due <= now:
                 await self._fire(rule.newest)
                 rule.newest = rule.due = None
-        return min((rule.due for rule in self._rules if rule.due is not None), default=None)
+        dues = [rule.due for rule in self._rules if rule.due is not None]
+        return min([*dues, *looks], default=None)
 
     def explain_child(self, step: str, iteration: int) -> Sequence[pb.ExplanationItem]:
         """Nothing: a child starts at once."""
@@ -138,16 +151,52 @@ class TriggerController:
         state = "paused" if self._paused else "waits for events"
         return f"it has fired {self._count} times, {len(self._live)} runs are under way; {state}"
 
-    async def _fire(self, happening: Happening) -> None:
+    async def _look_at_metrics(self, now: datetime) -> list[datetime]:
+        """Asks for the metrics of runs begun since; each run reaches a threshold once.
+
+        Returns when to look again, if any rule waits for metrics.
+        """
+        rules = [
+            (number, rule)
+            for number, rule in enumerate(self._rules)
+            if METRIC_THRESHOLD in rule.matcher.rule.kinds
+        ]
+        if not rules or self._paused or self._stopping is not None:
+            return []
+        if self._looked is None or now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            project = self.pipeline.name.partition("/runs/")[0]
+            newest = JoinPlan("", "-created_at", MOST_LOOKED_AT, 0, {})
+            try:
+                runs = await self.resolver.find(project, newest)
+            except EpochalError as error:
+                _log.info("scheduler.metrics_later", run=self.pipeline.name, error=error.message)
+                runs = []
+            for run in runs:
+                begun = run.create_time.ToDatetime(tzinfo=UTC) >= self.pipeline.begun_at
+                if begun and run.pipeline != self.pipeline.name and run.metrics:
+                    for number, rule in rules:
+                        await self._judge_metrics(number, rule, metrics_of(run, now))
+        return [self._looked + LOOK_EVERY]
+
+    async def _judge_metrics(self, number: int, rule: _Rule, happening: Happening) -> None:
+        key = (number, happening.resource)
+        verdict = rule.matcher.judge(happening)
+        if key in self._reached or verdict is None or not verdict.counts:
+            return
+        self._reached.add(key)
+        await self._fire(happening, f"metric/{number}/{happening.attributes['uuid']}")
+
+    async def _fire(self, happening: Happening, key: str = "") -> None:
         self._count += 1
         birth = Birth(
-            key=f"event/{happening.position}",
+            key=key or f"event/{happening.position}",
             iteration=self._count,
             values=self._values(happening),
             references=self.nursery.compiler.references,
             joins=self.nursery.compiler.joins,
             schedule_time=happening.at,
-            edges=[pb.RunEdge(kind="event", source=str(happening.position))],
+            edges=[pb.RunEdge(kind="event", source=_source(happening))],
         )
         reason = self._limited(happening.at)
         if reason:
@@ -183,3 +232,8 @@ class TriggerController:
             self.pipeline.target,
             lambda state: resuming.end_pipeline(state, pb.RUN_STATUS_STOPPED, reason),
         )
+
+
+def _source(happening: Happening) -> str:
+    """Returns what an edge names: the event's position, or the run whose metric it is."""
+    return str(happening.position) if happening.position else happening.resource
