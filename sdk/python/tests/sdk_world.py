@@ -8,17 +8,10 @@ from uuid import uuid4
 
 import epochal_proto.v1 as pb
 from epochal import columns
+from sdk_orchestration import Orchestration, Refused, page
 
 ENDED = (pb.RUN_STATUS_SUCCEEDED, pb.RUN_STATUS_FAILED, pb.RUN_STATUS_STOPPED)
 PROJECT = "orgs/default/projects/main"
-
-
-class Refused(Exception):
-    def __init__(
-        self, code, reason="", *, message="refused", violations=(), resource="", issues=()
-    ):
-        self.code, self.reason, self.message = code, reason or code, message
-        self.violations, self.resource, self.issues = violations, resource, issues
 
 
 class Producer:
@@ -39,8 +32,9 @@ class Producer:
             self.persisted[batch.batch] = batch
 
 
-class World:
+class World(Orchestration):
     def __init__(self):
+        super().__init__()
         self.token = "epo_test"
         self.position = 0
         self.changed = threading.Condition(threading.RLock())
@@ -198,6 +192,11 @@ class World:
         for key, value in request.params.items():
             run.params[key].CopyFrom(value)
         run.tags.update(request.tags)
+        if request.awaits_upload:
+            run.status = pb.RUN_STATUS_CREATED
+            run.holds.append("upload")
+        if request.HasField("backfill"):
+            run.kind = pb.RUN_KIND_BACKFILL
         if not request.validate_only:
             self.runs[name] = run
             self.record("RunCreated", name)
@@ -247,6 +246,12 @@ class World:
 
     def ListRuns(self, request):
         found = [r for r in reversed(self.runs.values()) if r.name.startswith(request.parent)]
+        conditions = dict(part.split(":", 1) for part in request.filter.split(", ") if part)
+        for field, wanted in conditions.items():
+            if field == "pipeline":
+                found = [r for r in found if r.pipeline.endswith(wanted)]
+            if field == "kind":
+                found = [r for r in found if pb.RunKind.Name(r.kind)[9:].lower() == wanted]
         if request.filter.startswith("status:"):
             wanted = request.filter.removeprefix("status:").upper()
             found = [r for r in found if pb.RunStatus.Name(r.status).endswith(wanted)]
@@ -568,10 +573,3 @@ class World:
                 done=True,
                 tables=[table],
             )
-
-
-def page(response, field, found, request):
-    start = int(request.page_token or 0)
-    size = request.page_size or 50
-    token = str(start + size) if start + size < len(found) else ""
-    return response(**{field: found[start : start + size]}, next_page_token=token)

@@ -10,7 +10,7 @@ import typer
 from epochal_proto.v1.services import RunService
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from epochal.cli.explaining import counts, ordered_children
+from epochal.cli.families import counts, ordered_children
 from epochal.cli.launching import announce, create
 from epochal.cli.output import (
     Column,
@@ -25,7 +25,7 @@ from epochal.cli.output import (
 )
 from epochal.cli.references import RunArgument, run_name
 from epochal.cli.session import LimitOption, OutputOption, ProjectOption, Session, session
-from epochal.cli.specs import FilesOption, ParamsOption, PresetsOption, parsed, read_sources
+from epochal.cli.specs import FilesOption, PresetsOption, parsed, read_sources
 from epochal.cli.statuses import ENDED, status_text
 from epochal.cli.watching import exit_code, goes_on, wait
 from epochal.values import from_value
@@ -60,7 +60,9 @@ def create_backfill(
     end: Annotated[str, typer.Option("--to", help="End, not included.")],
     every: Annotated[Every, typer.Option(help="Length of a part.")] = Every.day,
     files: FilesOption = None,
-    params: ParamsOption = None,
+    params: Annotated[
+        list[str] | None, typer.Option("-P", help="NAME=VALUE of other parameters; again.")
+    ] = None,
     presets: PresetsOption = None,
     end_param: Annotated[str, typer.Option(help="Parameter that gets a part's end.")] = "",
     timezone: Annotated[str, typer.Option(help="Such as Europe/Berlin.")] = "UTC",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -12,11 +11,12 @@ from epochal_proto.v1.services import RunService
 from rich.text import Text
 from rich.tree import Tree
 
+from epochal.cli.families import counts, ordered_children
 from epochal.cli.output import Output, as_json, between, console, errors_console, print_json, when
 from epochal.cli.references import RunArgument, run_name
 from epochal.cli.runs import app
 from epochal.cli.session import OutputOption, ProjectOption, Session, session
-from epochal.cli.statuses import ENDED, PIPELINES, status_colour, status_text
+from epochal.cli.statuses import PIPELINES, status_colour, status_text
 from epochal.values import from_value
 
 _DEEPEST: Final = 10
@@ -129,24 +129,6 @@ def outputs(
     else:
         for name, value in values.items():
             console().print(Text.assemble((name, "bold"), f"  {value}"))
-
-
-def ordered_children(opened: Session, run: pb.Run, limit: int = 0) -> list[pb.Run]:
-    """The children of a run in the order in which they were made."""
-    request = pb.ListRunsRequest(
-        parent="/".join(run.name.split("/")[:4]),
-        filter=f"pipeline:{run.uid}",
-        order_by="iteration" if run.kind != pb.RUN_KIND_DAG else "create_time",
-    )
-    return list(opened.paged(RunService.LIST_RUNS, request, lambda page: page.runs, limit))
-
-
-def counts(runs: Sequence[pb.Run]) -> str:
-    """How many have which status: "3 of 10 ended: 2 succeeded, 1 failed"."""
-    by_status = Counter(status_text(run) for run in runs)
-    ended = sum(run.status in ENDED for run in runs)
-    told = ", ".join(f"{count} {word}" for word, count in by_status.most_common())
-    return f"{ended} of {len(runs)} ended: {told}"
 
 
 def _all(opened: Session, run: pb.Run) -> list[pb.Run]:

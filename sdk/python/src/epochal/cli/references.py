@@ -45,6 +45,8 @@ def run_name(session: Session, reference: str) -> str:
         raise NotFound(
             f"no run {reference!r} in {session.project}: `epochal runs ls` shows those there are"
         )
+    if len(found) > 1:  # children bear the name of their pipeline
+        found = [run for run in found if not run.pipeline] or found
     if len(found) > 1:
         some = "\n".join(f"  {run.uid}  {run.display_name}" for run in found[:10])
         raise InvalidArgument(f"{reference!r} could be {len(found)} runs; give more of it:\n{some}")

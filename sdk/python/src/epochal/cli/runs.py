@@ -23,7 +23,7 @@ from epochal.cli.output import (
 )
 from epochal.cli.references import RunArgument, run_name
 from epochal.cli.session import LimitOption, OutputOption, ProjectOption, session
-from epochal.cli.statuses import kind_text, status_text
+from epochal.cli.statuses import kind_text, logged_metrics, status_text
 from epochal.cli.tailing import follow, print_lines
 from epochal.values import from_value
 
@@ -234,7 +234,7 @@ def metrics(
 
 
 def _metrics(run: pb.Run, at_most: int) -> str:
-    return _pairs({name: number(run.metrics[name].last) for name in sorted(run.metrics)[:at_most]})
+    return _pairs({name: number(run.metrics[name].last) for name in logged_metrics(run)[:at_most]})
 
 
 def _values(values: Mapping[str, pb.Value]) -> str:

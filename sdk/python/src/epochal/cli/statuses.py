@@ -49,3 +49,9 @@ def status_colour(run: pb.Run) -> str:
 def kind_text(run: pb.Run) -> str:
     """The kind in one word, as filters take it."""
     return pb.RunKind.Name(run.kind).removeprefix("RUN_KIND_").lower()
+
+
+def logged_metrics(run: pb.Run) -> list[str]:
+    """Names of the run's metrics, those of its machine left out if there are others."""
+    names = sorted(run.metrics)
+    return [name for name in names if not name.startswith("sys/")] or names

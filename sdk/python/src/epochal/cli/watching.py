@@ -14,15 +14,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from epochal.cli.families import counts, ordered_children
 from epochal.cli.output import between, console, errors_console, number
-from epochal.cli.statuses import ENDED, PIPELINES, status_colour, status_text
+from epochal.cli.session import Session
+from epochal.cli.statuses import ENDED, PIPELINES, logged_metrics, status_colour, status_text
 from epochal.cli.tailing import Lines, follow
 from epochal.client import Client
 from epochal.errors import EpochalError
+from epochal.names import project_of
 from epochal.retrying import Backoff
 
 _METRICS: Final = 8
 _COUNT_S: Final = 1.0
+_COUNTED: Final = 10_000
 
 
 def wait(client: Client, run: pb.Run, show: Callable[[pb.Run], None] = lambda _: None) -> pb.Run:
@@ -77,6 +81,10 @@ def watch(client: Client, run: pb.Run) -> int:
 
             run = wait(client, run, changed)
             tail.join(10.0)  # the last lines arrive a moment after the end
+            if run.kind in PIPELINES:
+                children = ordered_children(Session(client, project_of(run.name)), run, _COUNTED)
+                view.progress = counts(children)
+                live.update(view.table())
         except KeyboardInterrupt:
             live.stop()
             goes_on(run)
@@ -120,9 +128,9 @@ class _View:
 
 
 def _metrics(run: pb.Run) -> str:
-    shown = sorted(run.metrics)[:_METRICS]
+    shown = logged_metrics(run)[:_METRICS]
     metrics = "  ".join(f"{name}={number(run.metrics[name].last)}" for name in shown)
-    more = len(run.metrics) - len(shown)
+    more = len(logged_metrics(run)) - len(shown)
     return f"{metrics}  and {more} more" if more else metrics
 
 
@@ -134,6 +142,8 @@ def _count(client: Client, view: _View, live: Live) -> None:
         except EpochalError:
             return  # what is shown stays; the run itself is still followed
         told = [item.message for item in found.items if item.kind == "pipeline"]
+        if view.run.status in ENDED:
+            return
         if told and told[0] != view.progress:
             view.progress = told[0]
             live.update(view.table())
