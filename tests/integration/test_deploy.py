@@ -15,6 +15,7 @@ from epochal_embedded.servers.binaries import find_nats
 from epochal_gateway.settings import GatewaySettings
 from epochal_kernel.runtime.settings import ServiceSettings
 from epochal_scheduler.agent.settings import AgentSettings
+from epochal_scheduler.settings import SchedulerSettings
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
@@ -184,13 +185,17 @@ def test_network_is_closed_and_opened_by_name(overlay: str) -> None:
 
     assert opened("egress", "agent") == {53, 443, 4222, 8000, 9000}
     assert opened("egress", "notifier") == {53, 443, 465, 587, 4222, 5432}
-    assert opened("egress", "gateway") == {53, 443, 4222, 5432}
+    assert opened("egress", "gateway") == {53, 443, 1024, 4222, 5432}
     for name in ("scheduler", "tracker", "lineage"):
         assert opened("egress", name) == {53, 4222, 5432}, name
     assert opened("egress", "nats") == {53}
     assert opened("ingress", "nats") == {4222}
     assert opened("ingress", "gateway") == {8000, 8080, 9000}
-    assert opened("ingress", "agent") == set()
+    assert opened("ingress", "agent") == {1024}
+    services = policies["services-of-runs-admit-the-gateway"]["ingress"]
+    assert [rule["from"] for rule in services] == [
+        [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "gateway"}}}]
+    ]
     for policy in policies.values():
         for rule in policy.get("egress", []):
             assert rule["to"], "an empty list of peers means everybody"
@@ -225,6 +230,7 @@ def test_every_variable_is_a_setting_that_exists(overlay: str) -> None:
     settings = {
         **dict.fromkeys(SERVICES, ServiceSettings),
         "gateway": GatewaySettings,
+        "scheduler": SchedulerSettings,
         "agent": AgentSettings,
     }
     for name, container in containers(overlay):
@@ -234,6 +240,15 @@ def test_every_variable_is_a_setting_that_exists(overlay: str) -> None:
         given = {each["name"] for each in container["env"]}
         own = {"EPOCHAL_RUN_TOKEN_SECRET", "EPOCHAL_SECRET_KEY"}
         assert given <= fields | own, name
+
+
+@needs_kubectl
+@everywhere
+def test_agent_says_where_the_gateway_reaches_its_services(overlay: str) -> None:
+    agent = next(container for name, container in containers(overlay) if name == "agent")
+    given = {each["name"]: each for each in agent["env"]}
+    source = given["EPOCHAL_AGENT_HOST"]["valueFrom"]
+    assert source["fieldRef"]["fieldPath"] == "status.podIP"
 
 
 @needs_kubectl
@@ -291,8 +306,11 @@ def test_dockerfile_has_a_target_for_each_program_and_none_runs_as_root() -> Non
     scripts: set[str] = set()
     for file in (ROOT / "services").glob("*/pyproject.toml"):
         scripts |= tomllib.loads(file.read_text())["project"]["scripts"].keys()
+    git = stages["runtime-git"]
+    assert parents["runtime-git"] == "runtime"
+    assert re.findall(r"^USER (.*)$", git, re.MULTILINE)[-1] == "10001:10001"
     for name in SERVICES | {"agent"}:
-        assert parents[name] == "runtime"
+        assert parents[name] == ("runtime-git" if name == "agent" else "runtime")
         assert "USER" not in stages[name]
         assert f'ENTRYPOINT ["epochal-{name}"]' in stages[name]
         assert f"epochal-{name}" in scripts
