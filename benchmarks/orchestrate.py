@@ -15,15 +15,13 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import epochal_proto.v1 as pb
-import psutil
 from epochal.client import Client
 from epochal_embedded.home import Home
 from epochal_proto.v1.services import AuditService, RunService
 
-from benchmarks.platforms import running_platform
+from benchmarks.platforms import peak_mb, running_platform
 from benchmarks.report import Row
 
 AT_ONCE = 1_000
@@ -120,7 +118,7 @@ class _Bench:
     def _also(self, before: int, runs: int) -> dict[str, float]:
         return {
             "events_per_run": (self._head() - before) / runs,
-            "scheduler_peak_mb": _peak_mb("epochal_scheduler.main"),
+            "scheduler_peak_mb": peak_mb(self._home, "scheduler"),
             "load_1m": os.getloadavg()[0],
         }
 
@@ -149,19 +147,6 @@ class _Bench:
         )
         events = self._client.call(AuditService.LIST_EVENTS, request).events
         return events[0].position if events else 0
-
-
-def _peak_mb(module: str) -> float:
-    """Returns the greatest memory that a service of this machine has held, in MiB."""
-    peak = 0.0
-    for process in psutil.process_iter(["cmdline", "pid", "name"]):
-        words = " ".join(process.info["cmdline"] or ())
-        if module in words or "epochal-schedule" in words or "scheduler" in words.split():
-            status = Path(f"/proc/{process.info['pid']}/status")
-            for line in status.read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    peak = max(peak, int(line.split()[1]) / 1024)
-    return peak
 
 
 @contextmanager

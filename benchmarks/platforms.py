@@ -13,6 +13,17 @@ from epochal_embedded import control
 from epochal_embedded.home import Home
 
 
+def peak_mb(home: Home, unit: str) -> float:
+    """Returns the greatest memory that a program of the platform has held, in MiB."""
+    report = control.observe(home)
+    marks = [found.mark for found in report.units if found.name == unit] if report else []
+    process = marks[0].process() if marks and marks[0] is not None else None
+    if process is None:
+        raise RuntimeError(f"{unit} does not run")
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 @contextmanager
 def running_platform() -> Iterator[tuple[Home, Connection]]:
     """Start a platform, yield its folder and how to reach it, stop it."""

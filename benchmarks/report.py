@@ -19,6 +19,7 @@ class Row:
         unit: such as "events/s" or "ms".
         target: what DESIGN.md asks for, in words; empty for peers and context.
         also: further figures by name, such as p50_ms.
+        note: what one has to know to compare it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Row:
     unit: str
     target: str = ""
     also: dict[str, float] = field(default_factory=dict)
+    note: str = ""
 
     def as_json(self) -> dict[str, object]:
         """Return the row as JSON."""
@@ -35,6 +37,7 @@ class Row:
             "unit": self.unit,
             "target": self.target,
             **{name: round(figure, 4) for name, figure in self.also.items()},
+            **({"note": self.note} if self.note else {}),
         }
 
 
@@ -57,5 +60,6 @@ def print_table(title: str, rows: Sequence[Row]) -> None:
     table = Table("case", "figure", "unit", "spread", "target", title=title, title_justify="left")
     for row in rows:
         spread = "  ".join(f"{name} {figure:,.2f}" for name, figure in row.also.items())
+        spread += f"  ({row.note})" if row.note else ""
         table.add_row(row.name, f"{row.value:,.2f}", row.unit, spread, row.target)
     Console().print(table)
