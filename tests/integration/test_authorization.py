@@ -19,6 +19,7 @@ from epochal.client import Client
 from epochal_gateway.domain.permissions import permitted
 from epochal_proto.method import AnyMethod, StreamMethod
 from epochal_proto.v1.services import METHODS, AccessService, ProjectService, RunService
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from platform_world import Platform
 
@@ -174,8 +175,54 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "DeleteSubscription": pb.DeleteSubscriptionRequest(name=f"{project}/subscriptions/{uid}"),
         "ListDeliveries": pb.ListDeliveriesRequest(parent=project),
         "ListEvents": pb.ListEventsRequest(parent=world.org),
+        **orchestration_requests(world, uid),
     }
     return requests.get(name, method.request())
+
+
+def orchestration_requests(world: World, uid: str) -> dict[str, Message]:
+    """The same for pipelines, queues, components, captures and terminals."""
+    run, project = f"{world.project}/runs/{uid}", world.project
+    queue, component = f"{world.org}/queues/none", f"{world.org}/components/none/versions/v1"
+    return {
+        "RestartRun": pb.RestartRunRequest(name=run),
+        "ResumeRun": pb.ResumeRunRequest(name=run),
+        "ApproveRun": pb.ApproveRunRequest(name=run),
+        "ReleaseRun": pb.ReleaseRunRequest(name=run, hold="upload"),
+        "SkipRun": pb.SkipRunRequest(name=run),
+        "PauseRun": pb.PauseRunRequest(name=run),
+        "UnpauseRun": pb.UnpauseRunRequest(name=run),
+        "UpdatePipeline": pb.UpdatePipelineRequest(name=run, concurrency=1),
+        "RecordOutputs": pb.RecordOutputsRequest(
+            name=run, outputs={"loss": pb.Value(double_value=0.5)}
+        ),
+        "ExplainRun": pb.ExplainRunRequest(name=run),
+        "PreviewSchedule": pb.PreviewScheduleRequest(parent=project, name=run),
+        "TestTrigger": pb.TestTriggerRequest(parent=project, name=run),
+        "EmitEvent": pb.EmitEventRequest(parent=project, kind="walked"),
+        "CreateQueue": pb.CreateQueueRequest(parent=world.org, queue_id="walked"),
+        "GetQueue": pb.GetQueueRequest(name=queue),
+        "ListQueues": pb.ListQueuesRequest(parent=world.org),
+        "UpdateQueue": pb.UpdateQueueRequest(
+            queue=pb.Queue(name=queue), update_mask=FieldMask(paths=["waiting"])
+        ),
+        "DeleteQueue": pb.DeleteQueueRequest(name=queue),
+        "ListAgents": pb.ListAgentsRequest(parent=world.org),
+        "GetProjectPolicy": pb.GetProjectPolicyRequest(name=project),
+        "SetProjectPolicy": pb.SetProjectPolicyRequest(policy=pb.ProjectPolicy(name=project)),
+        "RegisterComponent": pb.RegisterComponentRequest(
+            parent=world.org, component_id="none", spec=b"["
+        ),
+        "GetComponent": pb.GetComponentRequest(name=component),
+        "ListComponents": pb.ListComponentsRequest(parent=world.org),
+        "DeleteComponent": pb.DeleteComponentRequest(name=component),
+        "RecordCapture": pb.RecordCaptureRequest(run=run, capture=pb.Capture(run=run)),
+        "GetCapture": pb.GetCaptureRequest(run=run),
+        "CompareRuns": pb.CompareRunsRequest(run=run, other=run),
+        "OpenTerminal": pb.OpenTerminalRequest(run=run),
+        "ReadTerminal": pb.ReadTerminalRequest(run=run, terminal=uid),
+        "WriteTerminal": pb.WriteTerminalRequest(run=run, terminal=uid),
+    }
 
 
 def outcome(method: AnyMethod, world: World, token: str | None) -> grpc.StatusCode:

@@ -181,7 +181,7 @@ async def test_a_task_hastened_while_it_is_looked_at_is_not_put_off(pool):
     await pool.execute("UPDATE task SET due_at = now()")
     (due,) = await store.due_tasks(10)
     assert due.sequence == 7
-    await store.remove(due)
+    await store.remove([due])
     assert await store.next_due_s() is None
 
 

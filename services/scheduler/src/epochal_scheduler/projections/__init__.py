@@ -62,5 +62,7 @@ READ_MODEL = ReadModel(
         # What triggers may wait for.
         pb.CustomEventEmitted,
         pb.ArtifactLogged,
+        pb.DatasetUsed,
+        pb.ModelAliasSet,
     ),
 )

@@ -17,6 +17,10 @@ from google.protobuf.message import Message
 from epochal_scheduler.domain.ending import Producers
 from epochal_scheduler.domain.queueing.limits import Amounts, Ask, QueueKey
 
+_MOVES = (
+    pb.RunQueued, pb.RunScheduled, pb.RunStarting, pb.RunStarted, pb.RunStopRequested,
+    pb.RunRetrying,
+)  # fmt: skip
 ENDS = (pb.RunSucceeded, pb.RunFailed, pb.RunStopped, pb.RunSkipped, pb.RunUpstreamFailed)
 
 
@@ -89,9 +93,7 @@ class LiveRunProjector:
         match event.payload:
             case pb.ProducerOpened(run=run) | pb.TelemetrySealed(run=run):
                 yield LIVE_RUNS.ref(run_id_of(run))
-            case pb.RunCreated() | pb.RunResumed():
-                pass
-            case _ if event.category == "run":
+            case payload if isinstance(payload, _MOVES):
                 yield LIVE_RUNS.ref(event.stream_id)
 
     def apply(self, rows: Rows, event: Event) -> None:
@@ -107,7 +109,7 @@ class LiveRunProjector:
                 rows.put(LIVE_RUNS, _created(event, resumed.created))
             case payload if isinstance(payload, ENDS):
                 rows.delete(LIVE_RUNS, event.stream_id)
-            case payload if event.category == "run":
+            case payload if isinstance(payload, _MOVES):
                 row = rows.get(LIVE_RUNS, event.stream_id)
                 if row is not None:
                     changed = _changed(row, event, payload)
