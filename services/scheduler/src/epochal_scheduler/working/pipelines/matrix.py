@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,14 +22,8 @@ from epochal_scheduler.domain import resuming
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import RESUMABLE, TERMINAL, Status, status_of, word
 from epochal_scheduler.domain.sweeps.listing import IterativeSuggester
-from epochal_scheduler.domain.sweeps.pruning import Pruner, Stop
 from epochal_scheduler.domain.sweeps.summaries import Tracker
-from epochal_scheduler.domain.sweeps.thresholds import (
-    FailureStopping,
-    MetricStopping,
-    Stopping,
-    outcome,
-)
+from epochal_scheduler.domain.sweeps.thresholds import FailureStopping, outcome
 from epochal_scheduler.domain.sweeps.trials import Suggester, Suggestion, Trial
 from epochal_scheduler.projections.children import ChildRow
 from epochal_scheduler.working.pipelines.children import Birth, Nursery
@@ -38,25 +32,18 @@ from epochal_scheduler.working.pipelines.sampling import MetricReader
 from epochal_scheduler.working.pipelines.stopping import stopping_policies
 from epochal_scheduler.working.pipelines.sweeping import Sweep, WarmStarter, read_sweep
 from epochal_scheduler.working.pipelines.tuning import TUNER, Tuning
+from epochal_scheduler.working.pipelines.watching import (
+    LiveTrial,
+    MetricWatch,
+    StopSweep,
+    StopTrial,
+)
 
 AT_ONCE = 200
 MOST_LIVE = 1_000
 LOOK_S = 1.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Live:
-    """A trial under way."""
-
-    suggestion: Suggestion
-    run_id: UUID
-    name: str
-    status: Status
-    next_step: int = 0
-    values: tuple[float, ...] = ()
-    stopping: bool = False
 
 
 @dataclass(slots=True)
@@ -69,10 +56,9 @@ class MatrixController:
     warm: WarmStarter
     _sweep: Sweep = field(init=False)
     _suggester: Suggester = field(init=False)
-    _pruners: list[tuple[str, Pruner]] = field(default_factory=list)
-    _policies: tuple[Stopping, ...] = ()
+    _watch: MetricWatch = field(init=False)
     _tracker: Tracker = field(init=False)
-    _live: dict[UUID, _Live] = field(default_factory=dict)
+    _live: dict[UUID, LiveTrial] = field(default_factory=dict)
     _failed: int = 0
     _made: int = 0
     _concurrency: int = 0
@@ -88,8 +74,13 @@ class MatrixController:
         assert matrix is not None, "a sweep's plan"
         warm = await self.warm.trials(self.pipeline, matrix)
         self._sweep = read_sweep(matrix, str(self.pipeline.id), state.added_runs, warm)
-        self._pruners = list(self._sweep.pruners)
-        self._policies = stopping_policies(matrix.early_stopping)
+        self._watch = MetricWatch(
+            self.metrics,
+            self.pipeline.org,
+            self._sweep.plan.objectives,
+            self._sweep.pruners,
+            stopping_policies(matrix.early_stopping),
+        )
         self._tracker = Tracker(self._sweep.plan.objectives)
         self._concurrency = state.concurrency
         history, resumed = await self._recall(children)
@@ -104,7 +95,7 @@ class MatrixController:
 
     async def children_changed(self, facts: Sequence[ChildFact]) -> None:
         """Tells the sampler what became of trials, and goes on."""
-        over: list[_Live] = []
+        over: list[LiveTrial] = []
         for fact in facts:
             live = self._live.get(fact.run_id)
             if live is not None:
@@ -129,12 +120,13 @@ class MatrixController:
 
     async def tick(self, now: datetime) -> datetime | None:
         """Looks at what trials have reported, each second while that may stop one."""
-        if not self._watches or not self._live:
+        if not self._watch.is_needed or not self._live:
             return None
         if self._looked is None or now - self._looked >= timedelta(seconds=LOOK_S):
             self._looked = now
             try:
-                await self._look(self._live.values())
+                for verdict in await self._watch.judge(list(self._live.values())):
+                    await self._carry_out(verdict)
             except EpochalError as error:
                 _log.info("scheduler.metrics_later", run=self.pipeline.name, error=error.message)
         return self._looked + timedelta(seconds=LOOK_S)
@@ -159,17 +151,17 @@ class MatrixController:
             text += f"; best is trial {best.index + 1} with {values}"
         return text
 
-    @property
-    def _watches(self) -> bool:
-        """Whether metrics of trials under way may decide anything."""
-        metric = any(isinstance(policy, MetricStopping) for policy in self._policies)
-        return bool(self._pruners) or metric
+    async def _carry_out(self, verdict: StopTrial | StopSweep) -> None:
+        if isinstance(verdict, StopSweep):
+            await self._stop_all(verdict.status, verdict.reason)
+        else:
+            await self.nursery.stop([verdict.trial.run_id], verdict.reason)
 
     async def _recall(self, children: Sequence[ChildRow]) -> tuple[list[Trial], list[ChildRow]]:
         """Returns the trials there are, and those that go on because the sweep was resumed."""
         resumed: list[ChildRow] = []
         names = [row.name for row in children if row.status in TERMINAL]
-        values = await self._final_values(names)
+        values = await self._watch.final_values(names)
         history = []
         for row in children:
             if row.step == TUNER:
@@ -186,28 +178,26 @@ class MatrixController:
                 self._failed += status == pb.RUN_STATUS_FAILED
             else:
                 suggestion = Suggestion(index, trial.params)
-                self._live[row.run_id] = _Live(suggestion, row.run_id, row.name, status)
+                self._live[row.run_id] = LiveTrial(suggestion, row.run_id, row.name, status)
         return history, resumed
 
-    async def _ended(self, ended: Sequence[_Live]) -> None:
+    async def _ended(self, ended: Sequence[LiveTrial]) -> None:
         """Learns from trials that have ended, with the values they ended with."""
         if not ended:
             return
-        values = await self._final_values([live.name for live in ended])
+        values = await self._watch.final_values([live.name for live in ended])
         for live in ended:
             self._live.pop(live.run_id, None)
             live.values = values.get(live.name, live.values)
-            index = live.suggestion.index
             trial = Trial(
-                index,
+                live.suggestion.index,
                 live.suggestion.params,
                 live.status,
                 live.values,
-                live.next_step,
+                live.steps,
                 live.suggestion.iteration,
             )
-            for _, pruner in self._pruners:
-                pruner.end(index, live.status)
+            self._watch.end(live)
             self._suggester.tell(trial)
             self._tracker.tell(trial)
             if self._tuning is not None:
@@ -216,8 +206,8 @@ class MatrixController:
         for live in ended:
             await self._stop_early(live)
 
-    async def _stop_early(self, live: _Live) -> None:
-        for policy in self._policies:
+    async def _stop_early(self, live: LiveTrial) -> None:
+        for policy in self._watch.policies:
             if isinstance(policy, FailureStopping):
                 why = policy.why(self._failed, self._sweep.planned or self._made)
             else:
@@ -237,8 +227,8 @@ class MatrixController:
 
     async def _go_on(self) -> None:
         """Makes as many trials as there is room for; ends the sweep after the last one."""
-        if self._ending is None and not self._paused:
-            while True:
+        if not self._paused:
+            while self._ending is None:  # a trial that fails at once may end it
                 room = min(self._concurrency or MOST_LIVE, MOST_LIVE) - len(self._live)
                 if room <= 0:
                     break
@@ -268,7 +258,7 @@ class MatrixController:
         async def make(suggestion: Suggestion) -> None:
             birth = self._birth(suggestion)
             run_id = self.pipeline.child_id(birth.key)
-            live = _Live(
+            live = LiveTrial(
                 suggestion, run_id, self.pipeline.child_name(run_id), pb.RUN_STATUS_CREATED
             )
             self._live[run_id] = live
@@ -277,7 +267,7 @@ class MatrixController:
         async with asyncio.TaskGroup() as tasks:
             for suggestion in suggestions:
                 tasks.create_task(make(suggestion))
-        over: list[_Live] = []
+        over: list[LiveTrial] = []
         for suggestion in suggestions:
             self._made += 1
             run_id = self.pipeline.child_id(self._birth(suggestion).key)
@@ -303,56 +293,6 @@ class MatrixController:
         if suggestion.resumes is None:
             return ""
         return self.pipeline.child_name(self.pipeline.child_id(f"trial/{suggestion.resumes}"))
-
-    async def _look(self, trials: Iterable[_Live]) -> None:
-        """Reads new points of trials under way, and stops those that look bad."""
-        watched = [t for t in trials if t.status == pb.RUN_STATUS_RUNNING and not t.stopping]
-        if not watched:
-            return
-        by_name = {live.name: live for live in watched}
-        metrics = dict.fromkeys(
-            [name for name, _ in self._pruners]
-            + [p.metric for p in self._policies if isinstance(p, MetricStopping)]
-        )
-        for metric in metrics:
-            cursors = {live.name: live.next_step for live in watched}
-            points = await self.metrics.read(self.pipeline.org, metric, cursors)
-            for name, series in points.items():
-                live = by_name[name]
-                for step, value in series:
-                    if await self._point(live, metric, step, value):
-                        break
-
-    async def _point(self, live: _Live, metric: str, step: int, value: float) -> bool:
-        """Judges one point; returns whether the trial is stopped."""
-        live.next_step = max(live.next_step, step + 1)
-        for policy in self._policies:
-            if isinstance(policy, MetricStopping) and (why := policy.why(live.name, metric, value)):
-                await self._stop_all(outcome(policy), why)
-                return True
-        for name, pruner in self._pruners:
-            if name != metric:
-                continue
-            answer = pruner.report(live.suggestion.index, step, value)
-            if isinstance(answer, Stop):
-                live.stopping = True
-                await self.nursery.stop([live.run_id], f"pruned: {answer.reason}")
-                return True
-        return False
-
-    async def _final_values(self, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
-        """Returns the newest value of each objective, for trials that have all of them."""
-        found: dict[str, list[float]] = {name: [] for name in names}
-        if not names or not self._sweep.plan.objectives:
-            return {}
-        for objective in self._sweep.plan.objectives:
-            points = await self.metrics.read(
-                self.pipeline.org, objective.metric, dict.fromkeys(names, 0), limit=1
-            )
-            for name, series in points.items():
-                found[name].append(series[-1][1])
-        whole = len(self._sweep.plan.objectives)
-        return {name: tuple(v) for name, v in found.items() if whole and len(v) == whole}
 
     async def _stop_all(self, status: Status, reason: str) -> None:
         if self._ending is None:
