@@ -12,7 +12,7 @@ from epochal_kernel.errors import Unavailable
 from epochal_kernel.ids import Position
 from epochal_kernel.log.commands import NewEvent
 from epochal_kernel.log.events import Event, EventRecord
-from epochal_kernel.projections.consumer import BATCH, Skipped, contiguous
+from epochal_kernel.projections.following import BATCH, Skipped, contiguous
 from epochal_kernel.projections.model import ReadModel, event_types
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import RowRef

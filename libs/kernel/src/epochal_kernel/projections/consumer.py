@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -34,8 +33,10 @@ from epochal_kernel.log.events import Event, EventCodec, EventRecord
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import Connection, Pool, adapting
 from epochal_kernel.projections.batch import ProjectionFailed, apply_batch
+from epochal_kernel.projections.following import BATCH, Skipped, contiguous
 from epochal_kernel.projections.inbox import Inbox
 from epochal_kernel.projections.model import BatchReactor, Reactor, ReadModel
+from epochal_kernel.projections.pacing import Pace
 from epochal_kernel.projections.store import (
     Progress,
     begin_step,
@@ -44,13 +45,10 @@ from epochal_kernel.projections.store import (
 )
 from epochal_kernel.signals import LogSignal
 
-BATCH = 1_000
 SKIP_AT_MOST = 10_000
 POLL_S = 1.0
 ATTEMPTS = 3
 PAUSE_S = 0.2
-LINGER_S = 0.02
-MOST_LINGER_S = 0.2
 
 _log = structlog.get_logger(__name__)
 
@@ -68,27 +66,6 @@ class BatchFailed(Exception):
     def __init__(self, size: int) -> None:
         self.size = size
         super().__init__(f"PostgreSQL refused what {size} events write")
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Events after the `checkpoint` in the database, up to `upto`, that nobody here looks at."""
-
-    checkpoint: int
-    upto: Position
-
-    @property
-    def size(self) -> int:
-        """How many they are."""
-        return self.upto - self.checkpoint
-
-    def beyond(self, checkpoint: Position) -> Position:
-        """Return where to go on, when the database has this checkpoint.
-
-        A checkpoint that is further on was moved by a twin; one that went back belongs to a
-        database that was restored, and what was skipped then no longer counts.
-        """
-        return self.upto if self.checkpoint <= checkpoint < self.upto else checkpoint
 
 
 class Listener(Protocol):
@@ -132,8 +109,7 @@ class Consumer:
         self._pause = asyncio.Lock()
         self._reached = 0
         self._cut = False
-        self._applied_at = float("-inf")
-        self._took_s = 0.0
+        self._pace = Pace()
         self._level = Skipped(0, Position(0))
         self.halted: Halted | None = None
 
@@ -186,12 +162,9 @@ class Consumer:
     async def _linger(self) -> None:
         """Let a batch grow while events come one after another, unless somebody waits for them.
 
-        The first event after a quiet moment is applied at once. In a busy one a transaction for
-        each would cost every service more than the events do: then it waits at least as long as
-        applying the last batch took, so that following the log leaves the rest of the service room.
+        See `pacing.Pace`.
         """
-        linger_s = min(max(LINGER_S, 2 * self._took_s), MOST_LINGER_S)
-        left_s = self._applied_at + linger_s - self._clock.monotonic()
+        left_s = self._pace.left_s(self._clock.monotonic())
         if left_s > 0:
             await self._progress.wait_awaited(left_s)
 
@@ -243,7 +216,7 @@ class Consumer:
         for listener in self._listeners:
             await listener.follow(before, events, position)
         self._progress.reached(position)
-        self._applied_at = self._clock.monotonic()
+        self._pace.told(self._clock.monotonic())
 
     async def _apply_next(self, records: list[EventRecord], limit: int) -> int:
         started = self._clock.monotonic()
@@ -263,7 +236,7 @@ class Consumer:
                     await write_checkpoint(connection, self._name, position)
                     failpoint("consumer.before_commit")
         failpoint("consumer.after_commit")
-        self._took_s = self._clock.monotonic() - started
+        self._pace.applied(started, self._clock.monotonic())
         self._level = Skipped(position if events else checkpoint, position)
         await self._tell(before, events, position)
         return len(events)
@@ -360,15 +333,3 @@ async def _is_logged(connection: Connection | Pool, record: EventRecord) -> bool
         "SELECT chain FROM log.event WHERE position = $1", record.position
     )
     return bool(chain == record.chain)
-
-
-def contiguous(records: Sequence[EventRecord], position: int) -> list[EventRecord]:
-    """Pick the run position+1, position+2, ... out of what has arrived, whatever its order."""
-    waiting = {record.position: record for record in records if record.position > position}
-    run: list[EventRecord] = []
-    while (record := waiting.get(Position(position + 1))) is not None:
-        run.append(record)
-        position += 1
-        if len(run) == BATCH:
-            break
-    return run
