@@ -151,9 +151,14 @@ def test_mistakes_told_as_violations_have_their_lines_too(cli, platform, spec):
     platform.fail(
         "CompileOperation",
         "INVALID_ARGUMENT",
-        violations=[("run.knd", "unknown", "line 3, column 5: did you mean [kind]")],
+        violations=[
+            ("run.knd", "unknown", "line 3, column 5: did you mean [kind]"),
+            ("queu", "unknown", "file 2, line 1, column 2: did you mean queue"),
+        ],
     )
-    stderr = cli("check", "-f", spec, code=1).stderr
+    (spec.parent / "over.yaml").write_text("queu: x")
+    stderr = cli("check", "-f", spec, "-f", spec.parent / "over.yaml", code=1).stderr
+    assert "over.yaml:1:2: queu: did you mean queue (unknown)" in stderr
     assert f"{spec}:3:5: run.knd: did you mean [kind] (unknown)" in stderr
 
 

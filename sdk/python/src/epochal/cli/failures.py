@@ -13,7 +13,7 @@ import typer
 from epochal.cli.output import errors_console
 from epochal.errors import EpochalError
 
-_PLACED: Final = re.compile(r"line (\d+), column (\d+): (.*)", re.DOTALL)
+_PLACED: Final = re.compile(r"(?:file (\d+), )?line (\d+), column (\d+): (.*)", re.DOTALL)
 
 
 def show(error: EpochalError) -> None:
@@ -33,7 +33,9 @@ def spec_issues(error: EpochalError) -> list[pb.SpecIssue]:
     found = []
     for violation in error.violations:
         placed = _PLACED.fullmatch(violation.message)
-        line, column, message = placed.groups() if placed else ("0", "0", violation.message)
+        file, line, column, message = (
+            placed.groups() if placed else ("1", "0", "0", violation.message)
+        )
         found.append(
             pb.SpecIssue(
                 line=int(line),
@@ -41,6 +43,7 @@ def spec_issues(error: EpochalError) -> list[pb.SpecIssue]:
                 field=violation.field,
                 rule=violation.rule,
                 message=message,
+                source=int(file or 1) - 1,
             )
         )
     return found
