@@ -74,7 +74,7 @@ class Leader:
                 with adapting():
                     await connection.fetchval("SELECT 1")
                 await asyncio.wait({working}, timeout=BEAT_S)
-            working.result()
+            _raise_first(working)
         finally:
             working.cancel()
             await asyncio.wait({working})
@@ -86,3 +86,20 @@ class Leader:
                     await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", self._role)
             except EpochalError as error:
                 _log.debug("leader.not_unlocked", role=self._role, error=error.message)
+
+
+def _raise_first(working: asyncio.Future[None]) -> None:
+    """Raises what ended the work; of a task group's errors the first, when all are the platform's.
+
+    Else an outage of the database while several tasks of the work use it would end the process.
+    """
+    error = working.exception()
+    if isinstance(error, BaseExceptionGroup):
+        expected, unexpected = error.split(EpochalError)
+        if unexpected is not None:
+            raise unexpected
+        error = expected
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+    if error is not None:
+        raise error

@@ -126,7 +126,7 @@ class _Net:
         """Notes what is to be done if nothing happens in time, and at the end."""
         if created.has_hooks:
             self._hooked[event.stream_id] = None
-        if created.holds and isinstance(event.payload, pb.RunCreated):
+        if created.holds:
             due_at = _hold_ends(event, created)
             if due_at is not None:
                 self._later.append(_Due("expire", due_at, event))

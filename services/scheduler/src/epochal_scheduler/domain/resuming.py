@@ -9,6 +9,7 @@ import epochal_proto.v1 as pb
 from epochal_kernel.errors import FailedPrecondition, NotFound
 from google.protobuf.message import Message
 
+from epochal_scheduler.domain.approving import OVERLAP
 from epochal_scheduler.domain.creating import begin
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import RESUMABLE, word
@@ -29,7 +30,8 @@ class NotAPipeline(FailedPrecondition):
 def resume(state: RunState, requester: str, reason: str) -> Sequence[Message]:
     """Decides that a run that ended badly goes on: a new attempt of the same run.
 
-    What its attempts before did stays as it was recorded.
+    What its attempts before did stays as it was recorded. What it still waited for it waits for
+    again: to stop a run and resume it is no way around an approval.
 
     Raises:
         NotFound: there is no such run.
@@ -49,7 +51,8 @@ def resume(state: RunState, requester: str, reason: str) -> Sequence[Message]:
             resource=state.name,
         )
     why = reason or f"resumed by {requester}"
-    return _resumed(state, requester, reason), begin(state.created, why)
+    resumed = _resumed(state, requester, reason)
+    return (resumed,) if resumed.created.holds else (resumed, begin(state.created, why))
 
 
 def pause(state: RunState, requester: str, reason: str) -> Sequence[Message]:
@@ -124,6 +127,8 @@ def _resumed(state: RunState, requester: str, reason: str) -> pb.RunResumed:
     created.CopyFrom(state.created)
     created.ClearField("compiled_json")
     created.ClearField("params")
+    # Its siblings do not wait for it any more, nor it for them.
+    created.holds[:] = sorted(state.holds - {OVERLAP})
     return pb.RunResumed(requester=requester, reason=reason, created=created)
 
 

@@ -212,6 +212,8 @@ def _hold(state: RunState, event: Message) -> RunState:
                 state,
                 status=pb.RUN_STATUS_CREATED,
                 resumptions=state.resumptions + 1,
+                holds=frozenset(event.created.holds),
+                approvers=(),
                 user_retries=0,
                 infrastructure_retries=0,
                 stop_reason="",

@@ -2,7 +2,7 @@
 
 A key covers what decides the outcome: the sections of the operation that run (command, image,
 environment variables, init steps, connections), the values of the inputs that count, the outputs
-it declares, and the digest of uploaded code. Names, tags, queues, priorities do not.
+it declares, and which upload its code is from. Names, tags, queues, priorities do not.
 """
 
 from __future__ import annotations
@@ -28,8 +28,15 @@ _SECTIONS = {
 _SHOWN = 60
 
 
-def cache_key(compiled: CompiledOperation, project: str) -> str:
-    """Returns the key of a run's result, `sha256:HEX`, within its project."""
+def cache_key(compiled: CompiledOperation, project: str, upload: str = "") -> str:
+    """Returns the key of a run's result, `sha256:HEX`, within its project.
+
+    Args:
+        compiled: what runs.
+        project: whose results count.
+        upload: run whose uploaded code it works with; the code of two uploads is never taken for
+            the same.
+    """
     plan = compiled.plan
     document = json.loads(compiled.canonical_json)
     run = document.get("run") or {}
@@ -46,7 +53,8 @@ def cache_key(compiled: CompiledOperation, project: str) -> str:
             "params": {name: compiled.params[name] for name in params},
             "outputs": document.get("outputs") or [],
         }
-    text = json.dumps([project, counted], ensure_ascii=False, sort_keys=True)
+    whole = [project, counted, upload] if upload else [project, counted]
+    text = json.dumps(whole, ensure_ascii=False, sort_keys=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -61,9 +69,10 @@ def counted_params(compiled: CompiledOperation) -> list[str]:
 def is_used(compiled: CompiledOperation, levels: CacheLevels) -> bool:
     """Says whether results are reused: the nearest level that has an opinion decides.
 
-    The operation's own `cache` counts before its pipeline's, that before the project's, that
-    before the deployment's; what the caller asks for counts before all. Off by default for runs of
-    their own, on inside DAGs and sweeps, off for schedules, as in Polyaxon.
+    What the caller asks for counts before all. Where the deployment or the project has switched
+    reuse off it is off; else the operation's own `cache` counts before its pipeline's, and that
+    before the project's. Off by default for runs of their own, on inside DAGs and sweeps, off for
+    schedules, as in Polyaxon.
     """
     if levels.caller != pb.CACHE_USE_UNSPECIFIED:
         return levels.caller == pb.CACHE_USE_ON

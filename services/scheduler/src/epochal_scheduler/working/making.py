@@ -118,7 +118,7 @@ class RunMaker:
             in_pipeline=bool(created.pipeline) and not created.HasField("schedule_time"),
         )
         used = is_used(compiled, levels)
-        created.cache_key = cache_key(compiled, project)
+        created.cache_key = cache_key(compiled, project, created.upload)
         created.uses_cache = used
         if not used:
             return None

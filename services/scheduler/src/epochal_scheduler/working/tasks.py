@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 
 import epochal_proto.v1 as pb
 import structlog
@@ -16,6 +17,7 @@ from epochal_scheduler.domain import approving, attempts, ending
 from epochal_scheduler.domain.approving import APPROVAL, UPLOAD
 from epochal_scheduler.domain.ending import Producers
 from epochal_scheduler.domain.run import RunState
+from epochal_scheduler.handlers import UPLOAD_PATIENCE
 from epochal_scheduler.projections import ENDS
 from epochal_scheduler.store import SchedulerStore, Task
 from epochal_scheduler.working.commands import RunCommands, Target
@@ -130,7 +132,7 @@ class TaskWorker:
             case "retry":
                 await self._commands.execute(target, attempts.retry)
             case "expire":
-                await self._expire(target)
+                return await self._expire(task, target)
             case "timeout":
                 await self._commands.execute(target, ending.time_out)
             case "hooks":
@@ -139,15 +141,26 @@ class TaskWorker:
                 return await self._settle(task, target, producers)
         return True
 
-    async def _expire(self, target: Target) -> None:
-        """Ends a run that waited too long for an approval or an upload."""
+    async def _expire(self, task: Task, target: Target) -> bool:
+        """Ends a run that waited too long for an upload or an approval; returns whether it is over.
+
+        Each has its own patience; while the run waits for one that has an end, the task stays.
+        """
+        waited = self._commands.clock.now() - task.since
 
         def decide(state: RunState) -> Sequence[Message]:
-            if APPROVAL in state.holds:
+            patience = _patience(state)
+            if patience.get(UPLOAD, waited) < waited:
+                return approving.expire(state, UPLOAD, "its files were not uploaded in two hours")
+            if patience.get(APPROVAL, waited) < waited:
                 return approving.expire(state, APPROVAL, "nobody approved it in time")
-            return approving.expire(state, UPLOAD, "its files were not uploaded within two hours")
+            return ()
 
-        await self._commands.execute(target, decide)
+        outcome = await self._commands.execute(target, decide)
+        left = min(_patience(outcome.state).values(), default=None)
+        if left is not None:
+            await self._store.postpone(task, max((left - waited).total_seconds(), AGAIN_S))
+        return left is None
 
     async def _publish(self, task: Task, target: Target) -> bool:
         """Sees to it that a scheduled run's work item waits in its queue, until it is claimed."""
@@ -178,3 +191,14 @@ class TaskWorker:
         failed = state.exit is not None and (state.exit.exit_code != 0 or state.exit.timed_out)
         grace_s = self._failed_seal_grace_s if failed else self._seal_grace_s
         return grace_s - (self._commands.clock.now() - task.since).total_seconds()
+
+
+def _patience(state: RunState) -> dict[str, timedelta]:
+    """Returns how long a run that is held waits for what, where that has an end."""
+    if state.status != pb.RUN_STATUS_CREATED:
+        return {}
+    ends = {UPLOAD: UPLOAD_PATIENCE} if UPLOAD in state.holds else {}
+    policy = state.created.approval
+    if APPROVAL in state.holds and policy.HasField("expires"):
+        ends[APPROVAL] = policy.expires.ToTimedelta()
+    return ends

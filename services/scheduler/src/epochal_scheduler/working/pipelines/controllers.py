@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import Internal
@@ -69,13 +70,25 @@ class Controllers:
                     controller.forked.update(await self.forks.reused(origin, plan, steps))
                 return controller
             case pb.RUN_KIND_SCHEDULE:
-                return ScheduleController(pipeline, nursery)
+                begun_at = await self._begun_at(pipeline)
+                return ScheduleController(replace(pipeline, begun_at=begun_at), nursery)
             case pb.RUN_KIND_TRIGGER:
                 return TriggerController(pipeline, nursery, self._missed, self.resolver)
             case pb.RUN_KIND_MATRIX | pb.RUN_KIND_BACKFILL:
                 return MatrixController(pipeline, nursery, self.metrics, WarmStarter(self.resolver))
             case kind:
                 raise Internal(f"{pipeline.name} is no pipeline but {kind}")
+
+    async def _begun_at(self, pipeline: Pipeline) -> datetime:
+        """Returns when a pipeline was begun, as the log has it.
+
+        Ticks are counted from there: by the clock of the process that heard of it first they would
+        move with each process that takes the schedule up, and one could fire twice.
+        """
+        async for record in self.reader.stream("run", pipeline.id):
+            if record.position == pipeline.begun:
+                return record.recorded_at
+        return pipeline.begun_at
 
     async def _missed(self, after: int) -> AsyncIterator[Happening]:
         """Reads what happened after a position."""

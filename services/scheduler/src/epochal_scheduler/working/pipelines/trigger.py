@@ -3,7 +3,8 @@
 `debounce` waits until nothing more has matched for that long and then starts one run for all of
 it. Each run has an edge to the event that fired it: that, and the runs themselves, are the
 trigger's history. Where it stands in the log is told by its newest run's event; what happened
-while no scheduler was there is caught up from the log.
+while no scheduler was there is caught up from the log. Events are not always heard in the order of
+the log, so it looks back a little further: what has a run already does not get another.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import epochal_proto.v1 as pb
 import structlog
@@ -34,6 +36,8 @@ _log = structlog.get_logger(__name__)
 MOST_WAITING = 10_000
 MOST_LOOKED_AT = 500
 LOOK_EVERY = timedelta(seconds=5)
+LOOK_BACK = 1_000
+MOST_ASKED = 20
 
 Missed = Callable[[int], AsyncIterator[Happening]]
 
@@ -42,6 +46,7 @@ Missed = Callable[[int], AsyncIterator[Happening]]
 class _Rule:
     matcher: Matcher
     debounce: timedelta | None
+    since: int = 0
     newest: Happening | None = None
     due: datetime | None = None
 
@@ -63,8 +68,9 @@ class TriggerController:
     _ids: dict[str, ChildRow | ChildFact] = field(default_factory=dict)
     _made: list[datetime] = field(default_factory=list)
     _count: int = 0
-    _position: int = 0
+    _fired: set[UUID] = field(default_factory=set)
     _paused: bool = False
+    _unpaused: datetime | None = None
     _stopping: str | None = None
     _looked: datetime | None = None
     _reached: set[tuple[int, str]] = field(default_factory=set)
@@ -75,22 +81,25 @@ class TriggerController:
         for rule in self.pipeline.plan.events or ():
             matcher = Matcher(rule, project, self.pipeline.name)
             self._rules.append(_Rule(matcher, rule.debounce))
-        self._position = self.pipeline.begun
         for row in children:
+            self._fired.add(row.run_id)
             self._count = max(self._count, row.iteration)
-            self._position = max(self._position, row.position)
             if row.schedule_time is not None and row.status != pb.RUN_STATUS_SKIPPED:
                 self._made.append(row.schedule_time)
             if row.status not in TERMINAL:
                 self._live.add(row.name)
                 self._ids[row.name] = row
-        async for happening in self.missed(self._position):
+        self._note_pauses(state)
+        newest = await self._newest_event(children)
+        for made in self._rules:
+            made.since = newest if made.debounce is not None else 0
+        async for happening in self.missed(max(self.pipeline.begun, newest - LOOK_BACK)):
             self.happened(happening)
         await self.pipeline_changed(state)
 
     def happened(self, happening: Happening) -> bool:
         """Takes note of what happened; returns whether it asks for anything."""
-        if happening.position <= self._position or self._stopping is not None:
+        if happening.position <= self.pipeline.begun or self._stopping is not None:
             return False
         if any(rule.matcher.judge(happening) is not None for rule in self._rules):
             self._waiting.append(happening)
@@ -111,7 +120,7 @@ class TriggerController:
 
     async def pipeline_changed(self, state: RunState) -> None:
         """Pauses (what happens then is let pass), goes on, or stops."""
-        self._paused = state.paused
+        self._note_pauses(state)
         if state.status == pb.RUN_STATUS_STOPPING:
             self._stopping = state.stop_reason
             runs = [self._ids[name].run_id for name in self._live]
@@ -123,12 +132,11 @@ class TriggerController:
         """Judges what has happened, and starts what is due."""
         while self._waiting:
             happening = self._waiting.popleft()
-            self._position = max(self._position, happening.position)
-            if self._paused:
+            if self._paused or (self._unpaused is not None and happening.at <= self._unpaused):
                 continue
             for rule in self._rules:
                 verdict = rule.matcher.judge(happening)
-                if verdict is None or not verdict.counts:
+                if verdict is None or not verdict.counts or happening.position <= rule.since:
                     continue
                 if rule.debounce is None:
                     await self._fire(happening)
@@ -188,9 +196,14 @@ class TriggerController:
         await self._fire(happening, f"metric/{number}/{happening.attributes['uuid']}")
 
     async def _fire(self, happening: Happening, key: str = "") -> None:
+        key = key or f"event/{happening.position}"
+        run_id = self.pipeline.child_id(key)
+        if run_id in self._fired:
+            return
+        self._fired.add(run_id)
         self._count += 1
         birth = Birth(
-            key=key or f"event/{happening.position}",
+            key=key,
             iteration=self._count,
             values=self._values(happening),
             references=self.nursery.compiler.references,
@@ -204,6 +217,21 @@ class TriggerController:
             return
         self._made.append(happening.at)
         await self.nursery.make(birth)
+
+    def _note_pauses(self, state: RunState) -> None:
+        self._paused = state.paused
+        if state.unpaused_s:
+            self._unpaused = datetime.fromtimestamp(state.unpaused_s, UTC)
+
+    async def _newest_event(self, children: Sequence[ChildRow]) -> int:
+        """Returns the position of the event that the newest run was made for; 0 for none."""
+        newest = sorted(children, key=lambda row: -row.iteration)
+        for row in newest[:MOST_ASKED]:
+            state = await self.nursery.commands.load(row.run_id)
+            for edge in state.created.edges:
+                if edge.kind == "event" and edge.source.isdecimal():
+                    return int(edge.source)
+        return 0
 
     def _limited(self, at: datetime) -> str:
         """Returns why no run may start now, by `limit`; empty when one may."""
