@@ -26,11 +26,11 @@ from dagster import (
 )
 from driving import CASE_S, ONE_BY_ONE, free_port, peak_mb, python, running, say, wait_for
 
-AT_ONCE = 40
-NOOPS = 1_000
+AT_ONCE = 20
+NOOPS = 500
 STEPS = 1_000
 LAYERS = 10
-CHILDREN = 1_000
+CHILDREN = 500
 JOB = "process"
 POLL_S = 0.05
 LOAD_S = 60.0

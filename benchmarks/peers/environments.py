@@ -35,7 +35,8 @@ def interpreter(peer: str, folder: Path) -> Path:
     try:
         subprocess.run(["uv", "venv", "--quiet", "--python", _PYTHON, str(environment)], check=True)
         install = ["uv", "pip", "install", "--quiet", "--python", str(python), *pins]
-        subprocess.run(install, check=True)
+        # From elsewhere: the pins of the workspace are not the peers'.
+        subprocess.run(install, check=True, cwd=folder)
     except BaseException:  # the next try must not take half an environment for a whole one
         shutil.rmtree(environment, ignore_errors=True)
         raise
