@@ -100,8 +100,9 @@ def _ready(client: Client, name: str, wait_s: float) -> pb.Run:
                     break
     if not found.service_path:
         raise FailedPrecondition(
-            f"{found.display_name} is {status_text(found)} and answers nowhere: only a service "
-            "that is ready does; see `epochal runs logs`",
+            f"{found.display_name} is {status_text(found)} and answers nowhere: "
+            f"{found.message.strip() or 'only a service that is ready does'}; "
+            f"see `epochal runs logs {found.uid[:13]}`",
             resource=name,
         )
     return found
