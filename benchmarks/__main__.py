@@ -49,6 +49,9 @@ def main() -> None:
     module = importlib.import_module(f"benchmarks.{args.name}")
     started = time.time()
     rows: list[Row] = asyncio.run(module.run(args.seconds))
+    if peers:  # the others take minutes: what is known is said, and is there when they are stopped
+        for row in rows:
+            print(json.dumps(row.as_json()), file=sys.stderr, flush=True)
     rows += peer_rows(args.name, rows, peers, args.peers_dir)
     if args.json:
         document = {
