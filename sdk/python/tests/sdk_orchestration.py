@@ -178,7 +178,7 @@ class Orchestration:
 
     def ReadTerminal(self, request):
         yield pb.TerminalOutput(data=b"out\n", error=b"err\n")
-        self.wait_until(lambda: any(written.end for written in self.terminal))
+        self.wait_until(lambda: any(w.end or b"\x04" in w.data for w in self.terminal))
         typed = b"".join(written.data for written in self.terminal)
         yield pb.TerminalOutput(data=typed)
         yield pb.TerminalOutput(exit_code=3)

@@ -3,9 +3,12 @@
 import io
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 import tarfile
+import termios
 
 import epochal_proto.v1 as pb
 import pytest
@@ -264,6 +267,36 @@ def test_a_command_in_a_run_has_streams_input_and_exit_code(platform, run):
     assert done.stderr == b"err\n"
     (request,) = platform.requests("OpenTerminal")
     assert (request.command, request.tty) == (["cat", "-"], False)
+
+
+def test_a_shell_hands_keys_and_sizes_on_and_leaves_the_terminal_as_it_was(platform, run):
+    world = platform.world
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (30, 100))
+    before = termios.tcgetattr(slave)
+    with subprocess.Popen(
+        [sys.executable, "-m", "epochal.cli.main", "runs", "shell", run.uid],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={key: value for key, value in os.environ.items() if key not in {"LINES", "COLUMNS"}},
+        start_new_session=True,
+    ) as shell:
+        world.wait_until(lambda: platform.count("OpenTerminal"))
+        world.wait_until(lambda: not termios.tcgetattr(slave)[3] & termios.ICANON)
+        termios.tcsetwinsize(slave, (40, 120))
+        shell.send_signal(signal.SIGWINCH)
+        world.wait_until(lambda: any(written.rows == 40 for written in world.terminal))
+        os.write(master, b"\x03")  # a key as any other: the command's Ctrl-C, not ours
+        world.wait_until(lambda: any(b"\x03" in written.data for written in world.terminal))
+        os.write(master, b"\x04")
+        assert shell.wait(timeout=30) == 3
+    assert termios.tcgetattr(slave) == before
+    os.close(master)
+    os.close(slave)
+    (request,) = platform.requests("OpenTerminal")
+    assert (request.tty, request.rows, request.columns) == (True, 30, 100)
+    assert list(request.command) == []
 
 
 def test_a_shell_needs_a_terminal(cli, platform, run):
