@@ -1,51 +1,71 @@
 """Whatever happens in whatever order, the invariants of a run hold."""
 
+import random
 from datetime import UTC, datetime
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import EpochalError
-from epochal_scheduler.domain import attempts, creating, ending
+from epochal_scheduler.domain import approving, attempts, creating, ending, resuming
+from epochal_scheduler.domain.approving import Verdict
 from epochal_scheduler.domain.attempts import Attempt, Backoff, Exited
 from epochal_scheduler.domain.run import RUN
-from epochal_scheduler.domain.statuses import TERMINAL, TRANSITIONS
+from epochal_scheduler.domain.statuses import RESUMABLE, TERMINAL, TRANSITIONS
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = datetime(2026, 11, 23, 13, tzinfo=UTC)
 BACKOFF = Backoff()
-AGENTS = st.sampled_from(["agents/a", "agents/b"])
+AGENTS = ["agents/a", "agents/b"]
 # The newest attempt, or one off: a message may be late, early or from nowhere.
-OFF = st.sampled_from([0, 0, 0, 0, -1, 1])
-PRODUCERS = st.builds(
-    ending.Producers,
-    awaited=st.lists(st.sampled_from(["p", "q"]), unique=True),
-    abandoned=st.lists(st.sampled_from(["o"]), unique=True),
-)
-STATUSES = st.sampled_from([pb.RUN_STATUS_SUCCEEDED, pb.RUN_STATUS_FAILED, pb.RUN_STATUS_STOPPED])
+OFF = [0, 0, 0, 0, 0, 0, -1, 1]
+STATUSES = [pb.RUN_STATUS_SUCCEEDED, pb.RUN_STATUS_FAILED, pb.RUN_STATUS_STOPPED]
+JOBS = [pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_TRACKED]
+PIPELINES = [pb.RUN_KIND_MATRIX, pb.RUN_KIND_MATRIX, pb.RUN_KIND_DAG]
+OF_JOBS = [
+    "release", "release", "claim", "claim", "start", "exit", "lose", "retry", "retry", "preempt",
+    "settle", "settle", "stop", "resume", "approve", "release_hold", "outputs", "finish",
+]  # fmt: skip
+OF_PIPELINES = [
+    "pause", "unpause", "update", "end_pipeline", "stop", "resume", "time_out", "approve", "deny",
+    "release_hold", "expire",
+]  # fmt: skip
 
 
-@st.composite
-def commands(draw):
-    off, agent = Attempt(draw(OFF), draw(OFF)), draw(AGENTS)
+def creation(dice, kinds):
+    """A command that creates a run of one of some kinds."""
+    created = pb.RunCreated(
+        name="orgs/o/projects/p/runs/r", display_name="n", creator="users/a",
+        max_retries=dice.randint(0, 3), kind=dice.choice(kinds), queue="default",
+        holds=dice.choice([[], [], ["approval"], ["approval", "upload"]]),
+    )  # fmt: skip
+    if dice.random() < 0.5:
+        policy = pb.RetryPolicy(user=dice.randint(0, 3), infrastructure=dice.randint(0, 3))
+        created.retry.CopyFrom(policy)
+    policy = pb.ApprovalPolicy(quorum=dice.randint(0, 2), four_eyes=dice.random() < 0.5)
+    created.approval.CopyFrom(policy)
+    skipped = "why" if dice.random() < 0.1 else ""
+    command = creating.CreateRun(created, skipped)
+    return lambda s: creating.create(s, command)
+
+
+def command(dice, kinds, names):
+    """One command of those named, or of all."""
+    off, agent = Attempt(dice.choice(OFF), dice.choice(OFF)), dice.choice(AGENTS)
 
     def named(state):
         return Attempt(state.attempt + off.number, state.fence + off.fence)
 
-    producers, flag, status = draw(PRODUCERS), draw(st.booleans()), draw(STATUSES)
-    ended = Exited(draw(st.sampled_from([0, 0, 1, -9])), draw(st.booleans()), flag, "said")
-    kinds = [pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_TRACKED]
-    created = pb.RunCreated(
-        name="orgs/o/projects/p/runs/r", display_name="n", creator="users/a",
-        max_retries=draw(st.integers(0, 3)), kind=draw(st.sampled_from(kinds)), queue="default",
-        holds=draw(st.sampled_from([[], [], ["approval"], ["approval", "upload"]])),
-    )  # fmt: skip
-    if draw(st.booleans()):
-        user, infrastructure = draw(st.integers(0, 3)), draw(st.integers(0, 3))
-        created.retry.CopyFrom(pb.RetryPolicy(user=user, infrastructure=infrastructure))
-    create = creating.CreateRun(created, draw(st.sampled_from(["", "", "", "why"])))
+    awaited, abandoned = dice.choice([[], [], ["p"], ["p", "q"]]), dice.choice([[], ["o"]])
+    producers = ending.Producers(awaited, abandoned)
+    flag, status = dice.random() < 0.3, dice.choice(STATUSES)
+    ended = Exited(dice.choice([0, 0, 1, -9]), dice.random() < 0.2, flag, "said")
+    who = dice.choice(["users/a", "users/b", "users/c"])
+    verdict, hold = Verdict(who, {who}), dice.choice(["approval", "upload"])
+    concurrency, more = dice.randint(0, 3), dice.choice([0, 0, 2])
+    outputs = {"x": pb.Value(int_value=concurrency)}
     choices = {
-        "create": lambda s: creating.create(s, create),
+        "create": creation(dice, kinds),
         "skip": lambda s: creating.skip(s, "why"),
         "upstream": lambda s: creating.fail_upstream(s, "other"),
         "release": attempts.release,
@@ -60,7 +80,31 @@ def commands(draw):
             s, ending.FinishRun(status, "m", None, flag), producers.unsealed
         ),
     }
-    return choices[draw(st.sampled_from(sorted(choices)))]
+    choices |= {
+        "approve": lambda s: approving.approve(s, verdict),
+        "deny": lambda s: approving.deny(s, verdict),
+        "release_hold": lambda s: approving.release_hold(s, "upload"),
+        "expire": lambda s: approving.expire(s, hold, "too late"),
+        "resume": lambda s: resuming.resume(s, who, ""),
+        "pause": lambda s: resuming.pause(s, who, ""),
+        "unpause": lambda s: resuming.unpause(s, who, "", NOW),
+        "update": lambda s: resuming.update_pipeline(s, who, concurrency, more),
+        "end_pipeline": lambda s: resuming.end_pipeline(s, status, "why"),
+        "preempt": lambda s: attempts.preempt(s, "other", "room"),
+        "time_out": ending.time_out,
+        "outputs": lambda s: attempts.record_outputs(s, outputs),
+    }
+    return choices[dice.choice(names or sorted(choices))]
+
+
+def life(seed):
+    """Creates a run, then does some sixty things to it and about it."""
+    dice = random.Random(seed)
+    kinds, names = dice.choice([(JOBS, []), (JOBS, OF_JOBS), (PIPELINES, OF_PIPELINES)])
+    return [creation(dice, kinds), *(command(dice, kinds, names) for _ in range(60))]
+
+
+LIVES = st.builds(life, st.integers(0, 2**32))
 
 
 def history(steps):
@@ -76,15 +120,25 @@ def history(steps):
             yield before, event, state
 
 
-@given(st.lists(commands(), max_size=60))
+@given(LIVES)
 @settings(max_examples=400)
 def test_any_commands_keep_the_invariants(steps):
-    retries = fence = attempt = 0
+    fence = attempt = 0
+    retries = {True: 0, False: 0}
     live = set()
     for before, event, after in history(steps):
-        if before.status != after.status:
+        if isinstance(event, pb.RunResumed):
+            extended = before.added_runs and before.status == pb.RUN_STATUS_SUCCEEDED
+            assert before.status in RESUMABLE or extended
+            assert after.status == pb.RUN_STATUS_CREATED
+            retries = {True: 0, False: 0}
+        elif before.status in TERMINAL:
+            # Only an extension is noted before it resumes a sweep.
+            assert isinstance(event, pb.RunPipelineUpdated)
+            assert event.added_runs
+            assert after.status == before.status
+        elif before.status != after.status:
             assert after.status in TRANSITIONS[before.status]
-        assert before.status not in TERMINAL
         if isinstance(event, pb.RunScheduled):
             assert event.fence > fence
             assert event.attempt == attempt + 1
@@ -92,17 +146,43 @@ def test_any_commands_keep_the_invariants(steps):
             assert not live, "a new attempt while the last one lives"
         if isinstance(event, pb.RunStarting):
             live.add(event.attempt)
-        if isinstance(event, pb.RunProcessExited | pb.RunAttemptLost):
+        if isinstance(event, pb.RunProcessExited | pb.RunAttemptLost | pb.RunPreempted):
             live.remove(event.attempt)
         if isinstance(event, pb.RunRetrying):
-            retries += 1
-            assert retries <= after.max_retries
+            retries[event.infrastructure] += 1
+            assert retries[False] <= after.max_retries
+            assert retries[True] <= after.max_infrastructure_retries
         assert after.is_live == bool(live)
         if after.status in TERMINAL:
             assert not live
 
 
-@given(st.lists(commands(), max_size=40))
+@given(LIVES)
+@settings(max_examples=300)
+def test_nothing_begins_before_all_it_waits_for_is_there(steps):
+    approvers, released = set(), set()
+    for before, event, after in history(steps):
+        created = before.created
+        if isinstance(event, pb.RunResumed):
+            approvers = set()
+            if before.status != pb.RUN_STATUS_SUCCEEDED:
+                assert set(event.created.holds) == set(created.holds) - released
+        if isinstance(event, pb.RunApprovalGiven):
+            assert event.approver not in approvers
+            assert not (created.approval.four_eyes and event.approver == created.creator)
+            approvers.add(event.approver)
+        if isinstance(event, pb.RunHoldReleased):
+            if event.hold == "approval":
+                assert len(approvers) >= max(1, created.approval.quorum)
+            released.add(event.hold)
+        if isinstance(event, pb.RunQueued | pb.RunScheduled):
+            assert released >= set(after.created.holds)
+        if isinstance(event, pb.RunPaused | pb.RunUnpaused):
+            assert after.is_pipeline
+            assert before.paused != after.paused
+
+
+@given(LIVES)
 def test_success_stands_on_a_good_exit(steps):
     for before, event, _ in history(steps):
         if isinstance(event, pb.RunSucceeded) and before.kind == pb.RUN_KIND_JOB:
@@ -111,11 +191,21 @@ def test_success_stands_on_a_good_exit(steps):
             assert before.exit.attempt == before.attempt
 
 
+def test_the_lives_that_are_tried_have_all_that_can_happen_to_a_run():
+    seen = {type(event) for seed in range(300) for _, event, _ in history(life(seed))}
+    assert seen >= {
+        pb.RunApprovalDenied, pb.RunAttemptLost, pb.RunFailed, pb.RunHoldReleased, pb.RunPaused,
+        pb.RunPipelineUpdated, pb.RunPreempted, pb.RunProcessExited, pb.RunResumed, pb.RunRetrying,
+        pb.RunSkipped, pb.RunStopped, pb.RunStopRequested, pb.RunSucceeded, pb.RunUnpaused,
+        pb.RunUpstreamFailed, pb.RunOutputsRecorded,
+    }  # fmt: skip
+
+
 ANY_EVENT = st.one_of(
     st.builds(pb.RunCreated, max_retries=st.integers(0, 3)),
     st.builds(pb.RunQueued, queue=st.just("q")),
     st.builds(pb.RunScheduled, attempt=st.integers(1, 3), fence=st.integers(1, 3)),
-    st.builds(pb.RunStarting, attempt=st.integers(1, 3), agent=AGENTS),
+    st.builds(pb.RunStarting, attempt=st.integers(1, 3), agent=st.sampled_from(AGENTS)),
     st.builds(pb.RunStarted, attempt=st.integers(0, 3)),
     st.builds(pb.RunProcessExited, attempt=st.integers(1, 3), exit_code=st.integers(-9, 9)),
     st.builds(pb.RunStopRequested, reason=st.just("r")),
@@ -127,6 +217,15 @@ ANY_EVENT = st.one_of(
     st.builds(pb.RunSkipped),
     st.builds(pb.RunUpstreamFailed),
     st.builds(pb.ParamsLogged),
+    st.builds(pb.RunResumed),
+    st.builds(pb.RunPreempted, attempt=st.integers(1, 3)),
+    st.builds(pb.RunHoldReleased, hold=st.sampled_from(["approval", "x"])),
+    st.builds(pb.RunApprovalGiven, approver=st.just("users/a")),
+    st.builds(pb.RunPaused),
+    st.builds(pb.RunUnpaused),
+    st.builds(pb.RunPipelineUpdated, concurrency=st.integers(0, 2)),
+    st.builds(pb.RunReused, source=st.just("s")),
+    st.builds(pb.RunOutputsRecorded),
 )
 
 

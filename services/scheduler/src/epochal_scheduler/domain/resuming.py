@@ -82,11 +82,12 @@ def unpause(state: RunState, requester: str, reason: str, now: datetime) -> Sequ
 def update_pipeline(
     state: RunState, requester: str, concurrency: int, added_runs: int
 ) -> Sequence[Message]:
-    """Decides on other limits; a sweep that ended well and is extended goes on.
+    """Decides on other limits; a sweep that has ended and is extended goes on.
 
     Raises:
         NotFound, NotAPipeline: there is no such pipeline.
-        FailedPrecondition: only sweeps are extended, and only while or after they ran well.
+        FailedPrecondition: only sweeps are extended, and only those that have begun; what has ended
+            has no other limits.
     """
     _assert_pipeline(state)
     if added_runs and state.kind != pb.RUN_KIND_MATRIX:
@@ -100,8 +101,9 @@ def update_pipeline(
     )
     if not state.is_over:
         return (updated,)
-    if not added_runs:
-        raise FailedPrecondition(f"{state.name} has ended", resource=state.name)
+    if not added_runs or state.status not in RESUMABLE | {pb.RUN_STATUS_SUCCEEDED}:
+        message = f"{state.name} has ended: it is {word(state.status)}"
+        raise FailedPrecondition(message, resource=state.name)
     reason = f"extended by {added_runs} runs"
     return updated, _resumed(state, requester, reason), begin(state.created)
 

@@ -234,15 +234,14 @@ class Board:
             return None
         reserved: set[str] = set()
         for ask in queue.line.heads(queue.limits, queue.tenants):
-            beyond = (queue.used + ask.amounts).beyond(queue.limits.quota)
+            beyond = _beyond_quota(queue.used, ask, queue.limits)
             if not beyond and not reserved & ask.amounts.of.keys():
                 return ask
             reserved.update(beyond)
         return None
 
     def _has_seat(self, key: QueueKey) -> bool:
-        slots, running = self._seating(key.queue)
-        return running < slots + max(1, slots // 2) if slots else False
+        return _seats(*self._seating(key.queue))
 
     def _seating(self, queue: str) -> tuple[int, int]:
         """Returns the slots that a queue's agents have, and the runs of all queues they serve."""
@@ -277,7 +276,7 @@ class Board:
                 f"and {len(queue.running)} run"
             )
             yield Blocker("concurrency", message, name)
-        for resource in (queue.used + ask.amounts).beyond(queue.limits.quota):
+        for resource in _beyond_quota(queue.used, ask, queue.limits):
             message = (
                 f"it asks for {ask.amounts.of[resource]:g} {resource}; of the quota of "
                 f"{queue.limits.quota.of[resource]:g} in {ask.key.queue}, "
@@ -286,19 +285,36 @@ class Board:
             yield Blocker("quota", message, name)
 
     def _make_room(self, key: QueueKey, queue: _Queue, ask: Ask) -> Sequence[Preemption]:
-        wants_slot = len(queue.running) >= queue.limits.concurrency or not self._has_seat(key)
+        slots, seated = self._seating(key.queue)
         used, count = queue.used, len(queue.running)
-        if not wants_slot and not (used + ask.amounts).beyond(queue.limits.quota):
+
+        def fits() -> bool:
+            free = count < queue.limits.concurrency and _seats(slots, seated)
+            return free and not _beyond_quota(used, ask, queue.limits)
+
+        if fits():
             return ()
         victims: list[Preemption] = []
         lower = [other for other in queue.running.values() if other.priority < ask.priority]
         for other in sorted(lower, key=lambda found: (found.priority, -found.order)):
-            used, count = used - other.amounts, count - 1
+            used, count, seated = used - other.amounts, count - 1, seated - 1
             reason = (
                 f"made room for {ask.name}, which has priority {ask.priority} over {other.priority}"
             )
             victims.append(Preemption(other, ask, reason))
-            fits = not (used + ask.amounts).beyond(queue.limits.quota)
-            if fits and count < queue.limits.concurrency:
+            if fits():
                 return victims
         return ()
+
+
+def _beyond_quota(used: Amounts, ask: Ask, limits: Limits) -> list[str]:
+    """Returns of which resources a run asks for more than a quota has left.
+
+    One that it does not ask for never counts, even where a lowered quota is exceeded already.
+    """
+    return [name for name in (used + ask.amounts).beyond(limits.quota) if name in ask.amounts.of]
+
+
+def _seats(slots: int, running: int) -> bool:
+    """Says whether agents of so many slots are given one more run: they prefetch a few."""
+    return running < slots + max(1, slots // 2) if slots else False
