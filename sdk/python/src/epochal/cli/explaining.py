@@ -12,7 +12,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from epochal.cli.families import counts, ordered_children
-from epochal.cli.output import Output, as_json, between, console, errors_console, print_json, when
+from epochal.cli.output import (
+    Output,
+    as_json,
+    between,
+    console,
+    errors_console,
+    number,
+    print_json,
+    when,
+)
 from epochal.cli.references import RunArgument, run_name
 from epochal.cli.runs import app
 from epochal.cli.session import OutputOption, ProjectOption, Session, session
@@ -43,11 +52,15 @@ def explain(
         return
     screen = console()
     word = pb.RunStatus.Name(found.status).removeprefix("RUN_STATUS_").lower()
-    screen.print(Text.assemble((word, "bold"), "  ", found.summary))
+    rest = found.summary.removeprefix(word)
+    screen.print(Text.assemble((word, "bold"), rest if rest != found.summary else f": {rest}"))
     if found.position:
-        ahead = len(found.ahead)
-        place = f"place {found.position} in its queue"
-        screen.print(f"{place}, {ahead} ahead" if ahead else place, highlight=False)
+        place = f"place {found.position}"
+        told = [] if place in found.summary else [f"{place} in its queue"]
+        if found.ahead:
+            told.append(f"{len(found.ahead)} ahead")
+        if told:
+            screen.print(", ".join(told), highlight=False)
     if found.estimated_start_time.seconds:
         screen.print(f"may start about {when(found.estimated_start_time)}", highlight=False)
     for item in found.items:
@@ -155,9 +168,13 @@ def _line(run: pb.Run, below: Sequence[pb.Run]) -> Text:
         line.append(f"  reused from {run.origin.rpartition('/')[2][:13]}", "dim")
     if run.params and not run.step:
         pairs = ((key, from_value(value)) for key, value in sorted(run.params.items()))
-        line.append("  " + " ".join(f"{key}={value}" for key, value in pairs))
+        line.append("  " + " ".join(f"{key}={_short(value)}" for key, value in pairs))
     if below:
         line.append(f"  ({counts(below)})")
     elif run.message and run.status != pb.RUN_STATUS_SUCCEEDED:
         line.append(f"  {run.message.strip().splitlines()[0]}", "dim")
     return line
+
+
+def _short(value: str | int | float | bool) -> str:
+    return number(value) if isinstance(value, float) else str(value)
