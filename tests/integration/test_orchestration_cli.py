@@ -196,12 +196,13 @@ async def test_a_backfill_runs_each_day_and_tells_its_progress(cli: CommandLine)
         """
         kind: component
         inputs: [{name: day, type: str}]
-        run: {kind: job, container: {command: [echo, "{{ day }}"]}}
+        run: {kind: job, container: {command: [grep, "{{ day }}", days.txt]}}
         """,
     )
+    write(cli, "days.txt", "2026-02-27 2026-02-28 2026-03-01\n")
     done = cli(
-        "backfill", "create", "-f", "daily.yaml", "--param", "day", "--from", "2026-02-27", "--to",
-        "2026-03-02", "--concurrency", "3", "--name", "leap", "--watch",
+        "backfill", "create", "-u", "-f", "daily.yaml", "--param", "day", "--from", "2026-02-27",
+        "--to", "2026-03-02", "--concurrency", "3", "--name", "leap", "--watch",
     )  # fmt: skip
     assert "3 of 3 ended: 3 succeeded" in done.stdout
     days = [part["params"]["day"]["stringValue"] for part in parts(cli, "leap")]

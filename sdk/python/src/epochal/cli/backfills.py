@@ -11,7 +11,7 @@ from epochal_proto.v1.services import RunService
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from epochal.cli.families import counts, ordered_children
-from epochal.cli.launching import announce, create
+from epochal.cli.launching import UploadOption, announce, create, sent_along
 from epochal.cli.output import (
     Column,
     Output,
@@ -72,6 +72,7 @@ def create_backfill(
     ] = 0,
     name: Annotated[str, typer.Option(help="Name for people; made up when left out.")] = "",
     queue: Annotated[str, typer.Option(help="Queue; the spec's if left out.")] = "",
+    upload: UploadOption = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow its progress.")] = False,
     project: ProjectOption = "",
     output: OutputOption = Output.table,
@@ -109,7 +110,7 @@ def create_backfill(
                 end_param=end_param,
             ),
         )
-        made = create(opened, request, sources)
+        made = create(opened, request, sources, sent_along(sources, upload))
         if output is Output.json and not watch:
             print_json(as_json(made))
             return

@@ -29,6 +29,10 @@ from epochal.cli.tailing import follow, print_lines
 from epochal.cli.watching import exit_code, goes_on, wait, watch
 from epochal.errors import InvalidArgument
 
+UploadOption = Annotated[
+    bool, typer.Option("--upload", "-u", help="Send this folder; the run begins in a copy.")
+]
+
 
 def run(
     files: FilesOption = None,
@@ -57,9 +61,7 @@ def run(
     matrix_concurrency: Annotated[int, typer.Option(min=0, help="Trials at once.")] = 0,
     matrix_num_runs: Annotated[int, typer.Option(min=0, help="Trials in all.")] = 0,
     matrix_metric: Annotated[str, typer.Option(help="NAME or NAME:maximize.")] = "",
-    upload: Annotated[
-        bool, typer.Option("--upload", "-u", help="Send this folder; the run begins in a copy.")
-    ] = False,
+    upload: UploadOption = False,
     upload_from: Annotated[
         Path | None, typer.Option("--upload-from", help="Send this folder or file instead.")
     ] = None,
@@ -136,7 +138,7 @@ def run(
             queue=queue,
             priority=priority,
         )
-        sent = _mounts(sources, upload, upload_from, upload_to)
+        sent = sent_along(sources, upload, upload_from, upload_to)
         created = create(opened, request, sources, sent)
         _finish(opened, created, output, watched=watch_, logged=logs)
 
@@ -201,7 +203,14 @@ def _base(hub: str, url: str, cmd: str) -> Document | None:
     return inline.url_operation(url) if url else None
 
 
-def _mounts(sources: Sources, upload: bool, source: Path | None, to: str) -> list[Mount]:
+def sent_along(
+    sources: Sources, upload: bool, source: Path | None = None, to: str = ""
+) -> list[Mount]:
+    """What is uploaded with a run: what its files mount, and what options ask for.
+
+    Raises:
+        InvalidArgument: There is no such folder, or the options do not fit.
+    """
     found = mounts(sources.documents)
     if source is not None and not source.exists():
         raise InvalidArgument(f"--upload-from: there is no {source}")
