@@ -135,6 +135,9 @@ class World:
     async def _record(self, request, context):
         return pb.RecordCaptureResponse()
 
+    def also(self, server):
+        """Has the tracker answer more calls, where a test needs it."""
+
     async def _read_logs(self):
         client = await nats.connect(self.nats_url)
         try:
@@ -165,6 +168,7 @@ class World:
             server.unary(TrackingService.OPEN_PRODUCER, self._open)
             server.unary(TrackingService.SEAL_PRODUCER, self._seal)
             server.unary(TrackingService.RECORD_CAPTURE, self._record)
+            self.also(server)
             running.append(tasks.create_task(self.appender.run()))
             running.append(tasks.create_task(self._read_logs()))
             serving = tasks.create_task(server.run(bus))

@@ -39,10 +39,14 @@ def creation(dice, kinds):
         max_retries=dice.randint(0, 3), kind=dice.choice(kinds), queue="default",
         holds=dice.choice([[], [], ["approval"], ["approval", "upload"]]),
     )  # fmt: skip
+    created.has_hooks = dice.random() < 0.5
+    created.timeout_s = dice.choice([0, 60])
     if dice.random() < 0.5:
         policy = pb.RetryPolicy(user=dice.randint(0, 3), infrastructure=dice.randint(0, 3))
         created.retry.CopyFrom(policy)
     policy = pb.ApprovalPolicy(quorum=dice.randint(0, 2), four_eyes=dice.random() < 0.5)
+    if dice.random() < 0.5:
+        policy.expires.FromSeconds(30)
     created.approval.CopyFrom(policy)
     skipped = "why" if dice.random() < 0.1 else ""
     command = creating.CreateRun(created, skipped)

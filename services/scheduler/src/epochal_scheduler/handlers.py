@@ -63,7 +63,11 @@ class _Net:
         self._freed: dict[UUID, None] = {}
         self._ended: dict[UUID, Event] = {}
         self._hooked: dict[UUID, None] = {}
-        self._later: list[_Due] = []
+        # What went on anew within the batch: its first end counts, for hooks and what was due then.
+        self._renewed: dict[UUID, Event] = {}
+        self._hooked_anew: dict[UUID, None] = {}
+        self._later: dict[UUID, list[_Due]] = {}
+        self._cleared: dict[UUID, None] = {}
         self._sealed: dict[UUID, None] = {}
 
     def add(self, event: Event) -> None:
@@ -73,26 +77,31 @@ class _Net:
             case pb.RunCreated() as created:
                 self._created(event, created)
             case pb.RunResumed(created=created):
-                self._ended.pop(run_id, None)
+                ended = self._ended.pop(run_id, None)
+                if ended is not None:
+                    self._renewed.setdefault(run_id, ended)
                 self._created(event, created)
             case pb.RunScheduled():
-                self._next[run_id] = _Due("publish", event.recorded_at + HEAD_START, event)
+                self._follow(_Due("publish", event.recorded_at + HEAD_START, event))
             case pb.RunStarting():
                 self._next.pop(run_id, None)
+                self._later.pop(run_id, None)
+                self._cleared[run_id] = None
                 self._freed.pop(run_id, None)
                 self._begun[run_id] = event
             case pb.RunProcessExited():
                 self._free(run_id)
-                self._next[run_id] = _Due("settle", event.recorded_at, event)
+                self._follow(_Due("settle", event.recorded_at, event))
             case pb.RunAttemptLost() | pb.RunPreempted():
                 self._free(run_id)
             case pb.RunRetrying(not_before=not_before):
-                self._next[run_id] = _Due("retry", not_before.ToDatetime(tzinfo=UTC), event)
+                self._follow(_Due("retry", not_before.ToDatetime(tzinfo=UTC), event))
             case pb.TelemetrySealed(run=run_name):
                 self._sealed[run_id_of(run_name)] = None
             case payload if isinstance(payload, ENDS):
                 self._free(run_id)
                 self._next.pop(run_id, None)
+                self._later.pop(run_id, None)
                 self._ended[run_id] = event
 
     async def write(self, transaction: Connection) -> None:
@@ -101,10 +110,16 @@ class _Net:
             await transaction.execute(_SQL["note_hooked"], list(self._hooked))
         if self._freed:
             await transaction.execute(_SQL["remove_leases"], list(self._freed))
+        if self._renewed:
+            await self._forget(transaction, self._renewed)
+        if self._hooked_anew:
+            await transaction.execute(_SQL["note_hooked"], list(self._hooked_anew))
+        if self._cleared:
+            await transaction.execute(_SQL["clear_tasks"], list(self._cleared))
         if self._begun:
             await self._begin_leases(transaction)
         if self._ended:
-            await self._forget(transaction)
+            await self._forget(transaction, self._ended)
         await self._write_due(
             transaction, "next_tasks", [d for d in self._next.values() if d.kind != "settle"]
         )
@@ -117,22 +132,29 @@ class _Net:
         await self._write_due(
             transaction,
             "later_tasks",
-            [due for due in self._later if due.event.stream_id not in self._ended],
+            [due for dues in self._later.values() for due in dues],
         )
         if self._sealed:
             await transaction.execute(_SQL["hasten_settling"], list(self._sealed))
 
     def _created(self, event: Event, created: pb.RunCreated) -> None:
         """Notes what is to be done if nothing happens in time, and at the end."""
+        run_id = event.stream_id
         if created.has_hooks:
-            self._hooked[event.stream_id] = None
-        if created.holds:
-            due_at = _hold_ends(event, created)
-            if due_at is not None:
-                self._later.append(_Due("expire", due_at, event))
+            hooked = self._hooked_anew if run_id in self._renewed else self._hooked
+            hooked[run_id] = None
+        dues = self._later[run_id] = []
+        due_at = _hold_ends(event, created)
+        if due_at is not None:
+            dues.append(_Due("expire", due_at, event))
         if created.kind in PIPELINES and created.timeout_s:
             due_at = event.recorded_at + timedelta(seconds=created.timeout_s)
-            self._later.append(_Due("timeout", due_at, event))
+            dues.append(_Due("timeout", due_at, event))
+
+    def _follow(self, due: _Due) -> None:
+        """Notes what is to be done next about a run; nothing else is any more."""
+        self._next[due.event.stream_id] = due
+        self._later.pop(due.event.stream_id, None)
 
     def _free(self, run_id: UUID) -> None:
         self._begun.pop(run_id, None)
@@ -146,10 +168,9 @@ class _Net:
         ]
         await transaction.execute(_SQL["begin_leases"], *_columns(begun, 5))
 
-    async def _forget(self, transaction: Connection) -> None:
-        rows = [
-            (*_about(event), event.recorded_at, *_origin(event)) for event in self._ended.values()
-        ]
+    @staticmethod
+    async def _forget(transaction: Connection, ended: dict[UUID, Event]) -> None:
+        rows = [(*_about(event), event.recorded_at, *_origin(event)) for event in ended.values()]
         await transaction.execute(_SQL["forget_runs"], *_columns(rows, 7))
 
     @staticmethod

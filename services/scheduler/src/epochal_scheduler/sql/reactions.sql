@@ -4,11 +4,14 @@ INSERT INTO hooked (run_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING
 -- remove_leases --
 DELETE FROM lease WHERE run_id = ANY ($1::uuid[])
 
+-- clear_tasks --
+DELETE FROM task WHERE run_id = ANY ($1::uuid[])
+
 -- begin_leases --
 WITH begun AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[])
         AS b (run_id, org_id, name, attempt, agent)
-), gone AS (DELETE FROM task t USING begun WHERE t.run_id = begun.run_id)
+)
 INSERT INTO lease (run_id, org_id, name, attempt, fence, agent, seen_at)
 SELECT b.run_id, b.org_id, b.name, b.attempt, l.fence, b.agent, clock_timestamp()
   FROM begun b JOIN live_run l USING (run_id)
