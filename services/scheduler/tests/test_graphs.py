@@ -11,6 +11,7 @@ from epochal_scheduler.domain.graphs.decisions import (
     StopAll,
     Waiting,
 )
+from epochal_scheduler.domain.graphs.explaining import explain
 from epochal_scheduler.domain.graphs.graph import Graph
 from epochal_scheduler.domain.graphs.steps import Need, Step, Trigger
 from epochal_scheduler.domain.sweeps.thresholds import FailureStopping, MetricStopping
@@ -106,14 +107,14 @@ def test_a_skip_is_handed_on_only_to_who_asks_for_it():
         Start("c"),
         Start("d"),
     )
-    assert graph.explain("b") == Waiting(
+    assert explain(graph, "b") == Waiting(
         "b ended as skipped: a was skipped, and skipOnUpstreamSkip is set"
     )
 
 
 def test_an_event_starts_a_step_while_its_upstream_runs():
     graph, _ = begun(step("train"), step("board", Need("train", frozenset({RUNNING}))))
-    assert graph.explain("board") == Waiting(
+    assert explain(graph, "board") == Waiting(
         "waits for train (told to start) to be running", ("train",)
     )
     assert graph.observe("train", RUNNING) == (Start("board"),)
@@ -137,7 +138,7 @@ def test_a_dependency_and_an_event_must_both_hold():
 def test_concurrency_keeps_places_and_prefers_the_order_written():
     graph, first = begun(step("a"), step("b"), step("c"), concurrency=1)
     assert first == (Start("a"),)
-    assert graph.explain("c") == Waiting(
+    assert explain(graph, "c") == Waiting(
         "all 1 places are taken by a; 1 operations are ahead of it", ("a", "b")
     )
     assert graph.limit(2) == (Start("b"),)
@@ -150,7 +151,7 @@ def test_a_pause_starts_nothing_and_loses_nothing():
     graph, _ = begun(step("a"), step("b", "a"))
     graph.pause()
     assert graph.observe("a", SUCCEEDED) == ()
-    assert graph.explain("b") == Waiting("the pipeline is paused; it could start otherwise")
+    assert explain(graph, "b") == Waiting("the pipeline is paused; it could start otherwise")
     assert graph.resume() == (Start("b"),)
 
 
@@ -160,7 +161,7 @@ def test_too_many_failures_stop_everything_and_fail_the_graph():
     )
     why = "1 of 4 runs failed; failure_early_stopping stops at 25 percent"
     assert graph.observe("a", FAILED) == (StopAll(why, FAILED),)
-    assert graph.explain("c") == Waiting(f"nothing starts any more: {why}")
+    assert explain(graph, "c") == Waiting(f"nothing starts any more: {why}")
     assert [graph.observe(name, STOPPED) for name in "bcd"] == [(), (), (End(FAILED, why),)]
 
 
@@ -192,14 +193,14 @@ def test_all_steps_stopped_is_a_stopped_graph():
 def test_explain_names_what_has_not_ended():
     graph, _ = begun(step("a"), step("b"), step("c", "a", "b"))
     graph.observe("a", RUNNING)
-    assert graph.explain("c") == Waiting(
+    assert explain(graph, "c") == Waiting(
         "waits for all it needs to succeed (all_succeeded); "
         "a (running), b (told to start) have not ended",
         ("a", "b"),
     )
     graph.observe("b", SUCCEEDED)
-    assert graph.explain("c").blockers == ("a",)
-    assert graph.explain("a") == Waiting("a has been told to start")
+    assert explain(graph, "c").blockers == ("a",)
+    assert explain(graph, "a") == Waiting("a has been told to start")
 
 
 def test_a_fork_runs_the_steps_and_all_that_follow():

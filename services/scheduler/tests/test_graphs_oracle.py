@@ -6,6 +6,7 @@ slow, written apart from the code it judges, and says for one step at a time wha
 
 import epochal_proto.v1 as pb
 from epochal_scheduler.domain.graphs.decisions import End, FailUpstream, Skip, Start, StopAll
+from epochal_scheduler.domain.graphs.explaining import explain
 from epochal_scheduler.domain.graphs.graph import Graph
 from epochal_scheduler.domain.graphs.steps import Need, Step, Trigger
 from epochal_scheduler.domain.statuses import TERMINAL
@@ -93,7 +94,7 @@ def play(draw, steps, concurrency, rebuild):
         if concurrency is None or len(left) < concurrency:
             assert all(rule(by_name[name], ended, seen) != "start" for name in idle)
         for name in by_name:
-            graph.explain(name)
+            explain(graph, name)
 
     follow(graph.begin())
     while left:

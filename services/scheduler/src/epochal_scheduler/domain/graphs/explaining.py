@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from epochal_scheduler.domain.graphs.decisions import Waiting
+from epochal_scheduler.domain.graphs.graph import Graph
 from epochal_scheduler.domain.graphs.steps import Need, Step, Trigger
 from epochal_scheduler.domain.graphs.triggers import holds
 from epochal_scheduler.domain.statuses import TERMINAL, word
-
-if TYPE_CHECKING:
-    from epochal_scheduler.domain.graphs.graph import Graph
 
 _ASKS = {
     Trigger.ALL_SUCCEEDED: "all it needs to succeed",
@@ -23,8 +19,15 @@ _ASKS = {
 MOST_NAMES = 5
 
 
-def explain(graph: Graph, step: Step) -> Waiting:
-    """Returns the first reason that applies, from the end of the step back to its needs."""
+def explain(graph: Graph, name: str) -> Waiting:
+    """Says why a step has not started, or what became of it.
+
+    It is the first reason that applies, from the end of the step back to its needs.
+
+    Raises:
+        NotFound: the graph has no step of this name.
+    """
+    step = graph.step(name)
     status = graph.statuses.get(step.name)
     if status is not None and status in TERMINAL:
         why = graph.reasons.get(step.name, "")

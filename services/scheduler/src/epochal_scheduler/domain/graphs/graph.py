@@ -21,10 +21,8 @@ from epochal_scheduler.domain.graphs.decisions import (
     Skip,
     Start,
     StopAll,
-    Waiting,
 )
 from epochal_scheduler.domain.graphs.ending import how_it_ends
-from epochal_scheduler.domain.graphs.explaining import explain
 from epochal_scheduler.domain.graphs.steps import Step, assert_sound
 from epochal_scheduler.domain.graphs.triggers import Tally, Verdict, blames, judge, why_failed
 from epochal_scheduler.domain.statuses import TERMINAL, Status, word
@@ -147,10 +145,6 @@ class Graph:
         """Starts what was held back by the pause."""
         self.paused = False
         return self._decide(())
-
-    def explain(self, step: str) -> Waiting:
-        """Says why a step has not started, or what became of it."""
-        return explain(self, self.step(step))
 
     def downstream(self, steps: Iterable[str]) -> frozenset[str]:
         """Returns the steps and all that follow from them: what a fork from there runs again."""

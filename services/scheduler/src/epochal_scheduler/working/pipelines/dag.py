@@ -20,6 +20,7 @@ from epochal_scheduler.domain.graphs.decisions import (
     Start,
     StopAll,
 )
+from epochal_scheduler.domain.graphs.explaining import explain
 from epochal_scheduler.domain.graphs.graph import Graph
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import RESUMABLE, TERMINAL, Status, status_of
@@ -121,7 +122,7 @@ class DagController:
 
     def explain_child(self, step: str, iteration: int) -> Sequence[pb.ExplanationItem]:
         """Tells what a step waits for."""
-        waiting = self._graph.explain(step)
+        waiting = explain(self._graph, step)
         items = [pb.ExplanationItem(kind="dependency", message=waiting.reason)]
         for blocker in waiting.blockers:
             run_id = self.pipeline.child_id(self._key(blocker))
