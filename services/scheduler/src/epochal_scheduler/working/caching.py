@@ -51,7 +51,7 @@ def cache_key(compiled: CompiledOperation, project: str, upload: str = "") -> st
             "kind": run.get("kind"),
             "run": {name: run[name] for name in names if name in run},
             "params": {name: compiled.params[name] for name in params},
-            "outputs": document.get("outputs") or [],
+            "outputs": [io for io in document.get("io") or [] if not io.get("isInput")],
         }
     whole = [project, counted, upload] if upload else [project, counted]
     text = json.dumps(whole, ensure_ascii=False, sort_keys=True)
