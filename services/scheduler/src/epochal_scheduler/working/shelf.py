@@ -40,6 +40,7 @@ class Shelf:
         components: dict[str, bytes] = {f"path:{name}": text for name, text in files.items()}
         presets: dict[str, bytes] = {}
         missing: set[str] = set()
+        without: set[str] = set()
         texts = [*sources, *files.values()]
         for _ in range(MAX_ROUNDS):
             wanted = collect_references(texts)
@@ -47,9 +48,9 @@ class Shelf:
             for name in sorted(wanted.hub - components.keys() - missing):
                 text = await self._component(name, org)
                 _keep(name, text, components, missing, texts)
-            for name in sorted(wanted.presets - presets.keys() - missing):
+            for name in sorted(wanted.presets - presets.keys() - without):
                 text = await self._preset(name, org)
-                _keep(name, text, presets, missing, texts)
+                _keep(name, text, presets, without, texts)
             for url in sorted(wanted.urls):
                 if f"url:{url}" not in components:
                     components[f"url:{url}"] = await self._url(url)
