@@ -84,8 +84,15 @@ async def test_a_resumed_dag_runs_what_failed_and_what_followed(world, agent, tm
 
 
 async def test_a_fork_reuses_what_it_does_not_start_from(world, agent):
+    given = {"y": {"ref": "ops.first", "value": "globals.name"}}
+    inputs = [{"name": "y", "type": "str"}]
     text = dag(
-        {"name": "a", **job(TELL % "'x': 3", outputs=[{"name": "x", "type": "int"}])},
+        {"name": "first", **job("pass")},
+        {
+            "name": "a",
+            "params": given,
+            **job(TELL % "'x': 3", outputs=[{"name": "x", "type": "int"}], inputs=inputs),
+        },
         {
             "name": "b",
             "params": {"y": {"ref": "ops.a", "value": "outputs.x"}},

@@ -21,6 +21,7 @@ from pydantic import JsonValue
 
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import word
+from epochal_scheduler.projections import run_id_of
 from epochal_scheduler.spec.children import JoinPlan, ParamReference, render_join
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.spec.issues import NOWHERE, Issue, SpecError
@@ -32,6 +33,7 @@ from epochal_scheduler.working.pipelines.pipeline import Pipeline
 CALL_S = 20.0
 MOST_JOINED = 5_000
 PAGE = 1_000
+MOST_REUSED = 100
 _SORT = re.compile(r"^\s*(-?)([^\s,]+)\s*$")
 
 
@@ -95,13 +97,22 @@ class Resolver:
             join = render_join(raw, scope, params)
             if join.ref is not None:
                 entity, name = join.ref
-                run_id = (steps or {}).get(name) if entity == "ops" else name
-                narrowed = f"pipeline:{run_id}"
+                run_id = (steps or {}).get(name) if entity == "ops" else _uuid(name)
+                narrowed = f"pipeline:{await self._whose_children(run_id)}"
                 join = replace(join, query=f"{join.query}, {narrowed}" if join.query else narrowed)
             runs = await self.find(scope.run_name.partition("/runs/")[0], join)
             for param, path in join.params.items():
                 found[param] = [resolve_reference(path, run_view(one)) for one in runs]
         return found
+
+    async def _whose_children(self, run_id: UUID | None) -> UUID | None:
+        """Returns the run that made the children: of one that reuses another, that other one."""
+        for _ in range(MOST_REUSED):
+            state = await self.commands.load(run_id) if run_id is not None else RunState()
+            if not state.reused:
+                break
+            run_id = run_id_of(state.reused)
+        return run_id
 
     async def find(self, project: str, join: JoinPlan) -> list[pb.Run]:
         """Returns the runs that a query finds.

@@ -18,10 +18,13 @@ from epochal_scheduler.domain import approving, creating, ending, resuming
 from epochal_scheduler.domain.creating import CreateRun, Reuse
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import Status
+from epochal_scheduler.projections import run_id_of
 from epochal_scheduler.spec.children import ChildCompiler, JoinPlan, ParamReference
+from epochal_scheduler.spec.compiled import CompiledOperation, OperationPlan
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.spec.issues import SpecError
-from epochal_scheduler.spec.recompiling import recompile_operation
+from epochal_scheduler.spec.recompiling import recompile_operation, reopen
+from epochal_scheduler.values import from_value
 from epochal_scheduler.working.admitting import Admission
 from epochal_scheduler.working.commands import RunCommands, Target
 from epochal_scheduler.working.making import Provenance, RunMaker, Wishes
@@ -78,6 +81,11 @@ class Nursery:
         """
         run_id = self.pipeline.child_id(birth.key)
         scope = self._scope(run_id, birth)
+        if birth.reuse is not None:
+            compiled = await self._reused(birth.reuse)
+            wishes = Wishes(priority=self.pipeline.created.priority)
+            command = await self.maker.make(compiled, scope, wishes, self._provenance(birth))
+            return await self.create(run_id, command)
         try:
             values = {**birth.values, **await self._looked_up(birth, scope)}
             if birth.operation is not None:
@@ -159,6 +167,12 @@ class Nursery:
             )
             return outcome.state.status
         return (await self.commands.load(run_id)).status
+
+    async def _reused(self, reuse: Reuse) -> CompiledOperation:
+        """Returns what the run was compiled to whose results stand in for a child's own."""
+        source = await self.commands.load(run_id_of(reuse.source))
+        params = {name: from_value(value) for name, value in source.created.params.items()}
+        return reopen(OperationPlan.from_json(source.created.compiled_json), params)
 
     async def _looked_up(self, birth: Birth, scope: RunScope) -> dict[str, JsonValue]:
         found: dict[str, JsonValue] = {}
