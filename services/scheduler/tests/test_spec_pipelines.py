@@ -256,3 +256,12 @@ def test_a_place_in_a_component_of_the_registry_is_told_with_its_name():
     issue = caught.value.issues[0]
     assert (issue.source, issue.field) == (2, "inputs[0].type")
     assert issue.message.startswith("in component 'a': ")
+
+
+def test_presets_that_a_later_file_names_are_laid_under_that_file():
+    first = b"run: {kind: job, container: {command: [a]}}\nqueue: first"
+    second = b"kind: operation\nisPreset: true\npresets: [gpu]\ncost: 2"
+    preset = b"kind: operation\nisPreset: true\nqueue: gpu\ncost: 1"
+    library = Library(presets={"gpu": preset})
+    plan = compile_operation([first, second], {}, SCOPE, library).plan
+    assert (plan.queue, plan.cost) == ("gpu", 2)

@@ -75,8 +75,12 @@ class Composer:
             message = "a preset does not run; give the file it is for first"
             self._fail(main.marks["isPreset"], "isPreset", "preset_alone", message)
         composed = self.compose(main, {}, ())
-        for overlay in (*self._presets(composed, self.presets), *map(self._document, roots[1:])):
-            composed = self._layer(self._assert_layer(overlay), composed)
+        layers = self._presets(composed, self.presets)
+        for document in map(self._document, roots[1:]):
+            # Once names with templates are known, they are those of all files together.
+            layers += [*(self._presets(document) if self.presets is None else ()), document]
+        for layer in layers:
+            composed = self._layer(self._assert_layer(layer), composed)
         return Places(composed, self.origins)
 
     def compose(self, document: MapNode, components: Named, stack: tuple[str, ...]) -> MapNode:
