@@ -164,7 +164,8 @@ async def assert_proved(world, run, expected):
         if status == "succeeded":
             last = f"{step} ends {len(scheduled)}"
             assert lines[row["name"]].count(last) == 1, (step, lines[row["name"]])
-            assert list(ends[0].incomplete_producers) == [], step
+            # Only attempts before the last, whose agent died, may leave telemetry unsealed.
+            assert len(ends[0].incomplete_producers) < len(scheduled), step
         if status in ("skipped", "upstream_failed"):
             assert not scheduled, step
     for producer, last in world.sealed.items():
