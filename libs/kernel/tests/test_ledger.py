@@ -209,3 +209,13 @@ async def test_a_value_that_postgresql_refuses_fails_its_own_command_only(
     assert isinstance(results[10], Internal)
     assert not any(isinstance(result, BaseException) for n, result in enumerate(results) if n != 10)
     assert len(await world.reader.page(Position(0))) == 20
+
+
+async def test_a_beginning_on_a_stream_that_exists_decides_on_what_is_there(
+    world: LogWorld,
+) -> None:
+    stream = uuid4()
+    await world.ledger.begin(NAMES, stream, "resource", claim(stream, "a"), context())
+    other = other_of(world)
+    outcome = await other.begin(NAMES, stream, "resource", claim(stream, "b"), context())
+    assert (outcome.state, outcome.version) == (("a", "b"), 2)

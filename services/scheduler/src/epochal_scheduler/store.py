@@ -137,6 +137,14 @@ class SchedulerStore:
             rows = await self._pool.fetch(_SQL["live_runs_of"], run_ids)
         return {row["run_id"]: LiveRunRow(*row).producers() for row in rows}
 
+    async def standings(self, run_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
+        """Returns status and fence of runs that have not ended, as far as the view has come."""
+        if not run_ids:
+            return {}
+        with adapting():
+            rows = await self._pool.fetch(_SQL["standings"], run_ids)
+        return {row["run_id"]: (row["status"], row["fence"]) for row in rows}
+
     async def heard_of(self, heartbeat: pb.HeartbeatRequest) -> None:
         """Notes that an agent lives, and renews the leases of what it holds."""
         with adapting():

@@ -109,11 +109,32 @@ class Ledger:
             EpochalError: what `decide` raised, or what `Appender.append` raises.
         """
         stream = Stream(aggregate.category, stream_id)
+        async with self._lock(stream):
+            known = stream in self._cache
+            return await self._execute(aggregate, stream, resource, decide, context, known)
+
+    async def begin(
+        self,
+        aggregate: Aggregate[State],
+        stream_id: UUID,
+        resource: str,
+        decide: Decide[State],
+        context: CommandContext,
+    ) -> Outcome[State]:
+        """Execute on a stream that most likely does not exist: it is not read first.
+
+        The expected version finds the mistake; then the outcome is that of `execute`. Arguments
+        and errors as there.
+        """
+        stream = Stream(aggregate.category, stream_id)
+        async with self._lock(stream):
+            return await self._execute(aggregate, stream, resource, decide, context, True)
+
+    def _lock(self, stream: Stream) -> asyncio.Lock:
         lock = self._locks.get(stream)
         if lock is None:
             lock = self._locks[stream] = asyncio.Lock()
-        async with lock:
-            return await self._execute(aggregate, stream, resource, decide, context)
+        return lock
 
     async def _execute(
         self,
@@ -122,8 +143,9 @@ class Ledger:
         resource: str,
         decide: Decide[State],
         context: CommandContext,
+        known: bool,
     ) -> Outcome[State]:
-        fresh = stream not in self._cache
+        fresh = not known
         attempt = 0
         while True:
             state, version = (

@@ -19,6 +19,8 @@ from epochal_scheduler.texts import storable
 from epochal_scheduler.working.admitting import Admission
 from epochal_scheduler.working.commands import Decide, RunCommands
 
+_LIVE = frozenset({pb.RUN_STATUS_STARTING, pb.RUN_STATUS_RUNNING})
+
 
 @dataclass(frozen=True, slots=True)
 class AgentServer:
@@ -112,8 +114,13 @@ class AgentServer:
         return pb.HeartbeatResponse(stop=stop)
 
     async def _to_stop(self, refs: Sequence[pb.AttemptRef]) -> list[pb.AttemptRef]:
+        """Returns the attempts to end: those the view has doubts about, if the log agrees."""
+        known = await self.store.standings([run_id_of(ref.run) for ref in refs])
         stop = []
         for ref in refs:
+            status, fence = known.get(run_id_of(ref.run), (pb.RUN_STATUS_UNSPECIFIED, 0))
+            if fence == ref.fence and status in _LIVE:
+                continue
             state = await self.commands.load(run_id_of(ref.run))
             if state.wants_stopped(ref.attempt, ref.fence):
                 stop.append(ref)

@@ -68,7 +68,7 @@ class RunServer:
             events = creating.create(RunState(), command)
             assert isinstance(events[0], pb.RunCreated), "creation begins with it"
             return run_view(RunState(status=pb.RUN_STATUS_CREATED, created=events[0]))
-        outcome = await self.commands.carry_out(
+        outcome = await self.commands.create(
             run_id,
             command.name,
             lambda state: creating.create(state, command),

@@ -98,6 +98,9 @@ SELECT run_id, org_id, name, kind, status, creator, queue, priority, amounts, as
        pipeline, fence, attempt_position, agent, started_at, unsealed
   FROM live_run WHERE run_id = ANY ($1::uuid[])
 
+-- standings --
+SELECT run_id, status, fence FROM live_run WHERE run_id = ANY ($1::uuid[])
+
 -- live_run --
 SELECT run_id, org_id, name, kind, status, creator, queue, priority, amounts, asked, asked_at,
        pipeline, fence, attempt_position, agent, started_at, unsealed

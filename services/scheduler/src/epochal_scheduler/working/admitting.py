@@ -115,7 +115,9 @@ class Admission:
             return *events, *attempts.release(state)
 
         try:
-            outcome = await self.commands.execute(target, decide)
+            outcome = await self.commands.create(
+                target.run_id, target.name, decide, self.commands.context(target)
+            )
         except EpochalError:
             if taken:
                 self.board.remove(target.run_id)

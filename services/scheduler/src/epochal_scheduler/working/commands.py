@@ -81,30 +81,41 @@ class RunCommands:
                 that it gives, and none on the run.
             EpochalError: what `decide` or the log raises.
         """
+        named = _named(name, decide)
+        outcome = await self._ledger.execute(RUN, run_id, name, named, context)
+        return self._told(run_id, name, outcome, context)
 
-        def decide_named(state: RunState) -> Sequence[Message]:
-            assert_named(state, name)
-            return decide(state)
+    async def create(
+        self, run_id: UUID, name: str, decide: Decide, context: CommandContext
+    ) -> Outcome[RunState]:
+        """Decides and appends for a run that is most likely new; else as `carry_out`."""
+        named = _named(name, decide)
+        outcome = await self._ledger.begin(RUN, run_id, name, named, context)
+        return self._told(run_id, name, outcome, context)
 
-        outcome = await self._ledger.execute(RUN, run_id, name, decide_named, context)
-        if self._feed is not None and not outcome.repeated:
-            first = outcome.position - len(outcome.events) + 1
-            now = self.clock.now()
-            for offset, event in enumerate(outcome.events):
-                self._feed.tell(
-                    Fact(
-                        run_id,
-                        context.org_id,
-                        name,
-                        RUN.category,
-                        event,
-                        first + offset,
-                        now,
-                        context.correlation_id,
-                        actor=context.actor,
-                        traceparent=context.traceparent,
-                    )
+    def _told(
+        self, run_id: UUID, name: str, outcome: Outcome[RunState], context: CommandContext
+    ) -> Outcome[RunState]:
+        """Tells the feed what was decided; returns the outcome."""
+        if self._feed is None or outcome.repeated:
+            return outcome
+        first = outcome.position - len(outcome.events) + 1
+        now = self.clock.now()
+        for offset, event in enumerate(outcome.events):
+            self._feed.tell(
+                Fact(
+                    run_id,
+                    context.org_id,
+                    name,
+                    RUN.category,
+                    event,
+                    first + offset,
+                    now,
+                    context.correlation_id,
+                    actor=context.actor,
+                    traceparent=context.traceparent,
                 )
+            )
         return outcome
 
     async def load(self, run_id: UUID) -> RunState:
@@ -123,6 +134,16 @@ class RunCommands:
             raise NotFound(f"there is no {name}", resource=name)
         assert_named(state, name)
         return state
+
+
+def _named(name: str, decide: Decide) -> Decide:
+    """Returns the decision, refused for a run that has another name."""
+
+    def decide_named(state: RunState) -> Sequence[Message]:
+        assert_named(state, name)
+        return decide(state)
+
+    return decide_named
 
 
 def assert_named(state: RunState, name: str) -> None:
