@@ -190,6 +190,7 @@ def processes(world):
     return list(find_marked(f"EPOCHAL_ARTIFACTS_PATH={world.folder}/runs"))
 
 
+@pytest.mark.timeout(600)  # two hundred processes and a dozen restarts: slow where cores are few
 async def test_two_hundred_steps_end_once_however_often_scheduler_and_agent_die(world):
     dice = random.Random(20261123)
     layers = [[f"s{layer:02}x{n:02}" for n in range(10)] for layer in range(20)]
