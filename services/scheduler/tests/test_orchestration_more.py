@@ -284,11 +284,16 @@ async def test_hooks_run_once_for_the_end_they_wait_for(world, agent):
     hook = {"kind": "component", "name": "tell", **shell("echo told")["component"]}
     await register(world, "tell", json.dumps(hook))
     hooks = [
-        {"hubRef": "acme/tell:1", "trigger": "failed"},
+        {
+            "hubRef": "acme/tell:1",
+            "trigger": "failed",
+            "conditions": "{{ inputs.loud and globals.project_name == 'vision' }}",
+        },
         {"hubRef": "acme/tell:1", "trigger": "succeeded"},
         {"hubRef": "acme/tell:1", "conditions": "{{ 1 > 2 }}"},
     ]
     text = {"kind": "operation", "hooks": hooks, **shell("exit 1")}
+    text["component"]["inputs"] = [{"name": "loud", "type": "bool", "value": True}]
     run = await create(world, json.dumps(text))
     await ended(world, run, pb.RunFailed)
 

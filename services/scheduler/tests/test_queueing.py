@@ -169,3 +169,11 @@ def test_queues_of_organisations_are_theirs(org):
     made.run(ask(9))
     assert len(made.next(9)) == (org == "other")
     assert [key.queue for key in made.keys("acme")] == ["gpu"]
+
+
+def test_a_run_that_is_there_is_not_taken_again():
+    made = board()
+    running = ask(1)
+    assert made.take(running)
+    assert not made.take(running)
+    assert made.usage(KEY)[1] == 1

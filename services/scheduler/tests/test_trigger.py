@@ -12,6 +12,7 @@ from epochal_scheduler.spec.compiling import compile_operation
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.working.commands import Target
 from epochal_scheduler.working.happenings import Happening
+from epochal_scheduler.working.happenings import happening as seen
 from epochal_scheduler.working.pipelines.pipeline import Pipeline
 from epochal_scheduler.working.pipelines.trigger import TriggerController
 
@@ -27,6 +28,7 @@ class Nursery:
 
     def __init__(self, pipeline):
         self.pipeline, self.born, self.skipped = pipeline, {}, []
+        self.known = {}
         self.compiler = SimpleNamespace(references=(), joins=())
         self.commands = self
 
@@ -41,6 +43,8 @@ class Nursery:
         await self.make(birth)
 
     async def load(self, run_id):
+        if run_id in self.known:
+            return RunState(created=self.known[run_id])
         return RunState(created=pb.RunCreated(edges=self.born[run_id].edges))
 
     def rows(self, position):
@@ -211,3 +215,30 @@ async def test_a_filter_that_does_not_hold_fires_nothing(trigger):
     await controller.tick(NOW)
     assert values(nursery) == [6]
     assert controller.summary() == "it has fired 1 times, 0 runs are under way; waits for events"
+
+
+async def test_what_its_own_runs_do_does_not_fire_it(trigger):
+    events = "[{kinds: [run_status_succeeded]}]"
+    controller, nursery = await trigger(events)
+
+    def ended(position, run_id):
+        name = f"{PROJECT}/runs/{run_id}"
+        found = seen(pb.RunSucceeded(), name, position, NOW)
+        trigger.log.happenings.append(found)
+        return found
+
+    stranger = UUID(int=7)
+    nursery.known[stranger] = pb.RunCreated()
+    assert controller.happened(ended(11, stranger))
+    await controller.tick(NOW)
+    (child,) = nursery.born
+    grandchild, hook = UUID(int=8), UUID(int=9)
+    nursery.known |= {
+        child: pb.RunCreated(pipeline=NAME),
+        grandchild: pb.RunCreated(pipeline=f"{PROJECT}/runs/{child}"),
+        hook: pb.RunCreated(origin=f"{PROJECT}/runs/{child}", origin_kind="hook"),
+    }
+    for position, run_id in enumerate((child, grandchild, hook), start=12):
+        controller.happened(ended(position, run_id))
+    await controller.tick(NOW)
+    assert set(nursery.born) == {child}

@@ -119,7 +119,7 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
     )
     _serve_rest(
         kernel.server,
-        QueueServer(kernel.ledger, store, admission),
+        QueueServer(kernel.ledger, store, admission, feed, kernel.clock),
         ComponentServer(kernel.ledger, store),
         AgentServer(commands, store, bell, admission, settings.heartbeat_hold_s),
         TerminalServer(commands, kernel.bus),

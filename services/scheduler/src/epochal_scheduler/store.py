@@ -238,11 +238,11 @@ class SchedulerStore:
             rows = await self._pool.fetch(_SQL["children"], pipeline_id)
         return [ChildRow(*row) for row in rows]
 
-    async def child(self, run_id: UUID) -> ChildRow | None:
-        """Returns one run of a pipeline."""
+    async def live_children(self) -> list[ChildRow]:
+        """Returns the runs of all pipelines that have not ended."""
         with adapting():
-            row = await self._pool.fetchrow(_SQL["child"], run_id)
-        return ChildRow(*row) if row else None
+            rows = await self._pool.fetch(_SQL["live_children"])
+        return [ChildRow(*row) for row in rows]
 
     async def result(self, project: str, cache_key: str) -> ResultRow | None:
         """Returns the newest result under a key."""

@@ -50,6 +50,7 @@ class Restarter:
             queue=origin.created.queue,
             priority=origin.created.priority,
             cache=request.cache or pb.CACHE_USE_OFF,
+            backfill=origin.created.backfill if origin.created.HasField("backfill") else None,
         )
         provenance = Provenance(
             origin=origin.name,

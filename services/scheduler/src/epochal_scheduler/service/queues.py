@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid5
 
 import epochal_proto.v1 as pb
 from epochal_kernel import paging
-from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.clock import Clock
+from epochal_kernel.log.ledger import Ledger, Outcome
 from epochal_kernel.rpc.context import CallContext
 
 from epochal_scheduler.domain.queueing.limits import QueueKey
@@ -23,6 +25,7 @@ from epochal_scheduler.projections.queues import queue_key, queue_name
 from epochal_scheduler.store import AgentView, SchedulerStore
 from epochal_scheduler.texts import assert_storable
 from epochal_scheduler.working.admitting import Admission
+from epochal_scheduler.working.feed import Fact, Feed
 
 AGENT_SILENT_S = 30.0
 _NAMES = UUID("6f0d5c2e-2a51-4d3c-9d0a-5a4f1f4e9b10")
@@ -40,6 +43,8 @@ class QueueServer:
     ledger: Ledger
     store: SchedulerStore
     admission: Admission
+    feed: Feed
+    clock: Clock
 
     async def create_queue(self, request: pb.CreateQueueRequest, context: CallContext) -> pb.Queue:
         """Sets the limits of a queue for the first time."""
@@ -55,7 +60,7 @@ class QueueServer:
             lambda state: create_queue(state, queue, context.actor),
             context.command(request, request.request_id),
         )
-        context.wrote(outcome.position)
+        self._told(outcome, context)
         return self._view(queue_key(name), outcome.state.queue or queue)
 
     async def update_queue(self, request: pb.UpdateQueueRequest, context: CallContext) -> pb.Queue:
@@ -69,7 +74,7 @@ class QueueServer:
             lambda state: update_queue(state, request.queue, request.update_mask, context.actor),
             context.command(request, request.request_id),
         )
-        context.wrote(outcome.position)
+        self._told(outcome, context)
         return self._view(queue_key(name), outcome.state.queue or request.queue)
 
     async def delete_queue(
@@ -83,7 +88,7 @@ class QueueServer:
             lambda state: delete_queue(state, request.name),
             context.command(request, request.request_id),
         )
-        context.wrote(outcome.position)
+        self._told(outcome, context)
         return pb.DeleteQueueResponse()
 
     async def get_queue(self, request: pb.GetQueueRequest, context: CallContext) -> pb.Queue:
@@ -138,8 +143,17 @@ class QueueServer:
             lambda state: set_policy(state, request.policy),
             context.command(request, request.request_id),
         )
-        context.wrote(outcome.position)
+        self._told(outcome, context)
         return request.policy
+
+    def _told(self, outcome: Outcome[Any], context: CallContext) -> None:
+        """Lets the board and the policies know before the caller does, not when the log tells."""
+        context.wrote(outcome.position)
+        for event in outcome.events:
+            org, now = context.org_id, self.clock.now()
+            self.feed.tell(
+                Fact(_NAMES, org, "", QUEUE.category, event, outcome.position, now, _NAMES)
+            )
 
     def _view(self, key: QueueKey, limits: pb.Queue) -> pb.Queue:
         queue = pb.Queue()

@@ -82,9 +82,10 @@ SELECT run_id, org_id, name, kind, status, creator, queue, priority, amounts, as
 SELECT run_id, pipeline_id, name, step, iteration, status, position, schedule_time, params, message
   FROM child WHERE pipeline_id = $1 ORDER BY iteration, position
 
--- child --
-SELECT run_id, pipeline_id, name, step, iteration, status, position, schedule_time, params, message
-  FROM child WHERE run_id = $1
+-- live_children --
+SELECT c.run_id, c.pipeline_id, c.name, c.step, c.iteration, c.status, c.position, c.schedule_time,
+       c.params, c.message
+  FROM child c JOIN live_run USING (run_id)
 
 -- result --
 SELECT project, cache_key, run_id, name, ended_at, params, outputs FROM result

@@ -78,6 +78,7 @@ class Admission:
     _asks: dict[UUID, Ask] = field(default_factory=dict)
     _targets: dict[UUID, Target] = field(default_factory=dict)
     _begun: dict[UUID, tuple[QueueKey, float]] = field(default_factory=dict)
+    _looked: float = float("-inf")
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _to_publish: asyncio.Queue[tuple[Target, RunState]] = field(default_factory=asyncio.Queue)
 
@@ -135,10 +136,6 @@ class Admission:
         if self.board.seat(Seat(heartbeat.agent, tuple(heartbeat.queues), slots)):
             self._woken.set()
 
-    def unseat(self, agent: str) -> None:
-        """Takes note that an agent is gone."""
-        self.board.unseat(agent)
-
     async def run(self) -> None:
         """Loads the board and lets runs go, until cancelled."""
         try:
@@ -155,10 +152,10 @@ class Admission:
                         releasing.add_done_callback(lambda _: places.release())
                     for preemption in self.board.preemptions():
                         await self._preempt(preemption)
-                    try:
+                    with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_S):
                             await self._woken.wait()
-                    except TimeoutError:
+                    if self.commands.clock.monotonic() - self._looked >= LOOK_S:
                         await self._look_at_agents()
         finally:
             self._hears, self._early = False, None
@@ -248,6 +245,7 @@ class Admission:
 
     async def _look_at_agents(self) -> None:
         """Seats agents that other processes of the scheduler heard of; unseats silent ones."""
+        self._looked = self.commands.clock.monotonic()
         with suppress(EpochalError):
             agents = await self.store.agents(self.agent_lease_s)
             alive = {agent.name for agent in agents}

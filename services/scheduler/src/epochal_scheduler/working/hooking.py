@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from uuid import uuid5
 
 import epochal_proto.v1 as pb
-import structlog
 from epochal_kernel.errors import AlreadyExists
 from pydantic import JsonValue
 
@@ -25,12 +24,9 @@ from epochal_scheduler.spec.children import ChildCompiler
 from epochal_scheduler.spec.compiled import OperationPlan, PlannedHook
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.spec.issues import SpecError
-from epochal_scheduler.spec.templates import Template, TemplateIssue
 from epochal_scheduler.values import from_value
 from epochal_scheduler.working.commands import RunCommands, Target
 from epochal_scheduler.working.making import Provenance, RunMaker
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ class Hooks:
             )
             command = CreateRun(created, failed_because=error.message)
         else:
-            if compiled is None:
+            if compiled is None or compiled.plan.is_skipped:
                 return
             command = await self.maker.make(compiled, scope, provenance=provenance)
         hook = Target(
@@ -113,20 +109,5 @@ class Hooks:
 
 
 def _is_due(hook: PlannedHook, state: RunState) -> bool:
-    status = word(state.status)
-    if (hook.trigger or "done") not in ("done", status):
-        return False
-    if not hook.conditions:
-        return True
-    text = hook.conditions if "{{" in hook.conditions else "{{ " + hook.conditions + " }}"
-    context: dict[str, JsonValue] = {
-        **{name: from_value(value) for name, value in state.created.params.items()},
-        **{name: from_value(value) for name, value in state.outputs.items()},
-        "globals": {"status": status, "name": state.created.display_name},
-    }
-    try:
-        value = Template(text).render(context)
-    except TemplateIssue as error:
-        _log.warning("scheduler.hook_condition", run=state.name, error=str(error))
-        return False
-    return value is True or str(value).strip().lower() == "true"
+    """Says whether a run ended as a hook asks; its condition is judged where it is compiled."""
+    return (hook.trigger or "done") in ("done", word(state.status))

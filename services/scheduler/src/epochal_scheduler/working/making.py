@@ -94,7 +94,7 @@ class RunMaker:
         """
         created = self._created(compiled, scope, wishes, provenance)
         if compiled.plan.is_skipped:
-            return CreateRun(created, skipped_because=_condition(compiled))
+            return CreateRun(created, skipped_because="its condition is false")
         project = scope.run_name.partition("/runs/")[0]
         if created.kind == pb.RUN_KIND_SYSTEM:
             return _system(created, compiled, scope.status)
@@ -266,10 +266,6 @@ def _system(created: pb.RunCreated, compiled: CompiledOperation, status: str) ->
         key="notifier",
     )
     return CreateRun(created, tells=told)
-
-
-def _condition(compiled: CompiledOperation) -> str:
-    return "its condition is false"
 
 
 def _concurrency(compiled: CompiledOperation) -> int:

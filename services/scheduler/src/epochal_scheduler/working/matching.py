@@ -36,25 +36,31 @@ class Matcher:
             text = self.rule.filter
             self._filter = Template(text if "{{" in text else "{{ " + text + " }}")
 
+    def concerns(self, happening: Happening) -> bool:
+        """Says whether a happening is of a kind and a place that the rule asks for."""
+        kinds = self._kinds(happening)
+        if not kinds or (self.pipeline and happening.resource == self.pipeline):
+            return False
+        if happening.project != self.project and ORG_WIDE not in kinds:
+            return False
+        return happening.project.split("/")[:2] == self.project.split("/")[:2]
+
     def judge(self, happening: Happening) -> Verdict | None:
-        """Returns whether a happening counts; None when it is of another kind altogether.
+        """Returns whether a happening counts; None when it does not concern the rule at all.
 
         Args:
-            happening: what happened. What a trigger's own runs do never fires it, nor does it fire
-                itself: that would have no end.
+            happening: what happened. The trigger itself never fires it; that its own runs do not is
+                for who knows them to see.
         """
-        kinds = [kind for kind in self.rule.kinds if kind in happening.kinds]
-        if not kinds:
+        if not self.concerns(happening):
             return None
-        if self.pipeline and happening.resource == self.pipeline:
-            return None
-        if happening.project != self.project and ORG_WIDE not in kinds:
-            return None
-        if happening.project.split("/")[:2] != self.project.split("/")[:2]:
-            return None
+        kinds = self._kinds(happening)
         if self.rule.ref and self.rule.ref not in happening.subjects:
             return Verdict(False, f"it is not about {self.rule.ref}")
         return self._filtered(happening, kinds[0])
+
+    def _kinds(self, happening: Happening) -> list[str]:
+        return [kind for kind in self.rule.kinds if kind in happening.kinds]
 
     def _filtered(self, happening: Happening, kind: str) -> Verdict:
         if self._filter is None:
@@ -63,11 +69,11 @@ class Matcher:
             **happening.attributes,
             "event": {
                 "kind": kind,
+                **happening.attributes,
                 "resource": happening.resource,
                 "project": happening.project,
                 "actor": happening.actor,
                 "time": happening.at.isoformat(),
-                **happening.attributes,
             },
         }
         try:

@@ -145,7 +145,7 @@ class Board:
         Not past others: where anything waits in its queue it has to wait behind.
         """
         queue = self._queues[ask.key]
-        if len(queue.line) or not self._has_seat(ask.key):
+        if ask.run_id in self._places or len(queue.line) or not self._has_seat(ask.key):
             return False
         if len(queue.running) >= queue.limits.concurrency:
             return False

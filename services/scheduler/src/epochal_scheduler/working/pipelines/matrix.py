@@ -238,7 +238,14 @@ class MatrixController:
                 await self._make(suggestions)
                 await asyncio.sleep(0)
         if self._tuning is not None and self._ending is None and not self._paused:
-            await self._tuning.ask(self._history)
+            before = self._tuning.suggester.iteration
+            failed = await self._tuning.ask(self._history)
+            if failed:
+                await self._stop_all(pb.RUN_STATUS_FAILED, failed)
+                return
+            if self._tuning.suggester.iteration != before:  # a batch that was there already
+                await self._go_on()
+                return
         if self._live or (self._tuning is not None and self._tuning.is_busy):
             return
         if self._ending is not None:

@@ -23,6 +23,7 @@ from pydantic import JsonValue
 from epochal_scheduler.domain import resuming
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.domain.statuses import TERMINAL
+from epochal_scheduler.projections import run_id_of
 from epochal_scheduler.projections.children import ChildRow
 from epochal_scheduler.spec.children import JoinPlan
 from epochal_scheduler.working.happenings import METRIC_THRESHOLD, Happening, metrics_of
@@ -38,6 +39,7 @@ MOST_LOOKED_AT = 500
 LOOK_EVERY = timedelta(seconds=5)
 LOOK_BACK = 1_000
 MOST_ASKED = 20
+MOST_NESTED = 50
 
 Missed = Callable[[int], AsyncIterator[Happening]]
 
@@ -101,7 +103,7 @@ class TriggerController:
         """Takes note of what happened; returns whether it asks for anything."""
         if happening.position <= self.pipeline.begun or self._stopping is not None:
             return False
-        if any(rule.matcher.judge(happening) is not None for rule in self._rules):
+        if any(rule.matcher.concerns(happening) for rule in self._rules):
             self._waiting.append(happening)
             return True
         return False
@@ -138,6 +140,8 @@ class TriggerController:
                 verdict = rule.matcher.judge(happening)
                 if verdict is None or not verdict.counts or happening.position <= rule.since:
                     continue
+                if await self._is_own(happening):
+                    break
                 if rule.debounce is None:
                     await self._fire(happening)
                 else:
@@ -182,15 +186,17 @@ class TriggerController:
                 runs = []
             for run in runs:
                 begun = run.create_time.ToDatetime(tzinfo=UTC) >= self.pipeline.begun_at
-                if begun and run.pipeline != self.pipeline.name and run.metrics:
+                if begun and run.metrics:
                     for number, rule in rules:
                         await self._judge_metrics(number, rule, metrics_of(run, now))
         return [self._looked + LOOK_EVERY]
 
     async def _judge_metrics(self, number: int, rule: _Rule, happening: Happening) -> None:
         key = (number, happening.resource)
+        if key in self._reached:
+            return
         verdict = rule.matcher.judge(happening)
-        if key in self._reached or verdict is None or not verdict.counts:
+        if verdict is None or not verdict.counts or await self._is_own(happening):
             return
         self._reached.add(key)
         await self._fire(happening, f"metric/{number}/{happening.attributes['uuid']}")
@@ -217,6 +223,21 @@ class TriggerController:
             return
         self._made.append(happening.at)
         await self.nursery.make(birth)
+
+    async def _is_own(self, happening: Happening) -> bool:
+        """Says whether a run that the trigger led to did it: fired by that, it would have no end.
+
+        Those are its runs, what their pipelines made, and the hooks of any of them.
+        """
+        name = happening.attributes.get("run")
+        for _ in range(MOST_NESTED):
+            if not isinstance(name, str) or not name:
+                return False
+            created = (await self.nursery.commands.load(run_id_of(name))).created
+            name = created.pipeline or (created.origin if created.origin_kind == "hook" else "")
+            if name == self.pipeline.name:
+                return True
+        return False
 
     def _note_pauses(self, state: RunState) -> None:
         self._paused = state.paused

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import epochal_proto.v1 as pb
 from pydantic import JsonValue
@@ -40,18 +41,25 @@ class Tuning:
         batches = sorted((row for row in children if row.step == TUNER), key=lambda r: r.iteration)
         for row in batches:
             if row.status == pb.RUN_STATUS_SUCCEEDED:
-                self.suggester.offer(row.iteration - 1, await self._batch(row))
+                self.suggester.offer(row.iteration - 1, await self._batch(row.run_id))
             elif row.status not in TERMINAL:
                 self.is_busy = True
 
-    async def ask(self, history: Sequence[Trial]) -> None:
-        """Starts the tuner when the trials before have ended, unless it runs already."""
+    async def ask(self, history: Sequence[Trial]) -> str:
+        """Starts the tuner when the trials before have ended, unless it runs already.
+
+        Returns why the sweep cannot go on, if the tuner has ended badly already.
+        """
         if self.is_busy or not self.suggester.wants_batch:
-            return
+            return ""
         iteration = self.suggester.iteration
         operation = self.pipeline.plan.tuner or {}
         self.is_busy = True
-        values = _declared(operation, _known(iteration, history))
+        matrix = self.pipeline.plan.matrix
+        known = _known(iteration, history)
+        if matrix is not None:
+            known["matrix"] = matrix.model_dump(mode="json", by_alias=True, exclude_none=True)
+        values = _declared(operation, known)
         birth = Birth(
             key=f"tuner/{iteration}",
             step=TUNER,
@@ -61,19 +69,30 @@ class Tuning:
             operation=operation,
         )
         status = await self.nursery.make(birth)
-        if status in TERMINAL:
-            self.is_busy = False
+        if status not in TERMINAL:
+            return ""
+        # It may have ended before this process led: then nothing tells of it any more.
+        self.is_busy = False
+        run_id = self.pipeline.child_id(birth.key)
+        if status != pb.RUN_STATUS_SUCCEEDED:
+            return await self._why(run_id, iteration)
+        self.suggester.offer(iteration, await self._batch(run_id))
+        return ""
 
     async def ended(self, fact: ChildFact) -> str:
         """Offers what the tuner suggested; returns why the sweep cannot go on, if it cannot."""
         self.is_busy = False
         if fact.status != pb.RUN_STATUS_SUCCEEDED:
-            return f"the tuner of batch {fact.iteration} did not succeed: {fact.message}"
-        self.suggester.offer(fact.iteration - 1, await self._batch(fact))
+            return await self._why(fact.run_id, fact.iteration - 1)
+        self.suggester.offer(fact.iteration - 1, await self._batch(fact.run_id))
         return ""
 
-    async def _batch(self, child: ChildRow | ChildFact) -> list[Mapping[str, JsonValue]]:
-        state = await self.nursery.commands.load(child.run_id)
+    async def _why(self, run_id: UUID, iteration: int) -> str:
+        state = await self.nursery.commands.load(run_id)
+        return f"the tuner of batch {iteration + 1} did not succeed: {state.message}"
+
+    async def _batch(self, run_id: UUID) -> list[Mapping[str, JsonValue]]:
+        state = await self.nursery.commands.load(run_id)
         value = state.outputs.get(OUTPUT)
         found = from_value(value) if value is not None else None
         if not isinstance(found, list):

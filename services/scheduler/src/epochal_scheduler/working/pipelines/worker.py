@@ -139,12 +139,10 @@ class PipelineWorker:
     async def _take_up(self) -> None:
         # What was told before this process led must be in the rows before they are read.
         await self.progress.wait_for(Position(await self.store.head()))
+        for child in await self.store.live_children():
+            known = (child.pipeline_id, child.step, child.iteration)
+            self._parents.setdefault(child.run_id, known)
         for row in await self.store.live_runs():
-            if row.pipeline:
-                child = await self.store.child(row.run_id)
-                if child is not None:
-                    known = (child.pipeline_id, child.step, child.iteration)
-                    self._parents.setdefault(row.run_id, known)
             if row.kind in PIPELINES:
                 self._pipelines.add(row.run_id)
                 if row.run_id not in self._handles:
