@@ -142,6 +142,9 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "LogParams": pb.LogParamsRequest(
             run=f"{project}/runs/{uid}", params={"a": pb.Value(int_value=1)}
         ),
+        "LogMetrics": pb.LogMetricsRequest(
+            run=f"{project}/runs/{uid}", points=[pb.MetricPoint(metric="a", value=1)]
+        ),
         "SetTags": pb.SetTagsRequest(run=f"{project}/runs/{uid}", tags={"a": "b"}),
         "ListMetrics": pb.ListMetricsRequest(run=world.run),
         "GetMetricSeries": pb.GetMetricSeriesRequest(run=world.run, metric="loss"),

@@ -109,7 +109,7 @@ def test_columns_of_different_length_are_refused():
 
 
 @pytest.mark.parametrize("field", ["steps", "times", "values"])
-@pytest.mark.parametrize("data", [b"", b"rubbish", columns._compress(b"12345678" * 3)])
+@pytest.mark.parametrize("data", [b"\0", b"rubbish", columns._compress(b"12345678" * 3)])
 def test_bytes_that_are_not_columns_are_refused(field, data):
     column = columns.encode_points(points_of([(0, 0, 1.0), (1, 1, 2.0)]))
     setattr(column, field, data)
@@ -129,3 +129,16 @@ def test_log_lines_come_back(texts, first, stamp):
 def test_a_log_block_that_is_not_zstd_is_refused():
     with pytest.raises(columns.ColumnError, match="does not decompress"):
         columns.decode_log_lines(pb.LogLines(lines=1, block=b"rubbish"))
+
+
+def test_an_empty_column_is_a_line_or_one_value():
+    column = pb.PointColumn(metric="m", points=3, first_step=2, last_step=8, last=0.5)
+    back = columns.decode_points(column)
+    assert (list(back.steps), list(back.times_us)) == ([2, 5, 8], [0, 0, 0])
+    assert list(back.values) == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("points, last", [(0, 0), (-1, 0), (2**31 - 1, 0), (2, -1)])
+def test_an_empty_column_that_stands_for_nothing_is_refused(points, last):
+    with pytest.raises(columns.ColumnError):
+        columns.decode_points(pb.PointColumn(metric="m", points=points, last_step=last))

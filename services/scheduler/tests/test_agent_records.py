@@ -217,7 +217,7 @@ def test_columns_are_what_the_tracker_reads():
     columns = pytest.importorskip("epochal_tracker.columns")
     rows = [(0, 10, 1.5), (1, 20, -2.0), (2, 35, 1e300)]
     column = encode("sys/x", rows)
-    points = columns.decode_points(column.points, column.steps, column.times, column.values)
+    points = columns.decode_points(column)
     assert points.steps.tolist() == [0, 1, 2]
     assert points.times_us.tolist() == [10, 20, 35]
     assert points.values.tolist() == [1.5, -2.0, 1e300]

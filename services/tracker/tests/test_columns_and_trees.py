@@ -14,6 +14,7 @@ from epochal.columns import encode_log_lines
 from epochal_kernel.errors import DataLoss
 from epochal_tracker.columns import MAX_COLUMN_BYTES, decode_lines, decode_points
 from epochal_tracker.merkle import tree_hash
+from epochal_tracker.packing import encode
 from hypothesis import given
 from hypothesis import strategies as st
 from tracker_world import Logged, column
@@ -29,7 +30,7 @@ def bits(values: list[float]) -> list[bytes]:
 @given(logged)
 def test_points_come_back_bit_for_bit(points: list[Logged]) -> None:
     made = column("loss", points)
-    found = decode_points(made.points, made.steps, made.times, made.values)
+    found = decode_points(made)
     steps, times, values = (list(one) for one in zip(*points, strict=True))
     assert found.steps.tolist() == steps
     assert found.times_us.tolist() == times
@@ -54,7 +55,7 @@ def test_the_summary_skips_nan_and_spans_the_steps(points: list[Logged]) -> None
 def test_many_points_take_the_fast_road_to_the_same_bytes() -> None:
     points = [(n * 3, n * 1_000, math.sin(n)) for n in range(5_000)]
     made = column("loss", points)
-    found = decode_points(made.points, made.steps, made.times, made.values)
+    found = decode_points(made)
     assert found.steps.tolist() == [step for step, _, _ in points]
     assert found.values.tolist() == [value for _, _, value in points]
     assert found.values.dtype == np.float64
@@ -68,22 +69,59 @@ def pack(data: bytes) -> bytes:
 def test_a_column_that_is_not_as_long_as_it_says_is_damaged(count: int) -> None:
     good = pack(bytes(16))
     with pytest.raises(DataLoss):
-        decode_points(count, good, good, good)
+        decode_points(pb.PointColumn(points=count, steps=good, times=good, values=good))
 
 
-@given(st.binary(max_size=40))
+@given(st.binary(min_size=1, max_size=40))
 def test_bytes_that_are_no_column_are_damaged(data: bytes) -> None:
     good = pack(bytes(8))
-    for columns in ((data, good, good), (good, data, good), (good, good, data)):
+    for steps, times, values in ((data, good, good), (good, data, good), (good, good, data)):
         with pytest.raises(DataLoss):
-            decode_points(1, *columns)
+            decode_points(pb.PointColumn(points=1, steps=steps, times=times, values=values))
+
+
+@given(logged)
+def test_points_that_came_one_by_one_come_back_bit_for_bit(points: list[Logged]) -> None:
+    points.sort(key=lambda point: point[0])
+    found = decode_points(encode("loss", points))
+    steps, times, values = (list(one) for one in zip(*points, strict=True))
+    assert found.steps.tolist() == steps
+    assert found.times_us.tolist() == times
+    assert bits(found.values.tolist()) == bits(values)
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(0, 2**30), st.integers(1, 400), st.floats())
+def test_what_rises_evenly_and_what_never_changes_takes_no_bytes(
+    first: int, stride: int, count: int, value: float
+) -> None:
+    points = [(first + n * stride, n * 7, value) for n in range(count)]
+    made = encode("loss", points)
+    assert (made.steps, made.times, made.values) == (b"", b"", b"")
+    found = decode_points(made)
+    assert found.steps.tolist() == [step for step, _, _ in points]
+    assert found.times_us.tolist() == [time for _, time, _ in points]
+    assert bits(found.values.tolist()) == bits([value] * count)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pb.PointColumn(points=2**31 - 1, last_step=5),
+        pb.PointColumn(points=2, first_step=-(2**63), last_step=2**63 - 1),
+        pb.PointColumn(points=0),
+        pb.PointColumn(points=-5),
+    ],
+)
+def test_an_empty_column_that_stands_for_too_much_is_damaged(forged: pb.PointColumn) -> None:
+    with pytest.raises(DataLoss):
+        decode_points(forged)
 
 
 def test_a_frame_that_claims_to_be_huge_is_not_unpacked() -> None:
     bomb = zstandard.ZstdCompressor().compress(bytes(MAX_COLUMN_BYTES + 8))
     assert len(bomb) < 10_000
     with pytest.raises(DataLoss):
-        decode_points(1, bomb, bomb, bomb)
+        decode_points(pb.PointColumn(points=1, steps=bomb, times=bomb, values=bomb))
     with pytest.raises(DataLoss):
         decode_lines(bomb)
     stream = zstandard.ZstdCompressor().compressobj()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
 from itertools import pairwise
 from uuid import UUID
@@ -31,7 +31,11 @@ class FakeStore:
             made = column("loss", points)
             ref = ChunkRef(DAY, PRODUCER, number, 0, made.first_step, made.last_step, made.points)
             self.chunks.append(
-                (ref, ChunkData(made.points, made.steps, made.times, made.values), points)
+                (
+                    ref,
+                    ChunkData(*(getattr(made, field.name) for field in fields(ChunkData))),
+                    points,
+                )
             )
         self.chunks.sort(key=lambda c: (c[0].first_step, c[0].last_step, c[0].batch))
 

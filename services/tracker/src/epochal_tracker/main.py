@@ -9,6 +9,7 @@ from epochal_kernel.runtime.service import Kernel, Parts, run_service
 from epochal_proto.v1.services import ArtifactService, RunService, TrackingService
 
 from epochal_tracker.projections import READ_MODEL
+from epochal_tracker.sealing import Sealer
 from epochal_tracker.services.artifacts import Artifacts
 from epochal_tracker.services.capturing import Captures
 from epochal_tracker.services.lookup import RunLookup
@@ -16,12 +17,15 @@ from epochal_tracker.services.producers import Producers
 from epochal_tracker.services.runs import Runs
 from epochal_tracker.services.sampling import Sampling
 from epochal_tracker.services.tracking import Tracking
+from epochal_tracker.services.writing import Writing
 from epochal_tracker.settings import TrackerSettings
 from epochal_tracker.signals import RunBells
 from epochal_tracker.sink import Sink
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.telemetry import TelemetryStore
+from epochal_tracker.store.writing import WriteStore
+from epochal_tracker.writing import PointWriter
 
 
 def main() -> None:
@@ -54,14 +58,19 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
         kernel,
         Producers(kernel.ledger, lookup, telemetry, kernel.progress, bells, kernel.clock),
     )
+    ingest = IngestStore(kernel.pool)
+    writes = WriteStore(kernel.pool, ingest)
+    writer = PointWriter(writes, bells, kernel.clock)
+    kernel.server.unary(TrackingService.LOG_METRICS, Writing(lookup, writer).log_metrics)
+    sealer = Sealer(kernel.ledger, writes, telemetry, kernel.clock, kernel.ids)
     sink = Sink(
         kernel.bus,
-        IngestStore(kernel.pool),
+        ingest,
         bells,
         kernel.clock,
         settings.telemetry_max_bytes,
     )
-    return Parts(listeners=[bells], background=[sink.run])
+    return Parts(listeners=[bells], background=[sink.run, writer.run, sealer.run])
 
 
 def _bind_runs(kernel: Kernel, runs: Runs) -> None:

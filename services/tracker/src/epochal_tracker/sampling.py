@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from uuid import UUID
 
-from epochal_tracker.columns import decode_steps, decode_values
+from epochal_tracker.columns import Span, decode_values, decode_whole
 from epochal_tracker.store.telemetry import SampledChunk, TelemetryStore
 
 
@@ -52,8 +52,10 @@ def _joined(chunks: Sequence[SampledChunk], from_step: int, limit: int) -> Sampl
         if chunk.steps is None or chunk.values is None:
             points.append((chunk.last_step, chunk.last))
             continue
-        steps = decode_steps(chunk.points, chunk.steps).tolist()
-        points += zip(steps, decode_values(chunk.points, chunk.values).tolist(), strict=True)
+        span = Span(chunk.first_step, chunk.last_step)
+        steps = decode_whole(chunk.points, chunk.steps, span).tolist()
+        values = decode_values(chunk.points, chunk.values, chunk.last).tolist()
+        points += zip(steps, values, strict=True)
     points.sort(key=itemgetter(0))
     points = [point for point in points if point[0] >= from_step][-limit:]
     return Sample([step for step, _ in points], [value for _, value in points])

@@ -67,7 +67,7 @@ class SeriesReader:
         parts: list[Points] = []
         for ref in island:
             data = await self._store.chunk(run_id, metric, ref)
-            parts.append(decode_points(data.points, data.steps, data.times, data.values))
+            parts.append(decode_points(data))
         joined = join(parts)
         order = np.lexsort((joined.times_us, joined.steps))
         return Points(joined.steps[order], joined.times_us[order], joined.values[order])

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from uuid import UUID
 
 import epochal_proto.v1 as pb
@@ -25,7 +25,7 @@ from epochal_kernel.pulling import Pulled, Puller, PullSpec
 from google.protobuf.message import DecodeError
 
 from epochal_tracker.signals import RunBells
-from epochal_tracker.store.ingest import ChunkRow, IngestStore, LogRow, NewBatch
+from epochal_tracker.store.ingest import ChunkRow, IngestStore, LogRow, NewBatch, chunk_row
 
 BATCHES = 64
 RETRY_S = 0.5
@@ -128,7 +128,7 @@ def parse(data: bytes, today: date) -> Parsed | None:
             columns = pb.PointColumns.FromString(batch.payload).columns
             for part, column in enumerate(columns):
                 points += column.points
-                chunks.append(_chunk(run_id, producer, batch.batch, part, column, today))
+                chunks.append(chunk_row(run_id, producer, batch.batch, part, column, today))
         else:
             content = pb.LogLines.FromString(batch.payload)
             lines = content.lines
@@ -141,36 +141,3 @@ def parse(data: bytes, today: date) -> Parsed | None:
     except (DecodeError, ValueError) as error:
         _log.error("sink.unreadable_batch", error=repr(error), bytes=len(data))
         return None
-
-
-def _chunk(
-    run_id: UUID, producer: UUID, batch: int, part: int, column: pb.PointColumn, today: date
-) -> ChunkRow:
-    return ChunkRow(
-        day=_day(column.last_time_us, today),
-        run_id=run_id,
-        metric=column.metric,
-        producer=producer,
-        batch=batch,
-        part=part,
-        first_step=column.first_step,
-        last_step=column.last_step,
-        first_time_us=column.first_time_us,
-        last_time_us=column.last_time_us,
-        points=column.points,
-        min=column.min,
-        max=column.max,
-        last=column.last,
-        steps=column.steps,
-        times=column.times,
-        vals=column.values,
-    )
-
-
-def _day(time_us: int, today: date) -> date:
-    """The partition of a chunk: its own day, or today when the producer's clock is far off."""
-    try:
-        day = datetime.fromtimestamp(time_us / 1e6, UTC).date()
-    except (ValueError, OverflowError, OSError):
-        return today
-    return day if abs((today - day).days) <= 3_650 else today

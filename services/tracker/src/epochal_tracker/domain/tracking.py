@@ -132,5 +132,12 @@ def seal_producer(state: Tracking, sealed: pb.TelemetrySealed) -> Sequence[Messa
     return []
 
 
+def seal_unannounced(state: Tracking, sealed: pb.TelemetrySealed) -> Sequence[Message]:
+    """Open and seal a producer in one step; doing it twice is once."""
+    if sealed.producer in state.producers:
+        return seal_producer(state, sealed)
+    return [pb.ProducerOpened(run=sealed.run, producer=sealed.producer, epoch=1), sealed]
+
+
 def _with(state: Tracking, name: str, producer: Producer) -> Tracking:
     return replace(state, producers={**state.producers, name: producer})

@@ -38,25 +38,27 @@ SELECT day, producer, batch, part, first_step, last_step, points FROM tracker.me
  ORDER BY first_step, last_step, producer, batch, part
 
 -- chunk --
-SELECT points, steps, times, vals FROM tracker.metric_chunk
+SELECT points, first_step, last_step, first_time_us, last_time_us, last, steps, times, vals
+  FROM tracker.metric_chunk
  WHERE run_id = $1 AND metric = $2 AND first_step = $3 AND day = $4 AND producer = $5
    AND batch = $6 AND part = $7
 
 -- sampled --
 -- Of each series the newest chunks, until they hold as many points as are wanted. Its summary tells
 -- at once of a series that has nothing new.
-SELECT w.place, c.points, c.last_step, c.last, c.steps, c.vals
+SELECT w.place, c.points, c.first_step, c.last_step, c.last, c.steps, c.vals
   FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY
        AS w (run_id, metric, from_step, place)
   JOIN tracker.metric_summary s
     ON s.run_id = w.run_id AND s.metric = w.metric AND s.last_step >= w.from_step
  CROSS JOIN LATERAL (
-       SELECT n.points, n.last_step, n.last, n.last_time_us,
+       SELECT n.points, n.first_step, n.last_step, n.last, n.last_time_us,
               CASE WHEN n.points > 1 THEN n.steps END AS steps,
               CASE WHEN n.points > 1 THEN n.vals END AS vals,
               sum(n.points) OVER (ORDER BY n.last_step DESC, n.last_time_us DESC
                                   ROWS UNBOUNDED PRECEDING) - n.points AS newer
-         FROM (SELECT m.points, m.last_step, m.last, m.last_time_us, m.steps, m.vals
+         FROM (SELECT m.points, m.first_step, m.last_step, m.last, m.last_time_us, m.steps,
+                      m.vals
                  FROM tracker.metric_chunk m
                 WHERE m.run_id = w.run_id AND m.metric = w.metric AND m.last_step >= w.from_step
                 ORDER BY m.last_step DESC, m.last_time_us DESC LIMIT $4) AS n) AS c

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
-from datetime import date
+from datetime import UTC, date, datetime
 from uuid import UUID
 
+import epochal_proto.v1 as pb
 from epochal_kernel.failpoints import failpoint
 from epochal_kernel.postgres import Connection, Pool, adapting, load_sql
 
@@ -86,15 +87,7 @@ class IngestStore:
                 new = await self._new(connection, batches)
                 fresh = [c for c in chunks if (c.run_id, c.producer, c.batch) in new]
                 if fresh:
-                    days = {chunk.day for chunk in fresh}
-                    await self._ensure_days(connection, days)
-                    await connection.copy_records_to_table(
-                        "metric_chunk",
-                        schema_name="tracker",
-                        columns=_CHUNK_COLUMNS,
-                        records=[_record(chunk) for chunk in fresh],
-                    )
-                    await self._summarise(connection, fresh)
+                    days = await self.store_chunks(connection, fresh)
                 lines = [row for row in logs if (row.run_id, row.producer, row.batch) in new]
                 if lines:
                     await connection.copy_records_to_table(
@@ -104,7 +97,27 @@ class IngestStore:
                         records=[astuple(row) for row in lines],
                     )
                 failpoint("sink.after_copy")
-                await self._advance(connection, {(row.run_id, row.producer) for row in batches})
+                await self.advance(connection, {(row.run_id, row.producer) for row in batches})
+        self.know_days(days)
+
+    async def store_chunks(self, connection: Connection, chunks: Sequence[ChunkRow]) -> set[date]:
+        """Store chunks and fold them into the summaries; return the days they are of.
+
+        Call `know_days` with those once it is committed.
+        """
+        days = {chunk.day for chunk in chunks}
+        await self._ensure_days(connection, days)
+        await connection.copy_records_to_table(
+            "metric_chunk",
+            schema_name="tracker",
+            columns=_CHUNK_COLUMNS,
+            records=[_record(chunk) for chunk in chunks],
+        )
+        await self._summarise(connection, chunks)
+        return days
+
+    def know_days(self, days: set[date]) -> None:
+        """Remember days whose partitions are committed."""
         self._days |= days
 
     async def _new(
@@ -141,12 +154,47 @@ class IngestStore:
             [sum(chunk.points for chunk in group) for group in groups],
         )
 
-    async def _advance(self, connection: Connection, producers: set[tuple[UUID, UUID]]) -> None:
+    async def advance(self, connection: Connection, producers: set[tuple[UUID, UUID]]) -> None:
+        """Move producers' cursors over batches that are all there."""
         # In one order everywhere, so that two sinks never wait for each other in a circle.
         ordered = sorted(producers)
         await connection.execute(
             _SQL["advance"], [run for run, _ in ordered], [producer for _, producer in ordered]
         )
+
+
+def chunk_row(
+    run_id: UUID, producer: UUID, batch: int, part: int, column: pb.PointColumn, today: date
+) -> ChunkRow:
+    """Return a column as a row; its bytes as they came."""
+    return ChunkRow(
+        day=_day(column.last_time_us, today),
+        run_id=run_id,
+        metric=column.metric,
+        producer=producer,
+        batch=batch,
+        part=part,
+        first_step=column.first_step,
+        last_step=column.last_step,
+        first_time_us=column.first_time_us,
+        last_time_us=column.last_time_us,
+        points=column.points,
+        min=column.min,
+        max=column.max,
+        last=column.last,
+        steps=column.steps,
+        times=column.times,
+        vals=column.values,
+    )
+
+
+def _day(time_us: int, today: date) -> date:
+    """The partition of a chunk: its own day, or today when the producer's clock is far off."""
+    try:
+        day = datetime.fromtimestamp(time_us / 1e6, UTC).date()
+    except (ValueError, OverflowError, OSError):
+        return today
+    return day if abs((today - day).days) <= 3_650 else today
 
 
 def _record(chunk: ChunkRow) -> tuple[object, ...]:

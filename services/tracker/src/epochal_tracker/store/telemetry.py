@@ -50,9 +50,14 @@ class ChunkRef:
 
 @dataclass(frozen=True, slots=True)
 class ChunkData:
-    """The compressed columns of a chunk."""
+    """The columns of a chunk, and what an empty one stands for."""
 
     points: int
+    first_step: int
+    last_step: int
+    first_time_us: int
+    last_time_us: int
+    last: float
     steps: bytes
     times: bytes
     values: bytes
@@ -64,6 +69,7 @@ class SampledChunk:
 
     place: int
     points: int
+    first_step: int
     last_step: int
     last: float
     steps: bytes | None
