@@ -138,7 +138,7 @@ def test_an_empty_column_is_a_line_or_one_value():
     assert list(back.values) == [0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("points, last", [(0, 0), (-1, 0), (2**31 - 1, 0), (2, -1)])
+@pytest.mark.parametrize(("points", "last"), [(0, 0), (-1, 0), (2**31 - 1, 0), (2, -1)])
 def test_an_empty_column_that_stands_for_nothing_is_refused(points, last):
     with pytest.raises(columns.ColumnError):
         columns.decode_points(pb.PointColumn(metric="m", points=points, last_step=last))
