@@ -18,7 +18,13 @@ import pytest
 from epochal.client import Client
 from epochal_gateway.domain.permissions import permitted
 from epochal_proto.method import AnyMethod, StreamMethod
-from epochal_proto.v1.services import METHODS, AccessService, ProjectService, RunService
+from epochal_proto.v1.services import (
+    METHODS,
+    AccessService,
+    ProjectService,
+    RunService,
+    SearchService,
+)
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from platform_world import Platform
@@ -124,6 +130,7 @@ def request_for(method: AnyMethod, world: World) -> Message:
         ),
         "GetRun": pb.GetRunRequest(name=world.run),
         "ListRuns": pb.ListRunsRequest(parent=project),
+        "SearchRuns": pb.SearchRunsRequest(parents=[project]),
         "WatchRun": pb.WatchRunRequest(name=f"{project}/runs/{uid}"),
         "OpenProducer": pb.OpenProducerRequest(run=f"{project}/runs/{uid}", producer=uid),
         "WriteTelemetry": pb.TelemetryBatch(
@@ -271,6 +278,39 @@ def test_only_the_platform_administrator_makes_organisations(
     assert outcome(AccessService.CREATE_ORGANIZATION, world, platform.token) == (
         grpc.StatusCode.ALREADY_EXISTS
     )
+
+
+def test_a_search_is_allowed_only_where_every_parent_is(world: World, platform: Platform) -> None:
+    suffix = uuid4().hex[:8]
+    with platform.client() as admin:
+        user = f"users/guest-{suffix}"
+        admin.call(
+            AccessService.SET_MEMBER,
+            pb.SetMemberRequest(parent=world.project, user=user, role=pb.ROLE_VIEWER),
+        )
+        guest = admin.call(
+            AccessService.CREATE_TOKEN, pb.CreateTokenRequest(parent=world.org, user=user)
+        ).secret
+        elsewhere = make_org(admin, f"elsewhere-{suffix}")
+
+    def code(token: str, *parents: str) -> grpc.StatusCode:
+        body = pb.SearchRunsRequest(parents=parents).SerializeToString()
+        metadata = (("authorization", f"Bearer {token}"),)
+        path = SearchService.SEARCH_RUNS.path
+        try:
+            world.channel.unary_unary(path)(body, metadata=metadata, timeout=30)
+        except grpc.RpcError as error:
+            found: grpc.StatusCode = error.code()
+            return found
+        return grpc.StatusCode.OK
+
+    viewer = world.tokens["viewer"]
+    assert code(viewer, world.project, world.org) not in REFUSED
+    assert code(viewer, world.project, elsewhere) == grpc.StatusCode.PERMISSION_DENIED
+    assert code(guest, world.project) not in REFUSED
+    # Who is let into one project only cannot search the whole organisation.
+    assert code(guest, world.project, world.org) == grpc.StatusCode.PERMISSION_DENIED
+    assert code(guest) == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_revoked_token_is_refused_at_once(world: World, platform: Platform) -> None:

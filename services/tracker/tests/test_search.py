@@ -99,7 +99,7 @@ async def pool(database: str) -> AsyncIterator[Pool]:
             kept = {name: value_of(plain) for name, plain in run.params.items()}
             await pool.execute(
                 "INSERT INTO run VALUES ($1, $2, $3, 1, $4, '', $5, $6, '', '', 0, NULL, $7, "
-                "NULL, NULL, '', '[]', $8, $9, $10, $8, '', '[]', $11, $12, '', false, '')",
+                "NULL, NULL, '', '[]', $8, $9, $10, $8, '', '[]', $11, $12, '', false, '', NULL)",
                 run.run_id, PROJECT, run.name, run.status, params.to_json(kept),
                 json.dumps(run.tags), run.create_time, run.pipeline, run.step, run.iteration,
                 params.to_json({name: value_of(plain) for name, plain in run.outputs.items()}),

@@ -62,6 +62,8 @@ payloads = st.one_of(
     st.builds(pb.RunServiceReady, host=texts, ports=st.lists(st.integers(1, 9), max_size=2)),
     st.builds(pb.RunResumed, reason=texts),
     st.builds(pb.RunPreempted, reason=texts),
+    st.builds(pb.RunDeleted, delete_time=times),
+    st.builds(pb.RunRestored),
     st.builds(
         pb.CaptureRecorded,
         capture=st.builds(
@@ -171,6 +173,13 @@ def test_each_event_leads_to_its_status() -> None:
     ):
         row = run_after(payload)
         assert (row.status, row.message) == (status, message), payload
+
+
+def test_a_deleted_run_keeps_its_row_and_can_be_restored() -> None:
+    deleted = run_after(pb.RunFailed(message="f"), pb.RunDeleted(requester="users/alice"))
+    assert (deleted.delete_time, deleted.status) == (at(3), pb.RUN_STATUS_FAILED)
+    assert run_message(deleted, ()).delete_time.ToDatetime(tzinfo=UTC) == at(3)
+    assert run_after(pb.RunDeleted(), pb.RunRestored()).delete_time is None
 
 
 def test_the_user_s_own_times_count_before_ours() -> None:

@@ -6,7 +6,7 @@ import uvloop
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
-from epochal_proto.v1.services import ArtifactService, RunService, TrackingService
+from epochal_proto.v1.services import ArtifactService, RunService, SearchService, TrackingService
 
 from epochal_tracker.projections import READ_MODEL
 from epochal_tracker.sealing import Sealer
@@ -16,6 +16,7 @@ from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.producers import Producers
 from epochal_tracker.services.runs import Runs
 from epochal_tracker.services.sampling import Sampling
+from epochal_tracker.services.searching import Searching
 from epochal_tracker.services.tracking import Tracking
 from epochal_tracker.services.writing import Writing
 from epochal_tracker.settings import TrackerSettings
@@ -49,6 +50,8 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     runs, telemetry = RunStore(kernel.pool), TelemetryStore(kernel.pool)
     lookup = RunLookup(runs, kernel.progress)
     _bind_runs(kernel, Runs(lookup, runs, telemetry, kernel.progress, bells))
+    searching = Searching(runs, telemetry, kernel.progress)
+    kernel.server.unary(SearchService.SEARCH_RUNS, searching.search_runs)
     _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
     _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))
     log = LogReader(kernel.pool)

@@ -163,6 +163,7 @@ def _created(payload: pb.RunCreated, event: Event) -> RunRow:
         service_path="",
         paused=False,
         more=_more(payload),
+        delete_time=None,
     )
 
 
@@ -265,6 +266,10 @@ def _orchestrated(run: RunRow, payload: Message, at: datetime) -> RunRow:
             return replace(
                 run, status=pb.RUN_STATUS_QUEUED, message=payload.reason, service_path=""
             )
+        case pb.RunDeleted():
+            return replace(run, delete_time=_time(payload, "delete_time") or at)
+        case pb.RunRestored():
+            return replace(run, delete_time=None)
         case pb.RunReused():
             reused = replace(
                 run,
@@ -306,7 +311,12 @@ def _tags(tags: Mapping[str, str]) -> Json:
 
 
 def _time(
-    payload: pb.RunCreated | pb.RunStarted | pb.RunSucceeded | pb.RunFailed | pb.RunStopped,
+    payload: pb.RunCreated
+    | pb.RunStarted
+    | pb.RunSucceeded
+    | pb.RunFailed
+    | pb.RunStopped
+    | pb.RunDeleted,
     field: str,
 ) -> datetime | None:
     if not payload.HasField(field):
@@ -317,7 +327,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=2,
+    version=3,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(RunProjector(), ProducerProjector(), ArtifactProjector(), CaptureProjector()),
 )

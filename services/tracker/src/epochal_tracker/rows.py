@@ -45,6 +45,7 @@ class RunRow:
     service_path: str
     paused: bool
     more: bytes
+    delete_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

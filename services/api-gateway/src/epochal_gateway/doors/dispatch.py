@@ -7,7 +7,7 @@ transport. An RPC without a declaration does not build; an `internal` one is not
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import epochal_proto.v1 as pb
@@ -119,11 +119,12 @@ class Dispatcher:
             raise Unimplemented(f"{method.full_name} is not served here")
         identity = self.identify(caller)
         validate(request)
-        resource = field_at(request, policy.resource) if policy.resource else ""
-        self._authorizer.check(
-            identity, policy.permission, resource, write=policy.access == pb.ACCESS_WRITE
-        )
-        return identity, self.context(identity, resource, caller)
+        resources = named_by(request, policy.resource) if policy.resource else [""]
+        for resource in resources:
+            self._authorizer.check(
+                identity, policy.permission, resource, write=policy.access == pb.ACCESS_WRITE
+            )
+        return identity, self.context(identity, resources[0], caller)
 
     def identify(self, caller: Caller) -> Identity:
         """Authenticate a caller and count the call.
@@ -166,9 +167,16 @@ class Dispatcher:
         return Answer(pb.TelemetryReceipt(sequence=sequence).SerializeToString(), 0)
 
 
-def field_at(message: Message, path: str) -> str:
-    """Return the text at a dotted field path, such as "project.name"."""
+def named_by(message: Message, path: str) -> list[str]:
+    """Return the resources named at a dotted field path, such as "project.name".
+
+    A repeated field names each of its texts once; an empty one names the empty resource, on which
+    nobody has a permission, so that naming nothing is never allowed.
+    """
     value: object = message
     for part in path.split("."):
         value = getattr(value, part)
-    return str(value)
+    if isinstance(value, str):
+        return [value]
+    assert isinstance(value, Iterable), f"{path} names no resource"
+    return list(dict.fromkeys(str(each) for each in value)) or [""]

@@ -75,6 +75,8 @@ def run_message(row: RunRow, summaries: Iterable[SummaryRow]) -> pb.Run:
         message.MergeFromString(row.more)
     if row.schedule_time is not None:
         message.schedule_time.CopyFrom(timestamp(row.schedule_time))
+    if row.delete_time is not None:
+        message.delete_time.CopyFrom(timestamp(row.delete_time))
     if row.exit_code is not None:
         message.exit_code = row.exit_code
     if row.start_time is not None:

@@ -7,7 +7,7 @@ CREATE TABLE run (
     pipeline text NOT NULL, step text NOT NULL, iteration bigint NOT NULL, origin text NOT NULL,
     origin_kind text NOT NULL, holds jsonb NOT NULL, outputs jsonb NOT NULL,
     schedule_time timestamptz, service_path text NOT NULL, paused boolean NOT NULL,
-    more bytea NOT NULL
+    more bytea NOT NULL, delete_time timestamptz
 );
 CREATE INDEX run_by_project ON run (project, create_time DESC, run_id DESC);
 CREATE INDEX run_by_pipeline ON run (right(pipeline, 36), iteration) WHERE pipeline <> '';
