@@ -110,6 +110,8 @@ def request_for(method: AnyMethod, world: World) -> Message:
             project=pb.Project(name=project, display_name="Vision", etag='"never"')
         ),
         "ArchiveProject": pb.ArchiveProjectRequest(name=f"{world.org}/projects/none"),
+        "RestoreProject": pb.RestoreProjectRequest(name=f"{world.org}/projects/none"),
+        "SetProjectTags": pb.SetProjectTagsRequest(name=f"{world.org}/projects/none"),
         "CreateOrganization": pb.CreateOrganizationRequest(org_id="default"),
         "GetOrganization": pb.GetOrganizationRequest(name=world.org),
         "SetMember": pb.SetMemberRequest(

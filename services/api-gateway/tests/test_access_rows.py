@@ -27,6 +27,13 @@ payloads = st.one_of(
     st.builds(pb.ProjectCreated, name=parents, display_name=texts, description=texts),
     st.builds(pb.ProjectDescribed, name=parents, display_name=texts, description=texts),
     st.builds(pb.ProjectArchived, name=parents),
+    st.builds(pb.ProjectRestored, name=parents),
+    st.builds(
+        pb.ProjectTagsSet,
+        name=parents,
+        tags=st.dictionaries(texts, texts),
+        removed=st.lists(texts),
+    ),
     st.builds(pb.MemberAdded, parent=parents, user=users, role=roles, platform_admin=st.booleans()),
     st.builds(pb.MemberRoleChanged, parent=parents, user=users, new_role=roles),
     st.builds(pb.MemberRemoved, parent=parents, user=users),

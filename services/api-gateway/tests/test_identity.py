@@ -25,6 +25,7 @@ from epochal_kernel.errors import (
     Unauthenticated,
 )
 from epochal_kernel.log.events import Event
+from epochal_kernel.projections.tables import Json
 from epochal_testing.clock import ManualClock
 from epochal_testing.projecting import recorded
 from google.protobuf.message import Message
@@ -39,6 +40,10 @@ SECRET = "epo_" + "s" * 43
 KEY = "shared"
 
 
+def project_row(name: str, number: int, *, archived: bool) -> ProjectRow:
+    return ProjectRow(name, "", "", NOW, archived, number, number, Json("{}"), NOW)
+
+
 class FakeStore:
     """The tables, as they are now; counts how often they are read."""
 
@@ -50,7 +55,7 @@ class FakeStore:
         return Snapshot(
             self.position,
             [OrganizationRow(name, name, NOW) for name in (ORG, OTHER)],
-            [ProjectRow(PROJECT, "", "", NOW, False, 1), ProjectRow(OLD, "", "", NOW, True, 2)],
+            [project_row(PROJECT, 1, archived=False), project_row(OLD, 2, archived=True)],
             self.members,
             self.tokens,
         )

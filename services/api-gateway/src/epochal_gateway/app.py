@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 
 from epochal_gateway.doors import openapi
 from epochal_gateway.doors.artifacts_door import ROUTE, ArtifactDoor
+from epochal_gateway.doors.mlflow.door import MlflowDoor
 from epochal_gateway.doors.problems import problem_response
 from epochal_gateway.doors.rest_door import RestDoor
 from epochal_gateway.doors.service_door import BARE_ROUTE, ServiceDoor
@@ -29,6 +30,7 @@ _VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def build_app(
     rest: RestDoor,
     artifacts: ArtifactDoor,
+    mlflow: MlflowDoor,
     services: ServiceDoor,
     sockets: ServiceSockets,
     health: Health,
@@ -65,6 +67,7 @@ def build_app(
             Route(BARE_ROUTE, serve_service, methods=["GET", "HEAD"]),
             Route(SERVICE_ROUTE, serve_service, methods=[*_VERBS, "OPTIONS"]),
             WebSocketRoute(SERVICE_ROUTE, serve_socket),
+            *mlflow.routes(),
             Route("/{path:path}", serve_rest, methods=_VERBS),
         ],
         exception_handlers={Exception: _mistake},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import uvloop
+from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.health import serve_http
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import VERSION, Kernel, Parts, run_service
@@ -16,6 +17,9 @@ from epochal_gateway.doors.artifacts_door import ArtifactDoor
 from epochal_gateway.doors.dispatch import Dispatcher
 from epochal_gateway.doors.grpc_door import GrpcDoor
 from epochal_gateway.doors.limits import RateLimiter
+from epochal_gateway.doors.mlflow.door import MlflowDoor
+from epochal_gateway.doors.mlflow.serving import mlflow_routes
+from epochal_gateway.doors.mlflow.session import Platform
 from epochal_gateway.doors.rest_door import RestDoor
 from epochal_gateway.doors.service_access import ServiceAccess
 from epochal_gateway.doors.service_door import ServiceDoor
@@ -75,9 +79,15 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
     )
     access = ServiceAccess(dispatcher, authorizer, kernel.ledger, kernel.bus, kernel.clock)
     services = ServiceDoor(access)
+    mlflow = MlflowDoor(
+        Platform(dispatcher, authorizer, directory, kernel.progress, LogReader(kernel.pool)),
+        mlflow_routes(),
+        settings.max_message_bytes,
+    )
     app = build_app(
         RestDoor(dispatcher, settings.max_message_bytes),
         ArtifactDoor(dispatcher, authorizer, objects, kernel.client, kernel.ids),
+        mlflow,
         services,
         ServiceSockets(access),
         kernel.health,
@@ -127,6 +137,8 @@ def _bind_projects(kernel: Kernel, projects: Projects) -> None:
     server.unary(ProjectService.LIST_PROJECTS, projects.list_projects)
     server.unary(ProjectService.UPDATE_PROJECT, projects.update_project)
     server.unary(ProjectService.ARCHIVE_PROJECT, projects.archive_project)
+    server.unary(ProjectService.RESTORE_PROJECT, projects.restore_project)
+    server.unary(ProjectService.SET_PROJECT_TAGS, projects.set_project_tags)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from epochal_kernel.log.events import Event
 from epochal_kernel.projections.model import ReadModel, event_types
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import Json, RowRef, Table
+from google.protobuf.message import Message
+
+from epochal_gateway.domain import organization
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class OrganizationRow:
 
 @dataclass(frozen=True, slots=True)
 class ProjectRow:
-    """One project; `version` is the position of its last change."""
+    """One project; `version` is the position of its last change, `number` of its first."""
 
     name: str
     display_name: str
@@ -34,6 +37,9 @@ class ProjectRow:
     create_time: datetime
     archived: bool
     version: int
+    number: int
+    tags: Json
+    update_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,12 @@ class AccessProjector:
     def touches(self, event: Event) -> Iterable[RowRef]:
         """Name the rows that an event changes in part."""
         match event.payload:
-            case pb.ProjectDescribed(name=name) | pb.ProjectArchived(name=name):
+            case (
+                pb.ProjectDescribed(name=name)
+                | pb.ProjectArchived(name=name)
+                | pb.ProjectRestored(name=name)
+                | pb.ProjectTagsSet(name=name)
+            ):
                 yield PROJECTS.ref(name)
             case pb.MemberRoleChanged(parent=parent, user=user):
                 yield MEMBERS.ref(parent, user)
@@ -102,20 +113,24 @@ class AccessProjector:
                         event.recorded_at,
                         False,
                         event.position,
+                        event.position,
+                        Json("{}"),
+                        event.recorded_at,
                     ),
                 )
-            case pb.ProjectDescribed() as described:
-                if project := rows.get(PROJECTS, described.name):
+            case (
+                pb.ProjectDescribed()
+                | pb.ProjectArchived()
+                | pb.ProjectRestored()
+                | pb.ProjectTagsSet() as change
+            ):
+                if project := rows.get(PROJECTS, change.name):
                     changed = replace(
-                        project,
-                        display_name=described.display_name,
-                        description=described.description,
+                        _changed(project, change),
                         version=event.position,
+                        update_time=event.recorded_at,
                     )
                     rows.put(PROJECTS, changed)
-            case pb.ProjectArchived() as archived:
-                if project := rows.get(PROJECTS, archived.name):
-                    rows.put(PROJECTS, replace(project, archived=True, version=event.position))
             case pb.MemberAdded() as added:
                 rows.put(
                     MEMBERS, MemberRow(added.parent, added.user, added.role, added.platform_admin)
@@ -132,6 +147,23 @@ class AccessProjector:
                     rows.put(TOKENS, replace(token, revoked=True))
             case _:
                 return
+
+
+def _changed(project: ProjectRow, change: Message) -> ProjectRow:
+    match change:
+        case pb.ProjectDescribed():
+            return replace(
+                project, display_name=change.display_name, description=change.description
+            )
+        case pb.ProjectArchived():
+            return replace(project, archived=True)
+        case pb.ProjectRestored():
+            return replace(project, archived=False)
+        case pb.ProjectTagsSet():
+            tags = organization.tagged(json.loads(project.tags), change)
+            return replace(project, tags=Json(json.dumps(tags)))
+        case _:
+            return project
 
 
 def token_row(issued: pb.TokenIssued, at: datetime) -> TokenRow:
@@ -153,7 +185,7 @@ def token_row(issued: pb.TokenIssued, at: datetime) -> TokenRow:
 
 READ_MODEL = ReadModel(
     service="gateway",
-    version=1,
+    version=2,
     ddl=resources.files("epochal_gateway").joinpath("sql/read_model.sql").read_text(),
     projectors=(AccessProjector(),),
     interests=event_types(
@@ -161,6 +193,8 @@ READ_MODEL = ReadModel(
         pb.ProjectCreated,
         pb.ProjectDescribed,
         pb.ProjectArchived,
+        pb.ProjectRestored,
+        pb.ProjectTagsSet,
         pb.MemberAdded,
         pb.MemberRoleChanged,
         pb.MemberRemoved,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import AlreadyExists, FailedPrecondition, NotFound
@@ -22,6 +23,7 @@ class Scope:
     display_name: str = ""
     description: str = ""
     archived: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
     members: Mapping[str, pb.Role] = field(default_factory=dict)
 
 
@@ -48,6 +50,10 @@ class ScopeAggregate:
                 )
             case pb.ProjectArchived():
                 return replace(state, archived=True)
+            case pb.ProjectRestored():
+                return replace(state, archived=False)
+            case pb.ProjectTagsSet():
+                return replace(state, tags=tagged(state.tags, event))
             case pb.MemberAdded():
                 return replace(state, members={**state.members, event.user: event.role})
             case pb.MemberRoleChanged():
@@ -76,7 +82,11 @@ def create_organization(
 
 
 def create_project(
-    state: Scope, name: str, display_name: str, description: str
+    state: Scope,
+    name: str,
+    display_name: str,
+    description: str,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> Sequence[Message]:
     """Begin a project.
 
@@ -85,11 +95,10 @@ def create_project(
     """
     if state.exists:
         raise AlreadyExists(f"{name} exists already", resource=name)
-    return [
-        pb.ProjectCreated(
-            name=name, display_name=display_name or name.split("/")[-1], description=description
-        )
-    ]
+    created = pb.ProjectCreated(
+        name=name, display_name=display_name or name.split("/")[-1], description=description
+    )
+    return [created, pb.ProjectTagsSet(name=name, tags=tags)] if tags else [created]
 
 
 def describe_project(
@@ -121,6 +130,40 @@ def archive_project(state: Scope, name: str) -> Sequence[Message]:
     if not state.exists:
         raise NotFound(f"there is no {name}", resource=name)
     return [] if state.archived else [pb.ProjectArchived(name=name)]
+
+
+def restore_project(state: Scope, name: str) -> Sequence[Message]:
+    """Take a project into use again; doing it twice is once.
+
+    Raises:
+        NotFound: no such project.
+    """
+    if not state.exists:
+        raise NotFound(f"there is no {name}", resource=name)
+    return [pb.ProjectRestored(name=name)] if state.archived else []
+
+
+def set_tags(
+    state: Scope, name: str, tags: Mapping[str, str], remove: Sequence[str]
+) -> Sequence[Message]:
+    """Set and remove tags; what changes nothing is left out.
+
+    Raises:
+        NotFound: no such project.
+        FailedPrecondition: it is archived.
+    """
+    _require_open(state, name)
+    changed = {key: value for key, value in tags.items() if state.tags.get(key) != value}
+    removed = [key for key in remove if key in state.tags and key not in tags]
+    if not changed and not removed:
+        return []
+    return [pb.ProjectTagsSet(name=name, tags=changed, removed=removed)]
+
+
+def tagged(tags: Mapping[str, str], event: pb.ProjectTagsSet) -> dict[str, str]:
+    """Return tags after an event, by name."""
+    merged = {**tags, **event.tags}
+    return {key: merged[key] for key in sorted(merged) if key not in event.removed}
 
 
 def set_member(state: Scope, parent: str, user: str, role: pb.Role) -> Sequence[Message]:

@@ -120,10 +120,9 @@ class Dispatcher:
         identity = self.identify(caller)
         validate(request)
         resources = named_by(request, policy.resource) if policy.resource else [""]
+        writes = policy.access == pb.ACCESS_WRITE and not policy.reaches_archived
         for resource in resources:
-            self._authorizer.check(
-                identity, policy.permission, resource, write=policy.access == pb.ACCESS_WRITE
-            )
+            self._authorizer.check(identity, policy.permission, resource, write=writes)
         return identity, self.context(identity, resources[0], caller)
 
     def identify(self, caller: Caller) -> Identity:

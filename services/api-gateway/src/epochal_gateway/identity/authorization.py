@@ -39,7 +39,7 @@ class Authorizer:
         self._directory = directory
 
     def check(self, identity: Identity, permission: str, resource: str, *, write: bool) -> None:
-        """Check one permission on one resource.
+        """Check one permission on one resource; `write` says that no archived project will do.
 
         Raises:
             PermissionDenied: the identity does not have it there.

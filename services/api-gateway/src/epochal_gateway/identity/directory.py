@@ -26,6 +26,11 @@ class KnownToken:
     scopes: frozenset[str]
 
 
+def org_of(name: str) -> str:
+    """Return "orgs/acme" of a name below it."""
+    return "/".join(name.split("/", 2)[:2])
+
+
 class Directory:
     """The access state as of one log position."""
 
@@ -36,6 +41,8 @@ class Directory:
         self._roles: dict[tuple[str, str], MemberRow] = {}
         self._projects: dict[str, ProjectRow] = {}
         self._organizations: dict[str, OrganizationRow] = {}
+        self._numbers: dict[int, ProjectRow] = {}
+        self._titles: dict[tuple[str, str], list[ProjectRow]] = {}
         self._admins: frozenset[str] = frozenset()
 
     @property
@@ -60,6 +67,11 @@ class Directory:
         self._roles = {(row.parent, row.username): row for row in snapshot.members}
         self._admins = frozenset(row.username for row in snapshot.members if row.platform_admin)
         self._projects = {row.name: row for row in snapshot.projects}
+        self._numbers = {row.number: row for row in snapshot.projects}
+        titles: dict[tuple[str, str], list[ProjectRow]] = {}
+        for row in sorted(snapshot.projects, key=lambda row: (row.archived, row.number)):
+            titles.setdefault((org_of(row.name), row.display_name), []).append(row)
+        self._titles = titles
         self._organizations = {row.name: row for row in snapshot.organizations}
         self._position = max(self._position, snapshot.position)
 
@@ -74,6 +86,18 @@ class Directory:
     def project(self, name: str) -> ProjectRow | None:
         """Return a project by name."""
         return self._projects.get(name)
+
+    def numbered(self, number: int) -> ProjectRow | None:
+        """Return the project that began at a log position."""
+        return self._numbers.get(number)
+
+    def titled(self, org: str, display_name: str) -> Sequence[ProjectRow]:
+        """Return the projects of an organisation with a name for people, those in use first."""
+        return self._titles.get((org, display_name), ())
+
+    def projects(self, org: str) -> list[ProjectRow]:
+        """Return the projects of an organisation, archived ones too."""
+        return [row for row in self._projects.values() if org_of(row.name) == org]
 
     def role(self, user: str, parent: str) -> pb.Role:
         """Return the role a user was given at exactly this organisation or project."""

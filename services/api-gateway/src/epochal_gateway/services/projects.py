@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import json
+from collections.abc import Callable, Sequence
 
 import epochal_proto.v1 as pb
 from epochal_kernel import paging
-from epochal_kernel.errors import Aborted, InvalidArgument, NotFound, Violation
+from epochal_kernel.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, Violation
+from epochal_kernel.log.commands import CommandContext
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
@@ -14,7 +17,7 @@ from google.protobuf.message import Message
 
 from epochal_gateway import names
 from epochal_gateway.domain import organization as domain
-from epochal_gateway.identity.directory import Directory
+from epochal_gateway.identity.directory import Directory, org_of
 from epochal_gateway.projections import ProjectRow
 from epochal_gateway.services.callers import visible_projects
 from epochal_gateway.services.timestamps import timestamp
@@ -34,30 +37,33 @@ class Projects:
         self._directory = directory
         self._progress = progress
         self._aggregate = domain.ScopeAggregate()
+        self._titles = asyncio.Lock()
 
     async def create_project(
         self, request: pb.CreateProjectRequest, context: CallContext
     ) -> pb.Project:
         """Begin a project."""
         name = f"{request.parent}/projects/{request.project_id}"
+        title = request.display_name or request.project_id
         if request.validate_only:
             state, _ = await self._ledger.load(self._aggregate, names.stream_of(name))
-            domain.create_project(state, name, request.display_name, request.description)
+            domain.create_project(state, name, title, request.description)
+            self._assert_free(name, title)
             return pb.Project(
                 name=name,
-                display_name=request.display_name or request.project_id,
+                display_name=title,
                 description=request.description,
+                tags=request.tags,
             )
-        outcome = await self._ledger.execute(
-            self._aggregate,
-            names.stream_of(name),
-            name,
-            lambda state: domain.create_project(
-                state, name, request.display_name, request.description
-            ),
-            context.command(request, request.request_id),
+
+        def decide(state: domain.Scope) -> Sequence[Message]:
+            events = domain.create_project(state, name, title, request.description, request.tags)
+            self._assert_free(name, title)
+            return events
+
+        return await self._titling(
+            name, decide, context.command(request, request.request_id), context
         )
-        return await self._written(name, outcome.position, context)
 
     async def get_project(self, request: pb.GetProjectRequest, context: CallContext) -> pb.Project:
         """Read one project."""
@@ -116,21 +122,18 @@ class Projects:
                     reason="ETAG_MISMATCH",
                     resource=project.name,
                 )
-            return domain.describe_project(
+            events = domain.describe_project(
                 state,
                 project.name,
                 project.display_name if "display_name" in paths else None,
                 project.description if "description" in paths else None,
             )
+            if "display_name" in paths and project.display_name != state.display_name:
+                self._assert_free(project.name, project.display_name)
+            return events
 
-        outcome = await self._ledger.execute(
-            self._aggregate,
-            names.stream_of(project.name),
-            project.name,
-            decide,
-            context.command(request, request.request_id),
-        )
-        return await self._written(project.name, outcome.position, context)
+        command = context.command(request, request.request_id)
+        return await self._titling(project.name, decide, command, context)
 
     async def archive_project(
         self, request: pb.ArchiveProjectRequest, context: CallContext
@@ -144,6 +147,63 @@ class Projects:
             context.command(request, request.request_id),
         )
         return await self._written(request.name, outcome.position, context)
+
+    async def restore_project(
+        self, request: pb.RestoreProjectRequest, context: CallContext
+    ) -> pb.Project:
+        """Take a project into use again, unless another has its name for people by now."""
+
+        def decide(state: domain.Scope) -> Sequence[Message]:
+            events = domain.restore_project(state, request.name)
+            if events:
+                self._assert_free(request.name, state.display_name)
+            return events
+
+        command = context.command(request, request.request_id)
+        return await self._titling(request.name, decide, command, context)
+
+    async def set_project_tags(
+        self, request: pb.SetProjectTagsRequest, context: CallContext
+    ) -> pb.Project:
+        """Set and remove tags."""
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            names.stream_of(request.name),
+            request.name,
+            lambda state: domain.set_tags(state, request.name, request.tags, request.remove),
+            context.command(request, request.request_id),
+        )
+        return await self._written(request.name, outcome.position, context)
+
+    async def _titling(
+        self,
+        name: str,
+        decide: Callable[[domain.Scope], Sequence[Message]],
+        command: CommandContext,
+        context: CallContext,
+    ) -> pb.Project:
+        """Carry out what may give a project a name for people, one at a time.
+
+        A gateway's own writes are in its directory before the next is decided. Two gateways that
+        give two projects one name within the same milliseconds are not kept from it.
+        """
+        async with self._titles:
+            outcome = await self._ledger.execute(
+                self._aggregate, names.stream_of(name), name, decide, command
+            )
+            return await self._written(name, outcome.position, context)
+
+    def _assert_free(self, name: str, display_name: str) -> None:
+        for row in self._directory.titled(org_of(name), display_name):
+            if row.name != name and not row.archived:
+                raise AlreadyExists(
+                    f"{row.name} has the name {display_name!r} already: choose another",
+                    reason="DISPLAY_NAME_TAKEN",
+                    resource=row.name,
+                    violations=[
+                        Violation("display_name", "unique", "no two projects in use share one")
+                    ],
+                )
 
     async def _written(self, name: str, position: int, context: CallContext) -> pb.Project:
         context.wrote(position)
@@ -165,4 +225,7 @@ def _project(row: ProjectRow) -> pb.Project:
         create_time=timestamp(row.create_time),
         archived=row.archived,
         etag=f'"{row.version}"',
+        tags=json.loads(row.tags),
+        update_time=timestamp(row.update_time),
+        number=row.number,
     )

@@ -6,10 +6,12 @@ SELECT name, display_name, create_time FROM organization
 SELECT name, display_name, create_time FROM organization WHERE name = $1
 
 -- project --
-SELECT name, display_name, description, create_time, archived, version FROM project WHERE name = $1
+SELECT name, display_name, description, create_time, archived, version, number, tags,
+       update_time FROM project WHERE name = $1
 
 -- projects --
-SELECT name, display_name, description, create_time, archived, version FROM project
+SELECT name, display_name, description, create_time, archived, version, number, tags,
+       update_time FROM project
  WHERE name LIKE $1 || '/projects/%' AND name > $2 AND ($3 OR NOT archived)
    AND ($4::text[] IS NULL OR name = ANY($4))
  ORDER BY name LIMIT $5
@@ -34,7 +36,8 @@ SELECT parent, username, role, platform_admin FROM member
 SELECT name, username, display_name, secret_sha256, scopes, create_time, expire_time, revoked FROM token
 
 -- all_projects --
-SELECT name, display_name, description, create_time, archived, version FROM project
+SELECT name, display_name, description, create_time, archived, version, number, tags,
+       update_time FROM project
 
 -- all_organizations --
 SELECT name, display_name, create_time FROM organization

@@ -3,7 +3,8 @@ CREATE TABLE organization (
 );
 CREATE TABLE project (
     name text PRIMARY KEY, display_name text NOT NULL, description text NOT NULL,
-    create_time timestamptz NOT NULL, archived boolean NOT NULL, version bigint NOT NULL
+    create_time timestamptz NOT NULL, archived boolean NOT NULL, version bigint NOT NULL,
+    number bigint NOT NULL, tags jsonb NOT NULL, update_time timestamptz NOT NULL
 );
 CREATE TABLE member (
     parent text NOT NULL, username text NOT NULL, role bigint NOT NULL, platform_admin boolean NOT NULL,

@@ -1,0 +1,95 @@
+"""Serves MLflow's REST API: finds the route, knows the caller, answers JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from epochal_kernel.errors import EpochalError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from epochal_gateway.doors.mlflow import credentials, probes
+from epochal_gateway.doors.mlflow.errors import ENDPOINT_NOT_FOUND, MlflowError, error_response
+from epochal_gateway.doors.mlflow.reading import Fields, fields_of, fields_of_query
+from epochal_gateway.doors.mlflow.routing import MlflowRoute, Router
+from epochal_gateway.doors.mlflow.session import Platform, Session
+from epochal_gateway.doors.mlflow.writing import JsonObject, json_response
+from epochal_gateway.doors.rest_door import read_body
+
+_VERBS = ["GET", "POST", "PATCH", "DELETE"]
+
+
+class MlflowDoor:
+    """Answers below /api/X.0/mlflow/, and the same below /ajax-api/ and /preview/."""
+
+    def __init__(self, platform: Platform, routes: list[MlflowRoute], max_body_bytes: int) -> None:
+        self._platform = platform
+        self._router = Router(routes)
+        self._max_body_bytes = max_body_bytes
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the application's routes; what is more special stands before it."""
+        return [
+            *probes.routes(),
+            *(
+                Route(
+                    f"/{door}/{version}/{place}/{{path:path}}", self._serve(version), methods=_VERBS
+                )
+                for door in ("api", "ajax-api")
+                for version, place in (
+                    ("2.0", "preview/mlflow"),
+                    ("2.0", "mlflow"),
+                    ("3.0", "mlflow"),
+                )
+            ),
+        ]
+
+    def session(self, request: Request) -> Session:
+        """Return the session of a request.
+
+        Raises:
+            Unauthenticated, ResourceExhausted: not known, or too many calls.
+        """
+        caller = credentials.caller(request)
+        identity = self._platform.dispatcher.identify(caller)
+        return Session(self._platform, caller, identity, credentials.organization(identity))
+
+    def _serve(self, version: str) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            try:
+                return json_response(await self.answer(request, version))
+            except EpochalError as error:
+                return error_response(error)
+
+        return serve
+
+    async def answer(self, request: Request, version: str) -> JsonObject:
+        """Return the answer to a request.
+
+        Raises:
+            EpochalError: it is refused.
+        """
+        path = request.path_params["path"]
+        found = self._router.find(version, request.method, path)
+        if found is None:
+            raise MlflowError(
+                f"{request.method} {request.scope['path']} is not served here: "
+                "docs/mlflow.md lists what is",
+                ENDPOINT_NOT_FOUND,
+            )
+        session = self.session(request)
+        fields = await self._fields(request)
+        route, variables = found
+        if route.path_handler is not None:
+            return await route.path_handler(session, fields, variables)
+        assert route.handler is not None, f"{route.path} has a handler"
+        return await route.handler(session, fields)
+
+    async def _fields(self, request: Request) -> Fields:
+        if request.method == "GET":
+            return fields_of_query(request.query_params.multi_items())
+        body = await read_body(request, self._max_body_bytes)
+        if not body and request.query_params:
+            return fields_of_query(request.query_params.multi_items())
+        return fields_of(body)

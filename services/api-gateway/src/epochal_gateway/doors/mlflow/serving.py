@@ -1,0 +1,14 @@
+"""All that the MLflow door serves as JSON: one line for each area."""
+
+from __future__ import annotations
+
+from epochal_gateway.doors.mlflow import experiment_search, experiments
+from epochal_gateway.doors.mlflow.routing import MlflowRoute
+
+
+def mlflow_routes() -> list[MlflowRoute]:
+    """Return the routes of every area."""
+    return [
+        *experiments.routes(),
+        *experiment_search.routes(),
+    ]
