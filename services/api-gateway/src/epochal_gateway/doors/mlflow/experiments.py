@@ -33,8 +33,8 @@ from epochal_gateway.doors.mlflow.routing import MlflowRoute
 from epochal_gateway.doors.mlflow.session import Session
 from epochal_gateway.doors.mlflow.writing import JsonObject, pairs
 from epochal_gateway.identity.directory import Directory
+from epochal_gateway.identity.visibility import visible_projects
 from epochal_gateway.projections import ProjectRow
-from epochal_gateway.services.callers import visible_projects
 
 NAME_CHARS: Final = 500
 TAG_KEY_CHARS: Final = 250
