@@ -126,6 +126,9 @@ def request_for(method: AnyMethod, world: World) -> Message:
             parent=project, tracked=pb.TrackedRun(), validate_only=True
         ),
         "CompileOperation": pb.CompileOperationRequest(parent=project, spec=b"version: 1.1"),
+        "RenameRun": pb.RenameRunRequest(name=f"{project}/runs/{uid}", display_name="x"),
+        "DeleteRun": pb.DeleteRunRequest(name=f"{project}/runs/{uid}"),
+        "RestoreRun": pb.RestoreRunRequest(name=f"{project}/runs/{uid}"),
         "StopRun": pb.StopRunRequest(name=f"{project}/runs/{uid}"),
         "FinishRun": pb.FinishRunRequest(
             name=f"{project}/runs/{uid}", status=pb.RUN_STATUS_SUCCEEDED

@@ -73,10 +73,20 @@ def test_what_ended_well_or_not_at_all_is_not_resumed():
     for state in (begun(), good, skipped):
         with pytest.raises(NotResumable, match="restart it"):
             resuming.resume(state, "users/ann", "")
-    with pytest.raises(NotResumable, match="tracked"):
+    with pytest.raises(NotResumable, match="running"):
         resuming.resume(begun(pb.RUN_KIND_TRACKED), "users/ann", "")
     with pytest.raises(NotFound):
         resuming.resume(RUN.initial(), "users/ann", "")
+
+
+def test_a_tracked_run_goes_on_however_it_ended():
+    running = begun(pb.RUN_KIND_TRACKED)
+    for status in (pb.RUN_STATUS_SUCCEEDED, pb.RUN_STATUS_FAILED, pb.RUN_STATUS_STOPPED):
+        finish = ending.FinishRun(status, "", None, force=False)
+        state = after(running, ending.finish(running, finish, ()))
+        events = resuming.resume(state, "users/ann", "")
+        assert names(events) == ["Resumed", "Started"]
+        assert after(state, events).status == pb.RUN_STATUS_RUNNING
 
 
 def test_a_tick_that_waited_for_its_siblings_goes_on_without_them():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import EpochalError
-from epochal_scheduler.domain import approving, attempts, creating, ending, resuming
+from epochal_scheduler.domain import approving, attempts, creating, curating, ending, resuming
 from epochal_scheduler.domain.approving import Verdict
 from epochal_scheduler.domain.attempts import Attempt, Backoff, Exited
 from epochal_scheduler.domain.run import RUN
@@ -21,10 +21,12 @@ AGENTS = ["agents/a", "agents/b"]
 OFF = [0, 0, 0, 0, 0, 0, -1, 1]
 STATUSES = [pb.RUN_STATUS_SUCCEEDED, pb.RUN_STATUS_FAILED, pb.RUN_STATUS_STOPPED]
 JOBS = [pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_TRACKED]
+CURATED = pb.RunRenamed | pb.RunDeleted | pb.RunRestored
 PIPELINES = [pb.RUN_KIND_MATRIX, pb.RUN_KIND_MATRIX, pb.RUN_KIND_DAG]
 OF_JOBS = [
     "release", "release", "claim", "claim", "start", "exit", "lose", "retry", "retry", "preempt",
     "settle", "settle", "stop", "resume", "approve", "release_hold", "outputs", "finish",
+    "rename", "delete", "restore",
 ]  # fmt: skip
 OF_PIPELINES = [
     "pause", "unpause", "update", "end_pipeline", "stop", "resume", "time_out", "approve", "deny",
@@ -96,6 +98,9 @@ def command(dice, kinds, names):
         "end_pipeline": lambda s: resuming.end_pipeline(s, status, "why"),
         "preempt": lambda s: attempts.preempt(s, "other", "room"),
         "time_out": ending.time_out,
+        "rename": lambda s: curating.rename(s, who, hold),
+        "delete": lambda s: curating.delete(s, who),
+        "restore": lambda s: curating.restore(s, who),
         "outputs": lambda s: attempts.record_outputs(s, outputs),
     }
     return choices[dice.choice(names or sorted(choices))]
@@ -133,9 +138,14 @@ def test_any_commands_keep_the_invariants(steps):
     for before, event, after in history(steps):
         if isinstance(event, pb.RunResumed):
             extended = before.added_runs and before.status == pb.RUN_STATUS_SUCCEEDED
-            assert before.status in RESUMABLE or extended
+            owned = before.kind == pb.RUN_KIND_TRACKED and before.is_over
+            assert before.status in RESUMABLE or extended or owned
             assert after.status == pb.RUN_STATUS_CREATED
             retries = {True: 0, False: 0}
+        elif isinstance(event, CURATED):
+            assert after.status == before.status
+            if isinstance(event, pb.RunDeleted):
+                assert before.is_over or before.kind == pb.RUN_KIND_TRACKED
         elif before.status in TERMINAL:
             # Only an extension is noted before it resumes a sweep.
             assert isinstance(event, pb.RunPipelineUpdated)

@@ -266,6 +266,8 @@ def _orchestrated(run: RunRow, payload: Message, at: datetime) -> RunRow:
             return replace(
                 run, status=pb.RUN_STATUS_QUEUED, message=payload.reason, service_path=""
             )
+        case pb.RunRenamed():
+            return replace(run, display_name=payload.display_name)
         case pb.RunDeleted():
             return replace(run, delete_time=_time(payload, "delete_time") or at)
         case pb.RunRestored():

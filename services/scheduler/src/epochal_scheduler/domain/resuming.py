@@ -31,18 +31,16 @@ def resume(state: RunState, requester: str, reason: str) -> Sequence[Message]:
     """Decides that a run that ended badly goes on: a new attempt of the same run.
 
     What its attempts before did stays as it was recorded. What it still waited for it waits for
-    again: to stop a run and resume it is no way around an approval.
+    again: to stop a run and resume it is no way around an approval. A tracked run goes on however
+    it ended: its process is its owner's, who says that it runs again.
 
     Raises:
         NotFound: there is no such run.
-        NotResumable: it has not ended, or ended well, or its process was its owner's.
+        NotResumable: it has not ended, or ended well and is not tracked.
     """
     _assert_exists(state)
-    if state.kind == pb.RUN_KIND_TRACKED:
-        raise NotResumable(
-            f"{state.name} is tracked: its process is yours; go on with `epochal.init(run_id=...)`",
-            resource=state.name,
-        )
+    if state.kind == pb.RUN_KIND_TRACKED and state.is_over:
+        return _resumed(state, requester, reason), pb.RunStarted(attempt=0)
     if state.status not in RESUMABLE:
         choices = ", ".join(sorted(word(status) for status in RESUMABLE))
         raise NotResumable(

@@ -63,11 +63,18 @@ class RunState:
     reused: str = ""
     resumptions: int = 0
     told: frozenset[str] = frozenset()
+    deleted: bool = False
+    renamed: str = ""
 
     @property
     def name(self) -> str:
         """Resource name."""
         return self.created.name
+
+    @property
+    def display_name(self) -> str:
+        """Name for people."""
+        return self.renamed or self.created.display_name
 
     @property
     def kind(self) -> pb.RunKind:
@@ -192,6 +199,12 @@ def _hold(state: RunState, event: Message) -> RunState:
             return replace(state, approvers=(*state.approvers, event.approver))
         case pb.RunHoldReleased():
             return replace(state, holds=state.holds - {event.hold})
+        case pb.RunRenamed():
+            return replace(state, renamed=event.display_name)
+        case pb.RunDeleted():
+            return replace(state, deleted=True)
+        case pb.RunRestored():
+            return replace(state, deleted=False)
         case pb.RunPaused():
             return replace(state, paused=True)
         case pb.RunUnpaused():

@@ -12,7 +12,7 @@ from epochal_kernel.ids import Ids
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.message import Message
 
-from epochal_scheduler.domain import approving, attempts, creating, resuming
+from epochal_scheduler.domain import approving, attempts, creating, curating, resuming
 from epochal_scheduler.domain.approving import Verdict
 from epochal_scheduler.domain.run import RunState
 from epochal_scheduler.projections import run_id_of
@@ -59,6 +59,25 @@ class ChangeServer:
         """Lets a run that ended badly go on."""
         return await self._decide(
             request, context, lambda state: resuming.resume(state, context.actor, request.reason)
+        )
+
+    async def rename_run(self, request: pb.RenameRunRequest, context: CallContext) -> pb.Run:
+        """Gives a run another name for people."""
+        name = request.display_name
+        return await self._decide(
+            request, context, lambda state: curating.rename(state, context.actor, name)
+        )
+
+    async def delete_run(self, request: pb.DeleteRunRequest, context: CallContext) -> pb.Run:
+        """Deletes a run."""
+        return await self._decide(
+            request, context, lambda state: curating.delete(state, context.actor)
+        )
+
+    async def restore_run(self, request: pb.RestoreRunRequest, context: CallContext) -> pb.Run:
+        """Restores a deleted run."""
+        return await self._decide(
+            request, context, lambda state: curating.restore(state, context.actor)
         )
 
     async def pause_run(self, request: pb.PauseRunRequest, context: CallContext) -> pb.Run:
@@ -151,6 +170,9 @@ _Change = (
     | pb.ReleaseRunRequest
     | pb.SkipRunRequest
     | pb.ResumeRunRequest
+    | pb.RenameRunRequest
+    | pb.DeleteRunRequest
+    | pb.RestoreRunRequest
     | pb.PauseRunRequest
     | pb.UnpauseRunRequest
     | pb.UpdatePipelineRequest

@@ -13,7 +13,7 @@ def run_view(state: RunState) -> pb.Run:
     run = pb.Run(
         name=created.name,
         uid=created.name.rpartition("/")[2],
-        display_name=created.display_name,
+        display_name=state.display_name,
         kind=created.kind,
         status=state.status,
         params=created.params,

@@ -95,6 +95,7 @@ def summary_message(row: SummaryRow) -> pb.MetricSummary:
         min=row.min,
         max=row.max,
         points=row.points,
+        last_time_us=row.last_time_us,
     )
 
 

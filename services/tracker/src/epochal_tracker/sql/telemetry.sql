@@ -25,11 +25,13 @@ SELECT sha256, points, lines FROM tracker.batch
  WHERE run_id = $1 AND producer = $2 AND batch <= $3 ORDER BY batch
 
 -- summaries --
-SELECT metric, last, last_step, min, max, points FROM tracker.metric_summary
+SELECT metric, last, last_step, min, max, points, last_time_us
+  FROM tracker.metric_summary
  WHERE run_id = $1 AND metric > $2 ORDER BY metric LIMIT $3
 
 -- summaries_of_runs --
-SELECT run_id, metric, last, last_step, min, max, points FROM tracker.metric_summary
+SELECT run_id, metric, last, last_step, min, max, points, last_time_us
+  FROM tracker.metric_summary
  WHERE run_id = ANY($1) ORDER BY run_id, metric
 
 -- chunk_index --

@@ -33,6 +33,7 @@ class SummaryRow:
     min: float
     max: float
     points: int
+    last_time_us: int
 
 
 @dataclass(frozen=True, slots=True)
