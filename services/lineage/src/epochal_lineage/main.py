@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import uvloop
+from epochal_kernel.rpc.server import RpcServer
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
-from epochal_proto.v1.services import AuditService, LineageService, RegistryService
+from epochal_proto.v1.services import (
+    AuditService,
+    LineageService,
+    LoggedModelService,
+    RegistryService,
+)
 
 from epochal_lineage.projections import READ_MODEL
 from epochal_lineage.services.audit import Audit
 from epochal_lineage.services.graph import Graph
-from epochal_lineage.services.registry import Registry
+from epochal_lineage.services.logged_models import LoggedModels
+from epochal_lineage.services.model_versions import ModelVersions
+from epochal_lineage.services.models import Models
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
 from epochal_lineage.store.graph import GraphStore
+from epochal_lineage.store.logged_models import LoggedModelStore
 from epochal_lineage.store.registry import RegistryStore
 
 
@@ -33,22 +42,57 @@ async def _build(kernel: Kernel) -> Parts:
     store = GraphStore(kernel.pool)
     graph = Graph(kernel.ledger, store, kernel.progress)
     events = AuditStore(kernel.pool)
-    registry = Registry(kernel.ledger, RegistryStore(kernel.pool), store, events, kernel.progress)
     audit = Audit(kernel.pool, events, kernel.codec, kernel.client)
+    registry, logged = RegistryStore(kernel.pool), LoggedModelStore(kernel.pool)
     server = kernel.server
     server.unary(LineageService.USE_DATASET, graph.use_dataset)
     server.unary(LineageService.GET_LINEAGE, graph.get_lineage)
-    server.unary(RegistryService.REGISTER_MODEL_VERSION, registry.register_model_version)
-    server.unary(RegistryService.SET_MODEL_ALIAS, registry.set_model_alias)
-    server.unary(RegistryService.DELETE_MODEL_ALIAS, registry.delete_model_alias)
-    server.unary(RegistryService.GET_MODEL, registry.get_model)
-    server.unary(RegistryService.LIST_MODELS, registry.list_models)
-    server.unary(RegistryService.GET_MODEL_VERSION, registry.get_model_version)
-    server.unary(RegistryService.LIST_MODEL_VERSIONS, registry.list_model_versions)
+    _bind_models(server, Models(kernel.ledger, registry, kernel.progress))
+    _bind_versions(
+        server,
+        ModelVersions(kernel.ledger, registry, logged, store, events, kernel.progress),
+    )
+    _bind_logged(server, LoggedModels(kernel.ledger, logged, store, kernel.progress))
     server.unary(AuditService.LIST_EVENTS, audit.list_events)
     server.stream(AuditService.VERIFY_LOG, audit.verify_log)
     server.stream(AuditService.REPLAY_LOG, audit.replay_log)
     return Parts()
+
+
+def _bind_models(server: RpcServer, models: Models) -> None:
+    server.unary(RegistryService.CREATE_MODEL, models.create_model)
+    server.unary(RegistryService.UPDATE_MODEL, models.update_model)
+    server.unary(RegistryService.TAG_MODEL, models.tag_model)
+    server.unary(RegistryService.DELETE_MODEL, models.delete_model)
+    server.unary(RegistryService.SET_MODEL_ALIAS, models.set_model_alias)
+    server.unary(RegistryService.DELETE_MODEL_ALIAS, models.delete_model_alias)
+    server.unary(RegistryService.GET_MODEL, models.get_model)
+    server.unary(RegistryService.LIST_MODELS, models.list_models)
+    server.unary(RegistryService.SEARCH_MODELS, models.search_models)
+
+
+def _bind_versions(server: RpcServer, versions: ModelVersions) -> None:
+    server.unary(RegistryService.REGISTER_MODEL_VERSION, versions.register_model_version)
+    server.unary(RegistryService.UPDATE_MODEL_VERSION, versions.update_model_version)
+    server.unary(RegistryService.TAG_MODEL_VERSION, versions.tag_model_version)
+    server.unary(RegistryService.SET_MODEL_VERSION_STAGE, versions.set_model_version_stage)
+    server.unary(RegistryService.DELETE_MODEL_VERSION, versions.delete_model_version)
+    server.unary(RegistryService.GET_MODEL_VERSION, versions.get_model_version)
+    server.unary(RegistryService.LIST_MODEL_VERSIONS, versions.list_model_versions)
+    server.unary(RegistryService.SEARCH_MODEL_VERSIONS, versions.search_model_versions)
+
+
+def _bind_logged(server: RpcServer, logged: LoggedModels) -> None:
+    server.unary(LoggedModelService.CREATE_LOGGED_MODEL, logged.create_logged_model)
+    server.unary(LoggedModelService.FINALIZE_LOGGED_MODEL, logged.finalize_logged_model)
+    server.unary(LoggedModelService.ADD_LOGGED_MODEL_PARAMS, logged.add_logged_model_params)
+    server.unary(LoggedModelService.TAG_LOGGED_MODEL, logged.tag_logged_model)
+    server.unary(LoggedModelService.MEASURE_LOGGED_MODEL, logged.measure_logged_model)
+    server.unary(LoggedModelService.DELETE_LOGGED_MODEL, logged.delete_logged_model)
+    server.unary(LoggedModelService.GET_LOGGED_MODEL, logged.get_logged_model)
+    server.unary(LoggedModelService.SEARCH_LOGGED_MODELS, logged.search_logged_models)
+    server.unary(LoggedModelService.LINK_LOGGED_MODELS, logged.link_logged_models)
+    server.unary(LoggedModelService.LIST_LINKED_MODELS, logged.list_linked_models)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import epochal_proto.v1 as pb
 
-from epochal_lineage.projections import EdgeRow
+from epochal_lineage.projections.rows import EdgeRow
 from epochal_lineage.store.graph import GraphStore
 
 _Step = Callable[[Sequence[str], str, int], Awaitable[list[EdgeRow]]]

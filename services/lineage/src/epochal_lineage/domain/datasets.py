@@ -1,9 +1,9 @@
-"""Datasets used by runs: the facts recorded in a run's lineage stream."""
+"""What runs read and made: the facts recorded in a run's lineage stream."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import epochal_proto.v1 as pb
@@ -13,9 +13,11 @@ from google.protobuf.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Dataset versions a run has used."""
+    """Dataset versions and logged models a run has used, and logged models it made, with steps."""
 
     datasets: frozenset[str] = field(default_factory=frozenset)
+    models: frozenset[str] = field(default_factory=frozenset)
+    produced: Mapping[str, int] = field(default_factory=dict)
 
 
 class InputsAggregate:
@@ -24,14 +26,20 @@ class InputsAggregate:
     category = "lineage"
 
     def initial(self) -> Inputs:
-        """Nothing used."""
+        """Nothing used or made."""
         return Inputs()
 
     def evolve(self, state: Inputs, event: Message) -> Inputs:
         """Fold one event."""
-        if isinstance(event, pb.DatasetUsed):
-            return replace(state, datasets=state.datasets | {event.dataset})
-        return state
+        match event:
+            case pb.DatasetUsed():
+                return replace(state, datasets=state.datasets | {event.dataset})
+            case pb.LoggedModelUsed():
+                return replace(state, models=state.models | {event.logged_model})
+            case pb.LoggedModelProduced():
+                return replace(state, produced={**state.produced, event.logged_model: event.step})
+            case _:
+                return state
 
 
 def dataset_version(project: str, dataset: str, uri: str, digest: str) -> str:
@@ -52,3 +60,21 @@ def dataset_version(project: str, dataset: str, uri: str, digest: str) -> str:
 def use_dataset(state: Inputs, used: pb.DatasetUsed) -> Sequence[Message]:
     """Record that a run reads a dataset version; doing it twice is once."""
     return [] if used.dataset in state.datasets else [used]
+
+
+def link_models(
+    state: Inputs, run: str, used: Iterable[str], produced: Mapping[str, int]
+) -> Sequence[Message]:
+    """Record which logged models a run has read, and which it made at what step."""
+    return [
+        *(
+            pb.LoggedModelUsed(run=run, logged_model=model)
+            for model in dict.fromkeys(used)
+            if model not in state.models
+        ),
+        *(
+            pb.LoggedModelProduced(run=run, logged_model=model, step=step)
+            for model, step in produced.items()
+            if state.produced.get(model) != step
+        ),
+    ]

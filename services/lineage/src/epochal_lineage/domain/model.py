@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import NotFound
+from epochal_kernel.errors import FailedPrecondition, NotFound
 from google.protobuf.message import Message
+
+from epochal_lineage.domain.tags import changed_tags
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """What can change of one version."""
+
+    stage: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """State of one model: its newest version number (0: none) and who holds each alias."""
+    """State of one model.
+
+    Attributes:
+        exists: whether it was ever registered.
+        deleted: whether it is gone; its name is not used again.
+        display_name: as people call it; empty for the last part of its name.
+        latest_version: newest number given out, 0 for none.
+        aliases: version that holds each.
+        versions: by number.
+    """
 
     exists: bool = False
+    deleted: bool = False
+    display_name: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
     latest_version: int = 0
     aliases: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[int, VersionState] = field(default_factory=dict)
 
 
 class ModelAggregate:
@@ -32,86 +58,113 @@ class ModelAggregate:
         """Fold one event."""
         match event:
             case pb.ModelRegistered():
-                return replace(state, exists=True)
-            case pb.ModelVersionRegistered():
-                return replace(state, latest_version=event.version)
+                return replace(
+                    state,
+                    exists=True,
+                    display_name=event.display_name,
+                    description=event.description,
+                    tags=dict(event.tags),
+                )
+            case pb.ModelRenamed():
+                return replace(state, display_name=event.display_name)
+            case pb.ModelDescribed():
+                return replace(state, description=event.description)
+            case pb.ModelTagged():
+                return replace(state, tags=changed_tags(state.tags, event.tags, event.removed))
+            case pb.ModelDeleted():
+                return replace(state, deleted=True, aliases={})
             case pb.ModelAliasSet():
                 return replace(state, aliases={**state.aliases, event.alias: event.version})
             case pb.ModelAliasDeleted():
                 rest = {name: held for name, held in state.aliases.items() if name != event.alias}
                 return replace(state, aliases=rest)
             case _:
-                return state
+                return _evolve_version(state, event)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """What a new version is made of."""
-
-    run: str
-    artifact_path: str
-    digest: str
-    description: str
-    creator: str
-    alias: str = ""
-
-
-def register(state: ModelState, model: str, candidate: Candidate) -> Sequence[Message]:
-    """Register the next version, the model too if it is new, and point an alias if asked."""
-    version = state.latest_version + 1
-    events: list[Message] = [] if state.exists else [pb.ModelRegistered(name=model)]
-    events.append(
-        pb.ModelVersionRegistered(
-            name=f"{model}/versions/{version}",
-            version=version,
-            run=candidate.run,
-            artifact_path=candidate.artifact_path,
-            digest=candidate.digest,
-            description=candidate.description,
-            creator=candidate.creator,
-        )
-    )
-    if candidate.alias:
-        events.append(_alias_set(state, model, candidate.alias, version))
-    return events
+def _evolve_version(state: ModelState, event: Message) -> ModelState:
+    match event:
+        case pb.ModelVersionRegistered():
+            version = VersionState(description=event.description, tags=dict(event.tags))
+            return replace(
+                state,
+                latest_version=event.version,
+                versions={**state.versions, event.version: version},
+            )
+        case pb.ModelVersionDescribed():
+            return _with(state, event.name, lambda v: replace(v, description=event.description))
+        case pb.ModelVersionTagged():
+            return _with(
+                state,
+                event.name,
+                lambda v: replace(v, tags=changed_tags(v.tags, event.tags, event.removed)),
+            )
+        case pb.ModelVersionStageChanged():
+            return _with(state, event.name, lambda v: replace(v, stage=event.stage))
+        case pb.ModelVersionDeleted():
+            return _with(state, event.name, lambda v: replace(v, deleted=True, stage=""))
+        case _:
+            return state
 
 
-def set_alias(state: ModelState, model: str, alias: str, version: int) -> Sequence[Message]:
-    """Point an alias to a version; one that points there already stays.
-
-    Raises:
-        NotFound: no such model or version.
-    """
-    _require(state, model)
-    if version > state.latest_version:
-        raise NotFound(
-            f"{model} has versions 1 to {state.latest_version}, not {version}",
-            resource=f"{model}/versions/{version}",
-        )
-    if state.aliases.get(alias) == version:
-        return []
-    return [_alias_set(state, model, alias, version)]
+def version_number(name: str) -> int:
+    """Return the number that the name of a version ends in; 0 when it ends in none."""
+    number = name.rpartition("/versions/")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
-def delete_alias(state: ModelState, model: str, alias: str) -> Sequence[Message]:
-    """Remove an alias.
+def require_model(state: ModelState, model: str) -> None:
+    """Refuse what is asked of a model that is not there.
 
     Raises:
-        NotFound: no such model or alias.
+        NotFound: it was never registered, or is deleted.
     """
-    _require(state, model)
-    if alias not in state.aliases:
-        known = ", ".join(sorted(state.aliases)) or "none"
-        raise NotFound(f"{model} has no alias {alias!r}; it has {known}", resource=model)
-    return [pb.ModelAliasDeleted(model=model, alias=alias, old_version=state.aliases[alias])]
-
-
-def _require(state: ModelState, model: str) -> None:
     if not state.exists:
         raise NotFound(f"there is no {model}", resource=model)
+    if state.deleted:
+        raise NotFound(f"{model} was deleted", resource=model, reason="MODEL_DELETED")
 
 
-def _alias_set(state: ModelState, model: str, alias: str, version: int) -> pb.ModelAliasSet:
-    return pb.ModelAliasSet(
-        model=model, alias=alias, version=version, old_version=state.aliases.get(alias, 0)
-    )
+def require_version(state: ModelState, model: str, version: int) -> VersionState:
+    """Return a version of a model.
+
+    Raises:
+        NotFound: no such model or version, or it is deleted.
+    """
+    require_model(state, model)
+    name = f"{model}/versions/{version}"
+    known = state.versions.get(version)
+    if known is None:
+        raise NotFound(
+            f"{model} has versions 1 to {state.latest_version}, not {version}"
+            if state.latest_version
+            else f"{model} has no version yet",
+            resource=name,
+        )
+    if known.deleted:
+        raise NotFound(f"{name} was deleted", resource=name, reason="MODEL_VERSION_DELETED")
+    return known
+
+
+def refuse_deleted(state: ModelState, model: str) -> None:
+    """Refuse to give the name of a deleted model to another.
+
+    Raises:
+        FailedPrecondition: it is deleted.
+    """
+    if state.deleted:
+        raise FailedPrecondition(
+            f"{model} was deleted and its history keeps its name: choose another one",
+            reason="MODEL_DELETED",
+            resource=model,
+        )
+
+
+def _with(
+    state: ModelState, name: str, change: Callable[[VersionState], VersionState]
+) -> ModelState:
+    number = version_number(name)
+    known = state.versions.get(number)
+    if known is None:
+        return state
+    return replace(state, versions={**state.versions, number: change(known)})

@@ -12,7 +12,7 @@ from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
 from epochal_lineage.domain import datasets
-from epochal_lineage.projections import NodeRow
+from epochal_lineage.projections.rows import NodeRow
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.traversal import walk
 

@@ -11,12 +11,35 @@ CREATE TABLE run_artifact (
     run text NOT NULL, path text NOT NULL, sha256 bytea NOT NULL, PRIMARY KEY (run, path)
 );
 CREATE TABLE model (
-    name text PRIMARY KEY, project text NOT NULL, description text NOT NULL,
-    latest_version bigint NOT NULL, aliases jsonb NOT NULL, create_time timestamptz NOT NULL
+    name text PRIMARY KEY, project text NOT NULL, display_name text NOT NULL,
+    description text NOT NULL, latest_version bigint NOT NULL, aliases jsonb NOT NULL,
+    tags jsonb NOT NULL, creator text NOT NULL, create_time timestamptz NOT NULL,
+    update_time timestamptz NOT NULL
 );
 CREATE INDEX model_by_project ON model (project, name);
+CREATE INDEX model_by_display_name ON model (display_name, name);
 CREATE TABLE model_version (
-    model text NOT NULL, version bigint NOT NULL, run text NOT NULL, artifact_path text NOT NULL,
-    digest text NOT NULL, description text NOT NULL, creator text NOT NULL,
-    create_time timestamptz NOT NULL, PRIMARY KEY (model, version)
+    model text NOT NULL, version bigint NOT NULL, project text NOT NULL, run text NOT NULL,
+    run_id text NOT NULL, artifact_path text NOT NULL, digest text NOT NULL, source text NOT NULL,
+    logged_model text NOT NULL, description text NOT NULL, tags jsonb NOT NULL,
+    stage text NOT NULL, creator text NOT NULL, create_time timestamptz NOT NULL,
+    update_time timestamptz NOT NULL, PRIMARY KEY (model, version)
+);
+CREATE INDEX model_version_by_run ON model_version (run_id) WHERE run_id <> '';
+CREATE TABLE logged_model (
+    name text PRIMARY KEY, project text NOT NULL, display_name text NOT NULL,
+    model_type text NOT NULL, run text NOT NULL, status bigint NOT NULL,
+    status_message text NOT NULL, params jsonb NOT NULL, tags jsonb NOT NULL,
+    creator text NOT NULL, create_time timestamptz NOT NULL, update_time timestamptz NOT NULL
+);
+CREATE INDEX logged_model_by_project ON logged_model (project, create_time DESC, name);
+CREATE TABLE logged_metric (
+    logged_model text NOT NULL, metric text NOT NULL, run text NOT NULL,
+    dataset_name text NOT NULL, dataset_digest text NOT NULL, value float8 NOT NULL,
+    time_us bigint NOT NULL, step bigint NOT NULL,
+    PRIMARY KEY (logged_model, metric, run, dataset_name, dataset_digest)
+);
+CREATE TABLE linked_model (
+    run text NOT NULL, logged_model text NOT NULL, produced boolean NOT NULL, step bigint NOT NULL,
+    position bigint NOT NULL, PRIMARY KEY (run, logged_model, produced)
 );

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
-from epochal_lineage.projections import EdgeRow, NodeRow, RunArtifactRow
+from epochal_lineage.projections.rows import EdgeRow, NodeRow, RunArtifactRow
 
 _SQL = load_sql("epochal_lineage", "graph.sql")
 

@@ -1,0 +1,44 @@
+"""The lineage read model: the graph, the model registry, logged models."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import epochal_proto.v1 as pb
+from epochal_kernel.projections.model import ReadModel, event_types
+
+from epochal_lineage.projections.graph import GraphProjector
+from epochal_lineage.projections.logged_models import LoggedModelProjector
+from epochal_lineage.projections.registry import RegistryProjector
+
+READ_MODEL = ReadModel(
+    service="lineage",
+    version=2,
+    ddl=resources.files("epochal_lineage").joinpath("sql/read_model.sql").read_text(),
+    projectors=(GraphProjector(), RegistryProjector(), LoggedModelProjector()),
+    interests=event_types(
+        pb.RunCreated,
+        pb.ArtifactLogged,
+        pb.DatasetUsed,
+        pb.ModelRegistered,
+        pb.ModelRenamed,
+        pb.ModelDescribed,
+        pb.ModelTagged,
+        pb.ModelDeleted,
+        pb.ModelVersionRegistered,
+        pb.ModelVersionDescribed,
+        pb.ModelVersionTagged,
+        pb.ModelVersionStageChanged,
+        pb.ModelVersionDeleted,
+        pb.ModelAliasSet,
+        pb.ModelAliasDeleted,
+        pb.ModelLogged,
+        pb.LoggedModelFinalized,
+        pb.LoggedModelParamsAdded,
+        pb.LoggedModelTagged,
+        pb.LoggedModelMeasured,
+        pb.LoggedModelDeleted,
+        pb.LoggedModelUsed,
+        pb.LoggedModelProduced,
+    ),
+)

@@ -1,0 +1,213 @@
+"""RegistryService, models: create, change, find, delete; who holds which alias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import epochal_proto.v1 as pb
+from epochal_kernel import paging
+from epochal_kernel.errors import AlreadyExists, InvalidArgument, NotFound, Violation
+from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.projections.store import Progress
+from epochal_kernel.rpc.context import CallContext
+from google.protobuf.message import Message
+
+from epochal_lineage.domain import registering
+from epochal_lineage.domain.model import ModelAggregate, ModelState
+from epochal_lineage.projections.rows import ModelRow
+from epochal_lineage.services.model_names import ids_for
+from epochal_lineage.services.registry_messages import model_message, stream_of
+from epochal_lineage.store.registry import Question, RegistryStore
+
+_UPDATABLE = ("display_name", "description")
+
+
+class Models:
+    """Handlers of RegistryService that are about whole models."""
+
+    def __init__(self, ledger: Ledger, store: RegistryStore, progress: Progress) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._progress = progress
+        self._aggregate = ModelAggregate()
+
+    async def create_model(self, request: pb.CreateModelRequest, context: CallContext) -> pb.Model:
+        """Register a model that has no version yet."""
+        display_name = request.display_name or request.model_id
+        if not display_name:
+            raise InvalidArgument(
+                "a model needs a name",
+                violations=[Violation("model_id", "required", "give model_id or display_name")],
+            )
+        await self._progress.wait_for(context.min_position)
+        await self._refuse_taken(display_name, request.parent)
+        model_id = request.model_id or await self._free_id(request.parent, display_name)
+        name = f"{request.parent}/models/{model_id}"
+        registered = pb.ModelRegistered(
+            name=name,
+            description=request.description,
+            display_name="" if display_name == model_id else display_name,
+            tags=request.tags,
+            creator=context.actor,
+        )
+        return await self._execute(
+            name,
+            lambda state: registering.create(state, registered),
+            request,
+            request.request_id,
+            context,
+        )
+
+    async def update_model(self, request: pb.UpdateModelRequest, context: CallContext) -> pb.Model:
+        """Change what a model is called or described as."""
+        paths = list(request.update_mask.paths) or list(_UPDATABLE)
+        for path in paths:
+            if path not in _UPDATABLE:
+                raise InvalidArgument(
+                    f"a model's {path} cannot be changed",
+                    violations=[Violation("update_mask", "field", "display_name, description")],
+                )
+        wanted, name = request.model, request.model.name
+        await self._progress.wait_for(context.min_position)
+        if "display_name" in paths and wanted.display_name:
+            await self._refuse_taken(wanted.display_name, name.rpartition("/models/")[0], name)
+
+        def decide(state: ModelState) -> Sequence[Message]:
+            events: list[Message] = []
+            if "display_name" in paths and wanted.display_name:
+                events += registering.rename(state, name, wanted.display_name)
+            if "description" in paths:
+                events += registering.describe(state, name, wanted.description)
+            return events
+
+        return await self._execute(name, decide, request, request.request_id, context)
+
+    async def tag_model(self, request: pb.TagModelRequest, context: CallContext) -> pb.Model:
+        """Set and remove tags of a model."""
+        return await self._execute(
+            request.name,
+            lambda state: registering.tag(state, request.name, request.tags, request.removed),
+            request,
+            request.request_id,
+            context,
+        )
+
+    async def delete_model(
+        self, request: pb.DeleteModelRequest, context: CallContext
+    ) -> pb.DeleteModelResponse:
+        """Delete a model with its versions."""
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            stream_of(request.name),
+            request.name,
+            lambda state: registering.delete(state, request.name),
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        return pb.DeleteModelResponse()
+
+    async def set_model_alias(
+        self, request: pb.SetModelAliasRequest, context: CallContext
+    ) -> pb.Model:
+        """Point an alias to a version."""
+        return await self._execute(
+            request.name,
+            lambda state: registering.set_alias(
+                state, request.name, request.alias, request.version
+            ),
+            request,
+            request.request_id,
+            context,
+        )
+
+    async def delete_model_alias(
+        self, request: pb.DeleteModelAliasRequest, context: CallContext
+    ) -> pb.Model:
+        """Remove an alias."""
+        return await self._execute(
+            request.name,
+            lambda state: registering.delete_alias(state, request.name, request.alias),
+            request,
+            request.request_id,
+            context,
+        )
+
+    async def get_model(self, request: pb.GetModelRequest, context: CallContext) -> pb.Model:
+        """Read one model."""
+        await self._progress.wait_for(context.min_position)
+        return model_message(await self._model(request.name))
+
+    async def list_models(
+        self, request: pb.ListModelsRequest, context: CallContext
+    ) -> pb.ListModelsResponse:
+        """List models by name."""
+        await self._progress.wait_for(context.min_position)
+        size = request.page_size or paging.DEFAULT_PAGE
+        rows = await self._store.models(request.parent, paging.unpack(request.page_token), size + 1)
+        return pb.ListModelsResponse(
+            models=[model_message(row) for row in rows[:size]],
+            next_page_token=paging.pack(rows[size - 1].name) if len(rows) > size else "",
+        )
+
+    async def search_models(
+        self, request: pb.SearchModelsRequest, context: CallContext
+    ) -> pb.SearchModelsResponse:
+        """Find models of several projects."""
+        await self._progress.wait_for(context.min_position)
+        if request.display_name:
+            called = await self._store.called(request.display_name, request.parents)
+            return pb.SearchModelsResponse(models=[model_message(row) for row in called])
+        rows, token = await self._store.search_models(
+            Question(
+                request.parents,
+                request.filter,
+                request.order_by,
+                request.page_token,
+                request.page_size or paging.DEFAULT_PAGE,
+            )
+        )
+        return pb.SearchModelsResponse(
+            models=[model_message(row) for row in rows], next_page_token=token
+        )
+
+    async def _execute(
+        self,
+        name: str,
+        decide: Callable[[ModelState], Sequence[Message]],
+        request: Message,
+        request_id: str,
+        context: CallContext,
+    ) -> pb.Model:
+        outcome = await self._ledger.execute(
+            self._aggregate, stream_of(name), name, decide, context.command(request, request_id)
+        )
+        context.wrote(outcome.position)
+        await self._progress.wait_for(outcome.position)
+        return model_message(await self._model(name))
+
+    async def _model(self, name: str) -> ModelRow:
+        row = await self._store.model(name)
+        if row is None:
+            raise NotFound(f"there is no {name}", resource=name)
+        return row
+
+    async def _refuse_taken(self, display_name: str, project: str, but: str = "") -> None:
+        """Refuse a name that another model of the project has.
+
+        Two callers who choose one name in the same moment may both get it when their models have
+        different ids; looking a model up by that name then says that it is ambiguous.
+        """
+        for row in await self._store.called(display_name, [project]):
+            if row.name != but:
+                raise AlreadyExists(
+                    f"{row.name} is called {display_name!r} already: choose another name",
+                    resource=row.name,
+                )
+
+    async def _free_id(self, project: str, display_name: str) -> str:
+        for model_id in ids_for(display_name):
+            name = f"{project}/models/{model_id}"
+            state, _ = await self._ledger.load(self._aggregate, stream_of(name))
+            if not state.exists:
+                return model_id
+        raise AssertionError("there is always another id")
