@@ -190,9 +190,43 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "DeleteSubscription": pb.DeleteSubscriptionRequest(name=f"{project}/subscriptions/{uid}"),
         "ListDeliveries": pb.ListDeliveriesRequest(parent=project),
         "ListEvents": pb.ListEventsRequest(parent=world.org),
+        **registry_requests(world),
         **orchestration_requests(world, uid),
     }
     return requests.get(name, method.request())
+
+
+def registry_requests(world: World) -> dict[str, Message]:
+    """The same for models as a whole, versions and logged models."""
+    project = world.project
+    model, logged = f"{project}/models/m", f"{project}/loggedModels/m-{'0' * 32}"
+    version, ready = f"{model}/versions/1", pb.LOGGED_MODEL_STATUS_READY
+    return {
+        "CreateModel": pb.CreateModelRequest(parent=project, model_id="walked"),
+        "UpdateModel": pb.UpdateModelRequest(model=pb.Model(name=model)),
+        "TagModel": pb.TagModelRequest(name=model, tags={"a": "b"}),
+        "DeleteModel": pb.DeleteModelRequest(name=model),
+        "UpdateModelVersion": pb.UpdateModelVersionRequest(
+            model_version=pb.ModelVersion(name=version)
+        ),
+        "TagModelVersion": pb.TagModelVersionRequest(name=version, tags={"a": "b"}),
+        "SetModelVersionStage": pb.SetModelVersionStageRequest(name=version, stage="Staging"),
+        "DeleteModelVersion": pb.DeleteModelVersionRequest(name=version),
+        "SearchModels": pb.SearchModelsRequest(parents=[project]),
+        "SearchModelVersions": pb.SearchModelVersionsRequest(parents=[project]),
+        "CreateLoggedModel": pb.CreateLoggedModelRequest(parent=project, display_name="walked"),
+        "FinalizeLoggedModel": pb.FinalizeLoggedModelRequest(name=logged, status=ready),
+        "AddLoggedModelParams": pb.AddLoggedModelParamsRequest(name=logged, params={"a": "b"}),
+        "TagLoggedModel": pb.TagLoggedModelRequest(name=logged, tags={"a": "b"}),
+        "MeasureLoggedModel": pb.MeasureLoggedModelRequest(
+            name=logged, metrics=[pb.LoggedModelMetric(metric="a", value=1)]
+        ),
+        "DeleteLoggedModel": pb.DeleteLoggedModelRequest(name=logged),
+        "GetLoggedModel": pb.GetLoggedModelRequest(name=logged),
+        "SearchLoggedModels": pb.SearchLoggedModelsRequest(parents=[project]),
+        "LinkLoggedModels": pb.LinkLoggedModelsRequest(run=world.run, used=[logged]),
+        "ListLinkedModels": pb.ListLinkedModelsRequest(run=world.run),
+    }
 
 
 def orchestration_requests(world: World, uid: str) -> dict[str, Message]:

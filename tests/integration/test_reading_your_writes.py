@@ -256,6 +256,8 @@ def test_every_list_is_walked_page_by_page(admin: Client, rest: httpx.Client) ->
             token = page.get("nextPageToken", "")
             if not token:
                 break
+        if field == "events":  # history grows meanwhile: deliveries are tried again
+            walked = walked[: len(whole[field])]
         assert [_known(item) for item in walked] == [_known(item) for item in whole[field]], path
         assert expected in (None, len(walked)), path
         for foreign in ("x", "!!", "bm90IG91cnM" * 90):

@@ -21,6 +21,9 @@ DATASET = f"{PROJECT}/datasets/d/versions/1"
 
 runs = st.sampled_from([RUN, f"{PROJECT}/runs/2"])
 models = st.sampled_from([MODEL, f"{PROJECT}/models/other"])
+numbered = st.builds(lambda model, n: f"{model}/versions/{n}", models, st.integers(1, 3))
+logged = st.sampled_from([f"{PROJECT}/loggedModels/m-{n}" for n in (1, 2)])
+tags = st.dictionaries(st.sampled_from("ab"), st.sampled_from(["", "1"]))
 payloads = st.one_of(
     st.builds(pb.RunCreated, name=runs),
     st.builds(pb.DatasetUsed, run=runs, dataset=st.just(DATASET), uri=st.sampled_from("ab")),
@@ -41,6 +44,27 @@ payloads = st.one_of(
         pb.ModelAliasSet, model=models, alias=st.sampled_from("ab"), version=st.integers(1, 3)
     ),
     st.builds(pb.ModelAliasDeleted, model=models, alias=st.sampled_from("ab")),
+    st.builds(pb.ModelRenamed, model=models, display_name=st.sampled_from(["", "new"])),
+    st.builds(pb.ModelTagged, model=models, tags=tags, removed=st.just(["b"])),
+    st.builds(pb.ModelDeleted, model=models),
+    st.builds(pb.ModelVersionTagged, name=numbered, tags=tags, removed=st.just(["b"])),
+    st.builds(pb.ModelVersionStageChanged, name=numbered, stage=st.sampled_from(["", "Staging"])),
+    st.builds(pb.ModelVersionDescribed, name=numbered, description=st.sampled_from("xy")),
+    st.builds(pb.ModelVersionDeleted, name=numbered),
+    st.builds(pb.ModelLogged, name=logged, run=st.sampled_from(["", RUN])),
+    st.builds(pb.LoggedModelFinalized, name=logged, status=st.integers(1, 3)),
+    st.builds(pb.LoggedModelParamsAdded, name=logged, params=tags),
+    st.builds(pb.LoggedModelTagged, name=logged, tags=tags, removed=st.just(["b"])),
+    st.builds(pb.LoggedModelDeleted, name=logged),
+    st.builds(
+        lambda name, steps: pb.LoggedModelMeasured(
+            name=name, metrics=[pb.LoggedModelMetric(metric="a", step=step) for step in steps]
+        ),
+        logged,
+        st.lists(st.integers(0, 3), max_size=3),
+    ),
+    st.builds(pb.LoggedModelUsed, run=runs, logged_model=logged),
+    st.builds(pb.LoggedModelProduced, run=runs, logged_model=logged, step=st.integers(0, 3)),
     st.sampled_from(sorted(EVENTS)).map(lambda name: EVENTS[name]()),
 )
 
@@ -61,6 +85,8 @@ def test_an_edge_keeps_the_position_of_its_first_event(history: list[Message]) -
     for position, one in enumerate(history, start=1):
         if isinstance(one, pb.DatasetUsed):
             first.setdefault((one.dataset, one.run), position)
+        if isinstance(one, pb.LoggedModelUsed):
+            first.setdefault((one.logged_model, one.run), position)
     found = {
         (row.source, row.target): row.position
         for row in rows(*history)["edge"].values()
@@ -132,3 +158,56 @@ def test_an_alias_is_held_by_one_version() -> None:
     assert (row.project, row.description, row.latest_version) == (PROJECT, "of digits", 2)
     assert json.loads(row.aliases) == {"a": 2}
     assert [key for key in found["model_version"]] == [(MODEL, 1), (MODEL, 2)]
+
+
+def test_a_model_takes_its_versions_along_when_it_goes() -> None:
+    history = (
+        pb.ModelRegistered(name=MODEL, display_name="Digits", tags={"a": "1"}),
+        pb.ModelVersionRegistered(
+            name=f"{MODEL}/versions/1", version=1, run=RUN, source="s3://x", tags={"b": "2"}
+        ),
+        pb.ModelTagged(model=MODEL, tags={"c": ""}, removed=["a"]),
+        pb.ModelVersionTagged(name=f"{MODEL}/versions/1", tags={"d": "4"}),
+        pb.ModelVersionStageChanged(name=f"{MODEL}/versions/1", stage="Staging"),
+        pb.ModelVersionDescribed(name=f"{MODEL}/versions/1", description="first"),
+    )
+    found = rows(*history)
+    model, version = found["model"][MODEL,], found["model_version"][MODEL, 1]
+    assert (model.display_name, json.loads(model.tags)) == ("Digits", {"c": ""})
+    assert (version.stage, version.description, version.run_id) == ("Staging", "first", ID.hex)
+    assert json.loads(version.tags) == {"b": "2", "d": "4"}
+    assert found["node"][f"{MODEL}/versions/1",].uri == "s3://x"
+    gone = rows(*history, pb.ModelDeleted(model=MODEL))
+    assert not gone["model"]
+    assert not gone["model_version"]
+
+
+def test_the_newest_step_of_a_metric_counts_for_a_logged_model() -> None:
+    name = f"{PROJECT}/loggedModels/m-1"
+
+    def measured(step: int, value: float) -> Message:
+        metric = pb.LoggedModelMetric(metric="acc", step=step, value=value, run=RUN)
+        return pb.LoggedModelMeasured(name=name, metrics=[metric])
+
+    found = rows(
+        pb.RunCreated(name=RUN),
+        pb.ModelLogged(name=name, run=RUN, display_name="tree"),
+        measured(2, 0.5),
+        measured(1, 0.4),
+        measured(3, 0.6),
+        pb.LoggedModelProduced(run=RUN, logged_model=name, step=3),
+        pb.LoggedModelUsed(run=f"{PROJECT}/runs/2", logged_model=name),
+        pb.LoggedModelFinalized(name=name, status=pb.LOGGED_MODEL_STATUS_READY),
+        pb.ModelVersionRegistered(name=f"{MODEL}/versions/1", version=1, logged_model=name),
+    )
+    assert [row.value for row in found["logged_metric"].values()] == [0.6]
+    assert found["logged_model"][name,].status == pb.LOGGED_MODEL_STATUS_READY
+    assert {(row.source, row.target, row.kind) for row in found["edge"].values()} == {
+        (RUN, name, pb.EDGE_KIND_PRODUCED),
+        (name, f"{PROJECT}/runs/2", pb.EDGE_KIND_USED),
+        (name, f"{MODEL}/versions/1", pb.EDGE_KIND_REGISTERED_AS),
+    }
+    assert [(row.produced, row.step) for row in found["linked_model"].values()] == [
+        (True, 3),
+        (False, 0),
+    ]

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 
 import epochal_proto.v1 as pb
-from epochal_lineage.projections import EdgeRow, RunArtifactRow
-from epochal_lineage.services.registry import digest_of
+from epochal_lineage.projections.rows import EdgeRow, RunArtifactRow
+from epochal_lineage.services.model_versions import digest_of
 from epochal_lineage.traversal import walk
 from hypothesis import given
 from hypothesis import strategies as st

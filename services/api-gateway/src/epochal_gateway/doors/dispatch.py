@@ -123,6 +123,9 @@ class Dispatcher:
         writes = policy.access == pb.ACCESS_WRITE and not policy.reaches_archived
         for resource in resources:
             self._authorizer.check(identity, policy.permission, resource, write=writes)
+        for also in policy.also:
+            for resource in filter(None, named_by(request, also.resource)):
+                self._authorizer.check(identity, also.permission, resource, write=False)
         return identity, self.context(identity, resources[0], caller)
 
     def identify(self, caller: Caller) -> Identity:
