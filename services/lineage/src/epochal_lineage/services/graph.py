@@ -11,7 +11,7 @@ from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
-from epochal_lineage.domain import datasets
+from epochal_lineage.domain import dataset_details, datasets
 from epochal_lineage.projections.rows import NodeRow
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.traversal import walk
@@ -37,8 +37,9 @@ class Graph:
         project, _, uid = request.run.rpartition("/runs/")
         if await self._store.node(request.run, project) is None:
             raise NotFound(f"there is no {request.run}", resource=request.run)
-        name = datasets.dataset_version(project, request.dataset, request.uri, request.digest)
-        used = pb.DatasetUsed(run=request.run, dataset=name, uri=request.uri, digest=request.digest)
+        digest = dataset_details.content_digest(request)
+        name = datasets.dataset_version(project, request.dataset, request.uri, digest)
+        used = dataset_details.used(request, name)
         outcome = await self._ledger.execute(
             self._inputs,
             UUID(uid),
