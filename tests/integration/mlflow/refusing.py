@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from uuid import uuid4
 
+import requests
 from mlflow.exceptions import MlflowException
 
 
@@ -23,3 +25,19 @@ def refused(error_code: str, call: Callable[[], object], words: str = "") -> Non
 def fresh(word: str = "exp") -> str:
     """A name that no other check has."""
     return f"{word}-{uuid4().hex[:8]}"
+
+
+def requested(
+    verb: str, path: str, params: list[tuple[str, str]] | None = None, json: object = None
+) -> dict:
+    """Call the API itself, as pages of MLflow's own do."""
+    answer = requests.request(
+        verb,
+        f"{os.environ['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/{path}",
+        params=params,
+        json=json,
+        headers={"authorization": f"Bearer {os.environ['MLFLOW_TRACKING_TOKEN']}"},
+        timeout=60,
+    )
+    answer.raise_for_status()
+    return answer.json()

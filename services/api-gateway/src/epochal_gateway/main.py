@@ -18,6 +18,7 @@ from epochal_gateway.doors.dispatch import Dispatcher
 from epochal_gateway.doors.grpc_door import GrpcDoor
 from epochal_gateway.doors.limits import RateLimiter
 from epochal_gateway.doors.mlflow.door import MlflowDoor
+from epochal_gateway.doors.mlflow.run_names import RunNames
 from epochal_gateway.doors.mlflow.serving import mlflow_routes
 from epochal_gateway.doors.mlflow.session import Platform
 from epochal_gateway.doors.rest_door import RestDoor
@@ -80,7 +81,9 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
     access = ServiceAccess(dispatcher, authorizer, kernel.ledger, kernel.bus, kernel.clock)
     services = ServiceDoor(access)
     mlflow = MlflowDoor(
-        Platform(dispatcher, authorizer, directory, kernel.progress, LogReader(kernel.pool)),
+        Platform(
+            dispatcher, authorizer, directory, kernel.progress, RunNames(LogReader(kernel.pool))
+        ),
         mlflow_routes(),
         settings.max_message_bytes,
     )

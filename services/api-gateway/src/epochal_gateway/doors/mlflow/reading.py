@@ -20,9 +20,17 @@ _SPECIAL: Final = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}
 class Fields:
     """The fields of one request, or of one object in it."""
 
-    def __init__(self, values: Mapping[str, object], path: str = "") -> None:
+    def __init__(self, values: Mapping[str, object], path: str = "", size_bytes: int = 0) -> None:
+        """Take the values as they came.
+
+        Args:
+            values: by name.
+            path: of the object within the request.
+            size_bytes: of the whole request's body.
+        """
         self._values = values
         self._path = path
+        self.size_bytes = size_bytes
 
     def has(self, name: str) -> bool:
         """Whether a field is there and not null."""
@@ -45,7 +53,7 @@ class Fields:
             raise self._invalid(name, value)
         if len(value) > limit:
             raise MlflowError(
-                f"'{self._full(name)}' exceeds the maximum length of {limit} characters"
+                f"'{self.place(name)}' exceeds the maximum length of {limit} characters"
             )
         return value
 
@@ -133,7 +141,7 @@ class Fields:
         Raises:
             MlflowError: it is no such list.
         """
-        path, found = self._full(name), []
+        path, found = self.place(name), []
         for index, item in enumerate(self._items(name)):
             if not isinstance(item, dict):
                 raise self._invalid(name, item)
@@ -148,14 +156,14 @@ class Fields:
         """
         value = self._values.get(name)
         if value is None:
-            return Fields({}, self._full(name))
+            return Fields({}, self.place(name))
         if not isinstance(value, dict):
             raise self._invalid(name, value)
-        return Fields(value, self._full(name))
+        return Fields(value, self.place(name))
 
     def missing(self, name: str) -> MlflowError:
         """Return the error of a field that has to be there."""
-        return MlflowError(f"Missing value for required parameter '{self._full(name)}'.{_SEE}")
+        return MlflowError(f"Missing value for required parameter '{self.place(name)}'.{_SEE}")
 
     def _items(self, name: str) -> Sequence[object]:
         value = self._values.get(name)
@@ -179,10 +187,11 @@ class Fields:
     def _invalid(self, name: str, value: object) -> MlflowError:
         shown = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)[:300]
         return MlflowError(
-            f"Invalid value {shown} for parameter '{self._full(name)}' supplied.{_SEE}"
+            f"Invalid value {shown} for parameter '{self.place(name)}' supplied.{_SEE}"
         )
 
-    def _full(self, name: str) -> str:
+    def place(self, name: str) -> str:
+        """Return where a field is, as error messages name it."""
         return f"{self._path}.{name}" if self._path else name
 
 
@@ -205,7 +214,7 @@ def fields_of(body: bytes) -> Fields:
         return Fields({})
     if not isinstance(values, dict):
         raise MlflowError("the body must be a JSON object", BAD_REQUEST)
-    return Fields(values)
+    return Fields(values, size_bytes=len(body))
 
 
 def fields_of_query(items: Sequence[tuple[str, str]]) -> Fields:

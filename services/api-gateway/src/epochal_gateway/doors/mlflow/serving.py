@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from epochal_gateway.doors.mlflow import experiment_search, experiments
+from epochal_gateway.doors.mlflow import (
+    experiment_search,
+    experiments,
+    histories,
+    inputs,
+    recording,
+    run_search,
+    runs,
+)
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 
 
@@ -11,4 +19,9 @@ def mlflow_routes() -> list[MlflowRoute]:
     return [
         *experiments.routes(),
         *experiment_search.routes(),
+        *runs.routes(),
+        *recording.routes(),
+        *histories.routes(),
+        *run_search.routes(),
+        *inputs.routes(),
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from epochal_kernel.log.reader import LogReader
 from epochal_kernel.projections.store import Progress
 from epochal_proto.method import AnyMethod, UnaryMethod
 from google.protobuf.message import Message
 
 from epochal_gateway.doors.dispatch import Caller, Dispatcher
+from epochal_gateway.doors.mlflow.run_names import RunNames
 from epochal_gateway.identity.authentication import Identity
 from epochal_gateway.identity.authorization import Authorizer
 from epochal_gateway.identity.directory import Directory
@@ -27,7 +27,7 @@ class Platform:
     authorizer: Authorizer
     directory: Directory
     progress: Progress
-    log: LogReader
+    runs: RunNames
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,74 @@
+"""Searching runs: MLflow's filters and orders, which the tracker reads."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import InvalidArgument
+from epochal_proto.v1.services import SearchService
+
+from epochal_gateway.doors.mlflow import experiments, paging, run_messages, runs
+from epochal_gateway.doors.mlflow.errors import MlflowError
+from epochal_gateway.doors.mlflow.reading import Fields
+from epochal_gateway.doors.mlflow.routing import MlflowRoute
+from epochal_gateway.doors.mlflow.session import Session
+from epochal_gateway.doors.mlflow.writing import JsonObject
+from epochal_gateway.projections import ProjectRow
+
+_VIEWS: Final = {
+    (True, False): pb.RUN_VIEW_ACTIVE,
+    (False, True): pb.RUN_VIEW_DELETED,
+    (True, True): pb.RUN_VIEW_ALL,
+}
+
+
+async def search(session: Session, fields: Fields) -> JsonObject:
+    """Search the runs of some experiments."""
+    size = paging.max_results(fields)
+    active, deleted = paging.view(fields, "run_view_type")
+    projects = [
+        await experiments.find(session, wanted) for wanted in fields.texts("experiment_ids")
+    ]
+    # Runs of an archived experiment are deleted with it.
+    searched = [row for row in projects if deleted or not row.archived]
+    if not searched:
+        return {}
+    only_deleted = deleted and not active
+    mixed = only_deleted and any(row.archived for row in searched)
+    request = pb.SearchRunsRequest(
+        parents=sorted({row.name for row in searched}),
+        filter=fields.text("filter"),
+        grammar=pb.FILTER_GRAMMAR_MLFLOW,
+        order_by=", ".join(fields.texts("order_by")),
+        page_size=size,
+        page_token=fields.text("page_token"),
+        view=pb.RUN_VIEW_ALL if mixed else _VIEWS[active, deleted],
+    )
+    try:
+        page = await session.call(SearchService.SEARCH_RUNS, request)
+    except InvalidArgument as error:
+        raise MlflowError(error.message) from error
+    found = [(run, runs.experiment_of(session, run.name)) for run in page.runs]
+    answer: dict[str, object] = {
+        "runs": [
+            run_messages.run_message(run, row)
+            for run, row in found
+            if not mixed or _deleted(run, row)
+        ]
+    }
+    if page.next_page_token:
+        answer["next_page_token"] = page.next_page_token
+    return answer
+
+
+def _deleted(run: pb.Run, row: ProjectRow) -> bool:
+    return row.archived or run.HasField("delete_time")
+
+
+def routes() -> list[MlflowRoute]:
+    """Return the routes of the search."""
+    return [
+        MlflowRoute("POST", "runs/search", search),
+        MlflowRoute("GET", "runs/search", search),
+    ]
