@@ -135,7 +135,7 @@ class Models:
     async def get_model(self, request: pb.GetModelRequest, context: CallContext) -> pb.Model:
         """Read one model."""
         await self._progress.wait_for(context.min_position)
-        return model_message(await self._model(request.name))
+        return await self._read(request.name)
 
     async def list_models(
         self, request: pb.ListModelsRequest, context: CallContext
@@ -145,7 +145,7 @@ class Models:
         size = request.page_size or paging.DEFAULT_PAGE
         rows = await self._store.models(request.parent, paging.unpack(request.page_token), size + 1)
         return pb.ListModelsResponse(
-            models=[model_message(row) for row in rows[:size]],
+            models=await self._messages(rows[:size]),
             next_page_token=paging.pack(rows[size - 1].name) if len(rows) > size else "",
         )
 
@@ -156,7 +156,7 @@ class Models:
         await self._progress.wait_for(context.min_position)
         if request.display_name:
             called = await self._store.called(request.display_name, request.parents)
-            return pb.SearchModelsResponse(models=[model_message(row) for row in called])
+            return pb.SearchModelsResponse(models=await self._messages(called))
         rows, token = await self._store.search_models(
             Question(
                 request.parents,
@@ -166,9 +166,7 @@ class Models:
                 request.page_size or paging.DEFAULT_PAGE,
             )
         )
-        return pb.SearchModelsResponse(
-            models=[model_message(row) for row in rows], next_page_token=token
-        )
+        return pb.SearchModelsResponse(models=await self._messages(rows), next_page_token=token)
 
     async def _execute(
         self,
@@ -183,13 +181,18 @@ class Models:
         )
         context.wrote(outcome.position)
         await self._progress.wait_for(outcome.position)
-        return model_message(await self._model(name))
+        return await self._read(name)
 
-    async def _model(self, name: str) -> ModelRow:
+    async def _read(self, name: str) -> pb.Model:
         row = await self._store.model(name)
         if row is None:
             raise NotFound(f"there is no {name}", resource=name)
-        return row
+        (message,) = await self._messages([row])
+        return message
+
+    async def _messages(self, rows: Sequence[ModelRow]) -> list[pb.Model]:
+        latest = await self._store.latest([row.name for row in rows])
+        return [model_message(row, latest.get(row.name, ())) for row in rows]
 
     async def _refuse_taken(self, display_name: str, project: str, but: str = "") -> None:
         """Refuse a name that another model of the project has.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -19,8 +20,8 @@ def stream_of(name: str) -> UUID:
     return uuid5(_NAMESPACE, name)
 
 
-def model_message(row: ModelRow) -> pb.Model:
-    """Return a model as clients see it."""
+def model_message(row: ModelRow, latest: Iterable[ModelVersionRow]) -> pb.Model:
+    """Return a model as clients see it, with the newest versions of its stages."""
     return pb.Model(
         name=row.name,
         display_name=row.display_name,
@@ -31,6 +32,7 @@ def model_message(row: ModelRow) -> pb.Model:
         creator=row.creator,
         create_time=timestamp(row.create_time),
         update_time=timestamp(row.update_time),
+        latest_versions=[version_message(version, row) for version in latest],
     )
 
 

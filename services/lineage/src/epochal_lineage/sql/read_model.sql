@@ -32,6 +32,7 @@ CREATE TABLE logged_model (
     status_message text NOT NULL, params jsonb NOT NULL, tags jsonb NOT NULL,
     creator text NOT NULL, create_time timestamptz NOT NULL, update_time timestamptz NOT NULL
 );
+CREATE INDEX logged_model_by_id ON logged_model (right(name, 34));
 CREATE INDEX logged_model_by_project ON logged_model (project, create_time DESC, name);
 CREATE TABLE logged_metric (
     logged_model text NOT NULL, metric text NOT NULL, run text NOT NULL,

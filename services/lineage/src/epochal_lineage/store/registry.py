@@ -29,6 +29,11 @@ _LIST_VERSIONS = (
     "ORDER BY v.version DESC LIMIT $3"
 )
 
+_LATEST = (
+    f"SELECT DISTINCT ON (v.model, v.stage) {_VERSION} FROM model_version v "
+    "WHERE v.model = ANY($1) ORDER BY v.model, v.stage, v.version DESC"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -92,6 +97,15 @@ class RegistryStore:
         with adapting():
             rows = await self._pool.fetch(_LIST_VERSIONS, model, before, limit)
         return [ModelVersionRow(*row) for row in rows]
+
+    async def latest(self, models: Sequence[str]) -> dict[str, list[ModelVersionRow]]:
+        """Return the newest version of each stage of some models, by model."""
+        with adapting():
+            rows = await self._pool.fetch(_LATEST, list(models))
+        found: dict[str, list[ModelVersionRow]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(ModelVersionRow(*row))
+        return found
 
     async def search_models(self, question: Question) -> tuple[list[ModelRow], str]:
         """Return a page of models, and the token for the next; empty at the end.

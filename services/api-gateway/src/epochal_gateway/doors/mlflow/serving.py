@@ -10,6 +10,9 @@ from epochal_gateway.doors.mlflow import (
     recording,
     run_search,
     runs,
+    logged_models,
+    model_versions,
+    registered_models,
 )
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 
@@ -24,4 +27,7 @@ def mlflow_routes() -> list[MlflowRoute]:
         *histories.routes(),
         *run_search.routes(),
         *inputs.routes(),
+        *registered_models.routes(),
+        *model_versions.routes(),
+        *logged_models.routes(),
     ]

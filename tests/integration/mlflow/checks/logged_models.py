@@ -1,0 +1,92 @@
+"""Logged models through MLflow's client."""
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
+from refusing import fresh, refused
+
+client = MlflowClient()
+
+
+def experiment():
+    return client.create_experiment(fresh())
+
+
+def check_a_logged_model_is_created_finalized_and_read():
+    where = experiment()
+    made = client.create_logged_model(
+        where, name="tree", params={"depth": "3"}, tags={"a": "1"}, model_type="classifier"
+    )
+    assert (made.name, made.experiment_id, made.model_type) == ("tree", where, "classifier")
+    assert made.status == LoggedModelStatus.PENDING
+    assert made.artifact_location == f"mlflow-artifacts:/{where}/models/{made.model_id}/artifacts"
+    client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+    found = client.get_logged_model(made.model_id)
+    assert found.status == LoggedModelStatus.READY
+    assert (found.params, found.tags) == ({"depth": "3"}, {"a": "1"})
+
+
+def check_tags_and_params_of_a_logged_model():
+    made = client.create_logged_model(experiment(), name="tree")
+    client.set_logged_model_tags(made.model_id, {"a": "1", "b": ""})
+    client.delete_logged_model_tag(made.model_id, "a")
+    client.log_model_params(made.model_id, {"depth": "3"})
+    found = client.get_logged_model(made.model_id)
+    assert (found.tags, found.params) == ({"b": ""}, {"depth": "3"})
+    refused("RESOURCE_DOES_NOT_EXIST", lambda: client.delete_logged_model_tag(made.model_id, "a"))
+
+
+def check_a_deleted_logged_model_is_gone():
+    made = client.create_logged_model(experiment(), name="tree")
+    client.delete_logged_model(made.model_id)
+    refused("RESOURCE_DOES_NOT_EXIST", lambda: client.get_logged_model(made.model_id))
+    refused("RESOURCE_DOES_NOT_EXIST", lambda: client.get_logged_model("m-" + "0" * 32))
+    refused("RESOURCE_DOES_NOT_EXIST", lambda: client.get_logged_model("no-id"))
+
+
+def check_odd_names_are_refused():
+    refused(
+        "INVALID_PARAMETER_VALUE",
+        lambda: client.create_logged_model(experiment(), name="a/b"),
+        "cannot contain",
+    )
+
+
+def check_logged_models_are_searched():
+    where = experiment()
+    made = [
+        client.create_logged_model(where, name=f"tree{number}", params={"n": str(number)})
+        for number in range(3)
+    ]
+    client.finalize_logged_model(made[1].model_id, LoggedModelStatus.READY)
+
+    def names(text=None, order=None):
+        found = client.search_logged_models([where], filter_string=text, order_by=order)
+        return [one.name for one in found]
+
+    assert names() == ["tree2", "tree1", "tree0"]
+    assert names("params.n = '1'") == ["tree1"]
+    assert names("attributes.status = 'READY'") == ["tree1"]
+    assert names(order=[{"field_name": "name", "ascending": True}]) == ["tree0", "tree1", "tree2"]
+    met, token = [], None
+    while True:
+        page = client.search_logged_models([where], max_results=1, page_token=token)
+        met += [one.name for one in page]
+        token = page.token
+        if not token:
+            break
+    assert met == ["tree2", "tree1", "tree0"]
+    assert list(client.search_logged_models(["999999999"])) == []
+    refused(
+        "INVALID_PARAMETER_VALUE",
+        lambda: client.search_logged_models([where], filter_string="nome = 'a'"),
+    )
+
+
+def check_a_version_is_registered_from_a_logged_model():
+    made = client.create_logged_model(experiment(), name="tree")
+    name = fresh()
+    client.create_registered_model(name)
+    version = client.create_model_version(name, f"models:/{made.model_id}", model_id=made.model_id)
+    assert version.model_id == made.model_id
+    assert version.source in (made.artifact_location, f"models:/{made.model_id}")
+    assert name in client.get_logged_model(made.model_id).tags["mlflow.modelVersions"]
