@@ -1,7 +1,12 @@
 """Logged models through MLflow's client."""
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus
+from mlflow.entities import (
+    LoggedModelInput,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    Metric,
+)
 from refusing import fresh, refused
 
 client = MlflowClient()
@@ -87,6 +92,45 @@ def check_a_version_is_registered_from_a_logged_model():
     name = fresh()
     client.create_registered_model(name)
     version = client.create_model_version(name, f"models:/{made.model_id}", model_id=made.model_id)
-    assert version.model_id == made.model_id
     assert version.source in (made.artifact_location, f"models:/{made.model_id}")
     assert name in client.get_logged_model(made.model_id).tags["mlflow.modelVersions"]
+
+
+def check_a_run_makes_reads_and_measures_logged_models():
+    where = experiment()
+    run = client.create_run(where).info.run_id
+    made = client.create_logged_model(where, name="tree", source_run_id=run)
+    read = client.create_logged_model(where, name="older")
+    client.log_outputs(run, [LoggedModelOutput(made.model_id, 3)])
+    client.log_inputs(run, models=[LoggedModelInput(read.model_id)])
+    client.log_metric(
+        run, "acc", 0.5, step=1, model_id=made.model_id, dataset_name="d", dataset_digest="x"
+    )
+    measured = Metric("acc", 0.75, 1000, 2, made.model_id, "d", "x", run)
+    client.log_batch(run, metrics=[measured])
+    found = client.get_run(run)
+    assert [(one.model_id, one.step) for one in found.outputs.model_outputs] == [(made.model_id, 3)]
+    assert [one.model_id for one in found.inputs.model_inputs] == [read.model_id]
+    (metric,) = client.get_logged_model(made.model_id).metrics
+    assert (metric.key, metric.value, metric.step, metric.run_id) == ("acc", 0.75, 2, run)
+    assert (metric.dataset_name, metric.dataset_digest) == ("d", "x")
+    (hit,) = client.search_logged_models(
+        [where], filter_string="metrics.acc > 0.7", datasets=[{"dataset_name": "d"}]
+    )
+    assert hit.model_id == made.model_id
+    assert found.data.metrics["acc"] == 0.75
+
+
+def check_a_version_is_registered_from_a_run():
+    where = experiment()
+    run = client.create_run(where).info.run_id
+    name = fresh()
+    client.create_registered_model(name)
+    version = client.create_model_version(name, f"runs:/{run}/model", run_id=run)
+    assert version.run_id == run
+    (found,) = client.search_model_versions(f"run_id = '{run}'")
+    assert found.name == name
+    refused(
+        "INVALID_PARAMETER_VALUE",
+        lambda: client.create_model_version(name, f"runs:/{run}/model", run_id="0" * 32),
+    )

@@ -1,4 +1,4 @@
-"""What runs read: datasets, which go into the graph of lineage."""
+"""What runs read: datasets and logged models, which go into the graph of lineage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 import epochal_proto.v1 as pb
 from epochal_proto.v1.services import LineageService
 
+from epochal_gateway.doors.mlflow import logged_models
 from epochal_gateway.doors.mlflow.reading import Fields
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 from epochal_gateway.doors.mlflow.session import Session
@@ -24,7 +25,7 @@ _PLACES: Final = ("uri", "url", "path")
 
 
 async def log_inputs(session: Session, fields: Fields) -> JsonObject:
-    """Record that a run reads datasets; one that it has read already is read once."""
+    """Record that a run reads datasets and logged models; each is read once."""
     name = await session.platform.runs.writable(session.org, fields.required("run_id"))
     for one in fields.objects("datasets"):
         details = _details(one)
@@ -35,6 +36,9 @@ async def log_inputs(session: Session, fields: Fields) -> JsonObject:
             details=details,
         )
         await session.call(LineageService.USE_DATASET, request)
+    used = [one.required("model_id") for one in fields.objects("models")]
+    if used:
+        await logged_models.link(session, name, used, [])
     return {}
 
 

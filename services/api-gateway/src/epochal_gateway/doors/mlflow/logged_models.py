@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import epochal_proto.v1 as pb
@@ -233,8 +233,16 @@ def _order(fields: Fields) -> str:
     return f"{fields.required('field_name')} {'ASC' if ascending else 'DESC'}"
 
 
+async def log_outputs(session: Session, fields: Fields) -> JsonObject:
+    """Record that a run has made logged models, each at a step."""
+    run = await session.platform.runs.writable(session.org, fields.required("run_id"))
+    made = [(one.required("model_id"), one.whole("step")) for one in fields.objects("models")]
+    await link(session, run, [], made)
+    return {}
+
+
 async def link(
-    session: Session, run: str, used: Iterable[str], made: Sequence[tuple[str, int]]
+    session: Session, run: str, used: Iterable[str], made: Iterable[tuple[str, int]]
 ) -> None:
     """Record that a run has read some logged models, and made others at a step.
 
@@ -258,15 +266,44 @@ async def link(
     await session.call(LoggedModelService.LINK_LOGGED_MODELS, request)
 
 
-async def measure(session: Session, model_id: str, metrics: Iterable[pb.LoggedModelMetric]) -> None:
-    """Record metrics that a run has measured of a logged model.
+async def linked(session: Session, run: str) -> tuple[list[JsonObject], list[JsonObject]]:
+    """Return the logged models that a run has read, and those it has made, as MLflow has them."""
+    found = await session.call(
+        LoggedModelService.LIST_LINKED_MODELS, pb.ListLinkedModelsRequest(run=run)
+    )
+    used: list[JsonObject] = [{"model_id": name.rpartition("/")[2]} for name in found.used]
+    made: list[JsonObject] = [
+        {"model_id": one.logged_model.rpartition("/")[2], "step": one.step}
+        for one in found.produced
+    ]
+    return used, made
+
+
+async def measured(session: Session, run: str, metrics: Iterable[Fields]) -> None:
+    """Record those of a run's metrics that say which logged model they were measured of.
 
     Raises:
-        MlflowError: the model is not there.
+        MlflowError: a model is not there.
     """
-    model = await find(session, model_id)
-    request = pb.MeasureLoggedModelRequest(name=model.name, metrics=metrics)
-    await session.call(LoggedModelService.MEASURE_LOGGED_MODEL, request)
+    by_model: dict[str, list[pb.LoggedModelMetric]] = {}
+    for one in metrics:
+        model_id = one.text("model_id")
+        if model_id:
+            by_model.setdefault(model_id, []).append(
+                pb.LoggedModelMetric(
+                    metric=one.required("key"),
+                    value=one.number("value"),
+                    time_us=one.required_whole("timestamp") * 1_000,
+                    step=one.whole("step"),
+                    run=run,
+                    dataset_name=one.text("dataset_name", limit=500),
+                    dataset_digest=one.text("dataset_digest", limit=100),
+                )
+            )
+    for model_id, found in by_model.items():
+        model = await find(session, model_id)
+        request = pb.MeasureLoggedModelRequest(name=model.name, metrics=found)
+        await session.call(LoggedModelService.MEASURE_LOGGED_MODEL, request)
 
 
 def _pairs(items: Iterable[Fields]) -> dict[str, str]:
@@ -280,6 +317,7 @@ def routes() -> list[MlflowRoute]:
     """Return the routes of logged models."""
     one = "logged-models/{model_id}"
     return [
+        MlflowRoute("POST", "runs/outputs", log_outputs),
         MlflowRoute("POST", "logged-models", create),
         MlflowRoute("POST", "logged-models/search", search),
         MlflowRoute("GET", one, path_handler=get),

@@ -17,12 +17,12 @@ import urllib.parse
 from dataclasses import dataclass
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import NotFound, PermissionDenied
-from epochal_proto.v1.services import ArtifactService, RegistryService, RunService
+from epochal_kernel.errors import NotFound
+from epochal_proto.v1.services import ArtifactService, RegistryService
 
 from epochal_gateway.doors.mlflow import experiments, logged_models, registry_places
 from epochal_gateway.doors.mlflow.errors import MlflowError
-from epochal_gateway.doors.mlflow.names import run_id, run_uuid
+from epochal_gateway.doors.mlflow.names import run_id
 from epochal_gateway.doors.mlflow.session import Session
 
 _LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})(?:/.*)?\Z")
@@ -75,7 +75,7 @@ async def resolve(session: Session, uri: str, run: str, model: str) -> Source:
         return await _of_run(session, uri, run, inside.group(2))
     if uri.startswith("mlflow-artifacts:") or _is_local(uri):
         raise _not_of(uri, "run_id")
-    return Source(uri, run=await _run_name(session, run) if run else "")
+    return Source(uri, run=await session.platform.runs.find(session.org, run) if run else "")
 
 
 def uri_of(session: Session, version: pb.ModelVersion) -> str:
@@ -108,7 +108,7 @@ async def _of_version(session: Session, uri: str, name: str, number: int) -> Sou
 
 
 async def _of_run(session: Session, uri: str, run: str, path: str) -> Source:
-    name, path = await _run_name(session, run), path.strip("/")
+    name, path = await session.platform.runs.find(session.org, run), path.strip("/")
     listed = await session.call(
         ArtifactService.LIST_ARTIFACTS,
         pb.ListArtifactsRequest(run=name, path_prefix=path, page_size=100),
@@ -119,20 +119,6 @@ async def _of_run(session: Session, uri: str, run: str, path: str) -> Source:
         if path and artifact.path.startswith(f"{path}/"):
             return Source(uri, run=name, artifact_path=f"{path}/")
     return Source(uri, run=name)
-
-
-async def _run_name(session: Session, run: str) -> str:
-    uid = run_uuid(run)
-    for project in registry_places.readable(session) if uid else ():
-        try:
-            session.check("run.read", project)
-            found = await session.call(
-                RunService.GET_RUN, pb.GetRunRequest(name=f"{project}/runs/{uid}")
-            )
-        except (NotFound, PermissionDenied):
-            continue
-        return found.name
-    raise MlflowError(f"Run with id={run} not found", "RESOURCE_DOES_NOT_EXIST")
 
 
 def _refuse_climbing(uri: str) -> None:

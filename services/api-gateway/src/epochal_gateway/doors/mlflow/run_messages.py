@@ -42,8 +42,13 @@ def run_message(run: pb.Run, experiment: ProjectRow) -> JsonObject:
             ],
             "tags": pairs(tags_of(run)),
         },
-        "inputs": {"dataset_inputs": [_dataset_input(one) for one in run.inputs]},
+        "inputs": {"dataset_inputs": dataset_inputs(run)},
     }
+
+
+def dataset_inputs(run: pb.Run) -> list[JsonObject]:
+    """Return the datasets that a run has read."""
+    return [_dataset_input(one) for one in run.inputs]
 
 
 def info(run: pb.Run, experiment: ProjectRow) -> JsonObject:

@@ -14,7 +14,7 @@ from epochal_kernel.errors import EpochalError
 from epochal_proto.v1.services import RunService
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from epochal_gateway.doors.mlflow import entries, experiments, run_messages
+from epochal_gateway.doors.mlflow import entries, experiments, logged_models, run_messages
 from epochal_gateway.doors.mlflow.errors import MlflowError
 from epochal_gateway.doors.mlflow.names import DEFAULT_ID
 from epochal_gateway.doors.mlflow.reading import Fields
@@ -64,7 +64,10 @@ async def create(session: Session, fields: Fields) -> JsonObject:
 async def get(session: Session, fields: Fields) -> JsonObject:
     """Read a run."""
     run, experiment = await read(session, _run_id(fields))
-    return {"run": run_messages.run_message(run, experiment)}
+    message = run_messages.run_message(run, experiment)
+    used, made = await logged_models.linked(session, run.name)
+    inputs = {"dataset_inputs": run_messages.dataset_inputs(run), "model_inputs": used}
+    return {"run": {**message, "inputs": inputs, "outputs": {"model_outputs": made}}}
 
 
 async def read(session: Session, wanted: str) -> tuple[pb.Run, ProjectRow]:

@@ -7,12 +7,12 @@ from epochal_gateway.doors.mlflow import (
     experiments,
     histories,
     inputs,
-    recording,
-    run_search,
-    runs,
     logged_models,
     model_versions,
+    recording,
     registered_models,
+    run_search,
+    runs,
 )
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 
