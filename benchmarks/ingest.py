@@ -29,7 +29,7 @@ from benchmarks.report import Row
 
 LONG = 8_192
 LONG_COLUMNS = 1_500
-RUNS, METRICS, POINTS, ROUNDS = 16, 100, 50, 8
+RUNS, METRICS, POINTS, ROUNDS = 64, 200, 50, 8
 RANDOM = random.Random(7)
 
 

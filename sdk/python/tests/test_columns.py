@@ -1,6 +1,7 @@
 """Columns come back bit for bit, with and without numpy, and bad bytes are refused."""
 
 import math
+import random
 import struct
 import sys
 from array import array
@@ -72,15 +73,30 @@ def test_the_layout_is_that_of_the_contract(path):
     import zstandard
 
     column = columns.encode_points(
-        columns.Points.of("m", [5, 7, 4], [10, 20, 30], [1.0, 2.0, -0.5])
+        columns.Points.of("m", [5, 7, 4], [10, 20, 31], [1.0, 2.0, -0.5])
+    )
+    assert struct.unpack("<3q", column.steps) == (5, 2, -3)
+    assert struct.unpack("<3q", column.times) == (10, 10, 11)
+    assert struct.unpack("<3d", column.values) == (1.0, 2.0, -0.5)
+    many = 50
+    column = columns.encode_points(
+        columns.Points.of("m", [5, 7, 4] * many, range(3 * many), [1.0, 2.0, -0.5] * many)
     )
     unpack = zstandard.ZstdDecompressor().decompress
-    assert struct.unpack("<3q", unpack(column.steps)) == (5, 2, -3)
-    assert struct.unpack("<3q", unpack(column.times)) == (10, 10, 10)
-    raw = struct.pack("<3d", 1.0, 2.0, -0.5)
+    assert struct.unpack(f"<{3 * many}q", unpack(column.steps))[:4] == (5, 2, -3, 1)
+    assert column.times == b""
+    raw = struct.pack(f"<{3 * many}d", *[1.0, 2.0, -0.5] * many)
     assert unpack(column.values) == bytes(
-        raw[row * 8 + byte] for byte in range(8) for row in range(3)
+        raw[row * 8 + byte] for byte in range(8) for row in range(3 * many)
     )
+
+
+def test_what_does_not_get_smaller_is_sent_as_it_is(path):
+    noise = array("d")
+    noise.frombytes(random.Random(1).randbytes(8 * 500))
+    column = columns.encode_points(columns.Points("m", range(500), range(500), noise))
+    assert column.values == noise.tobytes()
+    assert columns.decode_points(column).values.tobytes() == noise.tobytes()
 
 
 def test_summary_spans_steps_and_times_and_skips_nan(path):

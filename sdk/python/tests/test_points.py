@@ -146,7 +146,7 @@ def test_a_long_series_is_cut_into_batches_and_short_ones_share_one():
     for _ in range(3):
         buffer.add_series(to_points("t", np.arange(10, dtype=float)))
     batches = [[len(points) for points in batch] for batch in iter(buffer.take, [])]
-    assert batches == [[BATCH_POINTS], [BATCH_POINTS, 5, 10, 10, 10]]
+    assert batches == [[BATCH_POINTS, BATCH_POINTS, 5, 10, 10, 10]]
 
 
 @pytest.mark.parametrize("kind", [list, np.array, iter])

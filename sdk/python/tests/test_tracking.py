@@ -232,7 +232,7 @@ def test_a_run_that_was_sealed_and_not_finished_is_finished_by_sync(platform, cl
 
 
 def test_dropped_points_are_counted_said_and_mark_the_run(platform, monkeypatch, capsys):
-    monkeypatch.setenv("EPOCHAL_SPOOL_MAX_MB", "0.0001")
+    monkeypatch.setenv("EPOCHAL_SPOOL_MAX_MB", "0.00005")
     with epochal.init() as run:
         run.log_metric("loss", 1.0)
     assert run.dropped_points == 1
@@ -241,7 +241,7 @@ def test_dropped_points_are_counted_said_and_mark_the_run(platform, monkeypatch,
 
 
 def test_strict_raises_when_points_are_dropped(platform, monkeypatch):
-    monkeypatch.setenv("EPOCHAL_SPOOL_MAX_MB", "0.0001")
+    monkeypatch.setenv("EPOCHAL_SPOOL_MAX_MB", "0.00005")
     run = epochal.init(strict=True)
     run.log_metric("loss", 1.0)
     run._telemetry.flush()

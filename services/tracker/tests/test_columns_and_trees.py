@@ -15,7 +15,7 @@ from epochal_kernel.errors import DataLoss
 from epochal_tracker.columns import MAX_COLUMN_BYTES, decode_lines, decode_points
 from epochal_tracker.merkle import tree_hash
 from epochal_tracker.packing import encode
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tracker_world import Logged, column
 
@@ -75,6 +75,7 @@ def test_a_column_that_is_not_as_long_as_it_says_is_damaged(count: int) -> None:
 @given(st.binary(min_size=1, max_size=40))
 def test_bytes_that_are_no_column_are_damaged(data: bytes) -> None:
     good = pack(bytes(8))
+    assume(len(data) != 8)  # then it is one: eight bytes a point, whatever they are
     for steps, times, values in ((data, good, good), (good, data, good), (good, good, data)):
         with pytest.raises(DataLoss):
             decode_points(pb.PointColumn(points=1, steps=steps, times=times, values=values))

@@ -118,7 +118,7 @@ class PointBuffer:
         with self._lock:
             while self._series:
                 head, tail = _split(self._series[0])
-                left -= _COLUMN_COST + 4 * len(head.metric) + _POINT_COST * len(head)
+                left -= _COLUMN_COST + 4 * len(head.metric) + _cost(head)
                 if columns and left < 0:
                     break
                 self._series.popleft()
@@ -171,6 +171,12 @@ def _column(metric: str, flat: _Flat) -> Points:
             [points.values[index] for index in order],
         )
     return points
+
+
+def _cost(points: Points) -> int:
+    """Bytes that a column takes at the worst, without its headers."""
+    whole = (not isinstance(points.steps, range)) + (not isinstance(points.times_us, range))
+    return len(points) * (1 + 8 * (1 + whole))
 
 
 def _split(points: Points) -> tuple[Points, Points | None]:

@@ -108,7 +108,8 @@ def decode_whole(points: int, column: bytes, span: Span) -> npt.NDArray[np.int64
         if not 0 <= stride < 2**63:
             raise DataLoss(f"a column goes from {span.first} to {span.last} in {points} strides")
         return span.first + stride * np.arange(points, dtype=np.int64)
-    return np.cumsum(np.frombuffer(_unpack(column, 8 * points), dtype="<i8"), dtype=np.int64)
+    plain = column if len(column) == 8 * points else _unpack(column, 8 * points)
+    return np.cumsum(np.frombuffer(plain, dtype="<i8"), dtype=np.int64)
 
 
 def decode_values(points: int, column: bytes, last: float) -> npt.NDArray[np.float64]:
@@ -120,6 +121,8 @@ def decode_values(points: int, column: bytes, last: float) -> npt.NDArray[np.flo
     if not column:
         _check_count(points)
         return np.full(points, last, dtype=np.float64)
+    if len(column) == 8 * points:
+        return np.frombuffer(column, dtype="<f8").astype(np.float64, copy=False)
     shuffled = np.frombuffer(_unpack(column, 8 * points), dtype=np.uint8).reshape(8, points)
     return np.ascontiguousarray(shuffled.T).view("<f8").reshape(points)
 

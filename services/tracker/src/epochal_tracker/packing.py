@@ -17,6 +17,7 @@ Point = tuple[int, int, float]
 
 _BY_STEP_AND_TIME = itemgetter(0, 1)
 _LINEAR_LIMIT = 2**62
+_SMALL_BYTES = 1024
 
 
 def pack(points: Iterable[pb.MetricPoint], now_us: int) -> pb.PointColumns:
@@ -74,7 +75,8 @@ def _whole(numbers: Sequence[int]) -> bytes:
     differences = np.empty(len(array), dtype="<i8")
     differences[0] = array[0]
     np.subtract(array[1:], array[:-1], out=differences[1:])
-    return zstandard.ZstdCompressor(level=1).compress(differences.tobytes())
+    raw = differences.tobytes()
+    return _smaller(raw, raw)
 
 
 def _doubles(numbers: Sequence[float]) -> bytes:
@@ -82,4 +84,11 @@ def _doubles(numbers: Sequence[float]) -> bytes:
     raw = np.array(numbers, dtype="<f8").view(np.uint8).reshape(len(numbers), 8)
     if (raw == raw[-1]).all():
         return b""
-    return zstandard.ZstdCompressor(level=1).compress(np.ascontiguousarray(raw.T).tobytes())
+    return _smaller(raw.tobytes(), np.ascontiguousarray(raw.T).tobytes())
+
+
+def _smaller(plain: bytes, shuffled: bytes) -> bytes:
+    if len(plain) <= _SMALL_BYTES:
+        return plain
+    packed = zstandard.ZstdCompressor(level=1).compress(shuffled)
+    return packed if len(packed) < len(plain) else plain
