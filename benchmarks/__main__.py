@@ -22,7 +22,7 @@ from benchmarks.peers.comparing import LIMITS_S, peer_rows
 from benchmarks.peers.environments import DEFAULT_FOLDER, PINS
 from benchmarks.report import Row, print_table
 
-NAMES = ("append", "replay", "gateway", "ingest", "startup", "schedule", "orchestrate")
+NAMES = ("append", "replay", "gateway", "ingest", "series", "startup", "schedule", "orchestrate")
 
 
 def main() -> None:

@@ -162,6 +162,8 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "GetMetricSeries": pb.GetMetricSeriesRequest(run=world.run, metric="loss"),
         "ListLogLines": pb.ListLogLinesRequest(run=world.run),
         "TailLogLines": pb.TailLogLinesRequest(run=f"{project}/runs/{uid}"),
+        "QuerySeries": pb.QuerySeriesRequest(parent=project, runs=[uid]),
+        "TailMetrics": pb.TailMetricsRequest(run=f"{project}/runs/{uid}"),
         "GetArtifact": pb.GetArtifactRequest(run=world.run, path="x"),
         "ListArtifacts": pb.ListArtifactsRequest(run=world.run),
         "UseDataset": pb.UseDatasetRequest(run=f"{project}/runs/{uid}", dataset="d", uri="mem://x"),

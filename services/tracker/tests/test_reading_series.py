@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from datetime import date
 from itertools import pairwise
@@ -38,6 +40,10 @@ class FakeStore:
                 )
             )
         self.chunks.sort(key=lambda c: (c[0].first_step, c[0].last_step, c[0].batch))
+
+    @asynccontextmanager
+    async def view(self) -> AsyncIterator[FakeStore]:
+        yield self
 
     async def chunk_index(self, run_id: UUID, metric: str, start: int, end: int) -> list[ChunkRef]:
         return [c[0] for c in self.chunks if c[0].last_step >= start and c[0].first_step <= end]

@@ -100,7 +100,7 @@ def encode_points(points: Points) -> pb.PointColumn:
     least, greatest = _bounds(points.values)
     steps = _encode_whole(points.steps)
     times = _encode_whole(points.times_us)
-    return pb.PointColumn(
+    column = pb.PointColumn(
         metric=points.metric,
         points=len(points),
         steps=steps.data,
@@ -114,6 +114,10 @@ def encode_points(points: Points) -> pb.PointColumn:
         max=greatest,
         last=points.values[-1],
     )
+    if least == least:
+        column.min_step = points.steps[points.values.index(least)]
+        column.max_step = points.steps[points.values.index(greatest)]
+    return column
 
 
 class _Encoded(NamedTuple):

@@ -6,12 +6,20 @@ import uvloop
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
-from epochal_proto.v1.services import ArtifactService, RunService, SearchService, TrackingService
+from epochal_proto.v1.services import (
+    ArtifactService,
+    RunService,
+    SearchService,
+    SeriesService,
+    TrackingService,
+)
 
+from epochal_tracker.joining import Joiner
 from epochal_tracker.projections import READ_MODEL
 from epochal_tracker.sealing import Sealer
 from epochal_tracker.services.artifacts import Artifacts
 from epochal_tracker.services.capturing import Captures
+from epochal_tracker.services.curves import Curves
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.producers import Producers
 from epochal_tracker.services.runs import Runs
@@ -22,7 +30,9 @@ from epochal_tracker.services.writing import Writing
 from epochal_tracker.settings import TrackerSettings
 from epochal_tracker.signals import RunBells
 from epochal_tracker.sink import Sink
+from epochal_tracker.store.curves import CurveStore
 from epochal_tracker.store.ingest import IngestStore
+from epochal_tracker.store.joining import JoinStore
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.telemetry import TelemetryStore
 from epochal_tracker.store.writing import WriteStore
@@ -65,6 +75,10 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     writes = WriteStore(kernel.pool, ingest)
     writer = PointWriter(writes, bells, kernel.clock)
     kernel.server.unary(TrackingService.LOG_METRICS, Writing(lookup, writer).log_metrics)
+    curves = Curves(lookup, runs, CurveStore(kernel.pool), kernel.progress, bells)
+    kernel.server.unary(SeriesService.QUERY_SERIES, curves.query_series)
+    kernel.server.stream(SeriesService.TAIL_METRICS, curves.tail_metrics)
+    joiner = Joiner(JoinStore(kernel.pool), kernel.clock)
     sealer = Sealer(kernel.ledger, writes, telemetry, kernel.clock, kernel.ids)
     sink = Sink(
         kernel.bus,
@@ -73,7 +87,7 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
         kernel.clock,
         settings.telemetry_max_bytes,
     )
-    return Parts(listeners=[bells], background=[sink.run, writer.run, sealer.run])
+    return Parts(listeners=[bells], background=[sink.run, writer.run, sealer.run, joiner.run])
 
 
 def _bind_runs(kernel: Kernel, runs: Runs) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from epochal_tracker.columns import Points
+
 Point = tuple[int, int, float]
 """Step, time in microseconds since 1970, value."""
 
 _BY_STEP_AND_TIME = itemgetter(0, 1)
-_LINEAR_LIMIT = 2**62
 _SMALL_BYTES = 1024
 
 
@@ -46,42 +47,73 @@ def pack(points: Iterable[pb.MetricPoint], now_us: int) -> pb.PointColumns:
 def encode(metric: str, points: Sequence[Point]) -> pb.PointColumn:
     """Encode points of one metric, at least one, in order of step; telemetry.proto says how."""
     steps, times, values = zip(*points, strict=True)
-    numbers = [value for value in values if not math.isnan(value)]
+    if len(points) == 1:  # by far the most frequent, and arrays would cost more than the point
+        step, time_us, value = points[0]
+        column = pb.PointColumn(
+            metric=metric,
+            points=1,
+            first_step=step,
+            last_step=step,
+            first_time_us=time_us,
+            last_time_us=time_us,
+            min=value,
+            max=value,
+            last=value,
+        )
+        if value == value:
+            column.min_step = column.max_step = step
+        return column
+    return encode_arrays(
+        metric,
+        Points(
+            np.array(steps, dtype=np.int64),
+            np.array(times, dtype=np.int64),
+            np.array(values, dtype=np.float64),
+        ),
+    )
+
+
+def encode_arrays(metric: str, points: Points) -> pb.PointColumn:
+    """Encode points of one metric, at least one, in order of step; telemetry.proto says how."""
+    steps, times, values = points.steps, points.times_us, points.values
     column = pb.PointColumn(
         metric=metric,
-        points=len(points),
-        first_step=steps[0],
-        last_step=steps[-1],
-        first_time_us=min(times),
-        last_time_us=max(times),
-        min=min(numbers, default=math.nan),
-        max=max(numbers, default=math.nan),
-        last=values[-1],
+        points=len(steps),
+        steps=_whole(steps),
+        times=_whole(times),
+        values=_doubles(values),
+        first_step=int(steps[0]),
+        last_step=int(steps[-1]),
+        first_time_us=int(times.min()),
+        last_time_us=int(times.max()),
+        min=math.nan,
+        max=math.nan,
+        last=float(values[-1]),
     )
-    if len(points) > 1:
-        column.steps = _whole(steps)
-        column.times = _whole(times)
-        column.values = _doubles(values)
+    numbers = np.flatnonzero(~np.isnan(values))
+    if len(numbers):
+        low = int(numbers[np.argmin(values[numbers])])
+        high = int(numbers[np.argmax(values[numbers])])
+        column.min, column.min_step = float(values[low]), int(steps[low])
+        column.max, column.max_step = float(values[high]), int(steps[high])
     return column
 
 
-def _whole(numbers: Sequence[int]) -> bytes:
+def _whole(array: npt.NDArray[np.int64]) -> bytes:
     """Return a column of whole numbers; empty when they rise in equal strides."""
-    array: npt.NDArray[np.int64] = np.array(numbers, dtype=np.int64)
-    if min(numbers) > -_LINEAR_LIMIT and max(numbers) < _LINEAR_LIMIT:
-        strides = np.diff(array)
-        if strides[0] >= 0 and (strides == strides[0]).all():
-            return b""
     differences = np.empty(len(array), dtype="<i8")
     differences[0] = array[0]
     np.subtract(array[1:], array[:-1], out=differences[1:])
+    stride, rest = divmod(int(array[-1]) - int(array[0]), max(1, len(array) - 1))
+    if not rest and 0 <= stride < 2**63 and bool((differences[1:] == stride).all()):
+        return b""
     raw = differences.tobytes()
     return _smaller(raw, raw)
 
 
-def _doubles(numbers: Sequence[float]) -> bytes:
+def _doubles(numbers: npt.NDArray[np.float64]) -> bytes:
     """Return a column of doubles; empty when all have the bits of the last."""
-    raw = np.array(numbers, dtype="<f8").view(np.uint8).reshape(len(numbers), 8)
+    raw = numbers.astype("<f8").view(np.uint8).reshape(len(numbers), 8)
     if (raw == raw[-1]).all():
         return b""
     return _smaller(raw.tobytes(), np.ascontiguousarray(raw.T).tobytes())

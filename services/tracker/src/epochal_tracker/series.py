@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 
 from epochal_tracker.columns import Points, decode_points
-from epochal_tracker.store.telemetry import ChunkRef, TelemetryStore
+from epochal_tracker.store.telemetry import ChunkRef, TelemetryStore, TelemetryView
 
 MIN_STEP = -(2**63)
 MAX_STEP = 2**63 - 1
@@ -41,15 +41,28 @@ class SeriesReader:
         Raises:
             DataLoss: a chunk does not decode.
         """
+        async with self._store.view() as view:
+            return await self._read(view, run_id, metric, start, end, skip, limit)
+
+    async def _read(
+        self,
+        view: TelemetryView,
+        run_id: UUID,
+        metric: str,
+        start: int,
+        end: int,
+        skip: int,
+        limit: int,
+    ) -> Page:
         found: list[Points] = []
         have = 0
-        for island in islands(await self._store.chunk_index(run_id, metric, start, end)):
+        for island in islands(await view.chunk_index(run_id, metric, start, end)):
             size = sum(ref.points for ref in island)
             inside = all(ref.first_step >= start and ref.last_step <= end for ref in island)
             if inside and skip >= size:
                 skip -= size
                 continue
-            points = within(await self._decode(run_id, metric, island), start, end)
+            points = within(await self._decode(view, run_id, metric, island), start, end)
             count = len(points.steps)
             if skip >= count:
                 skip -= count
@@ -63,10 +76,12 @@ class SeriesReader:
         joined = join(found)
         return Page(cut(joined, 0, limit), have > limit)
 
-    async def _decode(self, run_id: UUID, metric: str, island: Sequence[ChunkRef]) -> Points:
+    async def _decode(
+        self, view: TelemetryView, run_id: UUID, metric: str, island: Sequence[ChunkRef]
+    ) -> Points:
         parts: list[Points] = []
         for ref in island:
-            data = await self._store.chunk(run_id, metric, ref)
+            data = await view.chunk(run_id, metric, ref)
             parts.append(decode_points(data))
         joined = join(parts)
         order = np.lexsort((joined.times_us, joined.steps))

@@ -99,12 +99,9 @@ class Tracking:
             skip,
             size,
         )
-        if not len(page.points.steps) and not skip:
-            known = await self._store.chunk_index(row.run_id, request.metric, MIN_STEP, MAX_STEP)
-            if not known:
-                raise NotFound(
-                    f"{request.run} has no metric {request.metric!r}", resource=request.run
-                )
+        found = len(page.points.steps) or skip
+        if not found and not await self._store.knows(row.run_id, request.metric):
+            raise NotFound(f"{request.run} has no metric {request.metric!r}", resource=request.run)
         return pb.MetricSeries(
             metric=request.metric,
             steps=page.points.steps.tolist(),

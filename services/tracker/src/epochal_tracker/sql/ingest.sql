@@ -13,11 +13,11 @@ SELECT tracker.ensure_day($1)
 -- summaries --
 -- PostgreSQL orders NaN above every number: least() skips it, greatest() must be told to.
 INSERT INTO tracker.metric_summary AS s
-       (run_id, metric, last, last_step, last_time_us, min, max, points)
+       (run_id, metric, last, last_step, last_time_us, min, max, points, loose)
 SELECT * FROM (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::float8[], $4::bigint[], $5::bigint[],
-                         $6::float8[], $7::float8[], $8::bigint[])
-           AS n (run_id, metric, last, last_step, last_time_us, min, max, points)
+                         $6::float8[], $7::float8[], $8::bigint[], $9::integer[])
+           AS n (run_id, metric, last, last_step, last_time_us, min, max, points, loose)
      ORDER BY run_id, metric) AS n
 ON CONFLICT (run_id, metric) DO UPDATE SET
     last = CASE WHEN (EXCLUDED.last_step, EXCLUDED.last_time_us) >= (s.last_step, s.last_time_us)
@@ -30,7 +30,8 @@ ON CONFLICT (run_id, metric) DO UPDATE SET
     max = CASE WHEN s.max = 'NaN' THEN EXCLUDED.max
                WHEN EXCLUDED.max = 'NaN' THEN s.max
                ELSE greatest(s.max, EXCLUDED.max) END,
-    points = s.points + EXCLUDED.points
+    points = s.points + EXCLUDED.points,
+    loose = s.loose + EXCLUDED.loose
 
 -- advance --
 INSERT INTO tracker.producer_cursor AS c (run_id, producer, batch)

@@ -29,6 +29,9 @@ SELECT metric, last, last_step, min, max, points, last_time_us
   FROM tracker.metric_summary
  WHERE run_id = $1 AND metric > $2 ORDER BY metric LIMIT $3
 
+-- knows --
+SELECT EXISTS (SELECT FROM tracker.metric_summary WHERE run_id = $1 AND metric = $2)
+
 -- summaries_of_runs --
 SELECT run_id, metric, last, last_step, min, max, points, last_time_us
   FROM tracker.metric_summary

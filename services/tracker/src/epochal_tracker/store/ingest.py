@@ -48,6 +48,8 @@ class ChunkRow:
     steps: bytes
     times: bytes
     vals: bytes
+    min_step: int | None
+    max_step: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class LogRow:
     lines: int
     block: bytes
 
+
+#: Chunks of fewer points are joined some day.
+SMALL = 4_096
 
 _CHUNK_COLUMNS = [field.name for field in fields(ChunkRow)]
 _LOG_COLUMNS = [field.name for field in fields(LogRow)]
@@ -152,6 +157,7 @@ class IngestStore:
             [_least(group) for group in groups],
             [_greatest(group) for group in groups],
             [sum(chunk.points for chunk in group) for group in groups],
+            [sum(chunk.points < SMALL for chunk in group) for group in groups],
         )
 
     async def advance(self, connection: Connection, producers: set[tuple[UUID, UUID]]) -> None:
@@ -185,6 +191,8 @@ def chunk_row(
         steps=column.steps,
         times=column.times,
         vals=column.values,
+        min_step=column.min_step if column.HasField("min_step") else None,
+        max_step=column.max_step if column.HasField("max_step") else None,
     )
 
 

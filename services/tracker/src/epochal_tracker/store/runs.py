@@ -16,6 +16,7 @@ from epochal_tracker.search.filters import Condition, Order
 
 _COLUMNS = ", ".join(f"r.{field.name}" for field in fields(RunRow))
 _RUN = f"SELECT {_COLUMNS} FROM run r WHERE r.run_id = $1 AND r.project = $2"
+_OF_PROJECT = "SELECT run_id FROM run WHERE project = $1 AND run_id = ANY($2)"
 _ARTIFACT_COLUMNS = ", ".join(field.name for field in fields(ArtifactRow))
 _ARTIFACT = f"SELECT {_ARTIFACT_COLUMNS} FROM artifact WHERE run_id = $1 AND path = $2"
 _ARTIFACTS = (
@@ -48,6 +49,12 @@ class RunStore:
         with adapting():
             row = await self._pool.fetchrow(_RUN, run_id, project)
         return RunRow(*row) if row else None
+
+    async def of_project(self, project: str, run_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of some runs that are of a project."""
+        with adapting():
+            rows = await self._pool.fetch(_OF_PROJECT, project, list(run_ids))
+        return {row[0] for row in rows}
 
     async def search(
         self,

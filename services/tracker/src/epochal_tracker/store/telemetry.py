@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from epochal_kernel.postgres import Pool, adapting, load_sql
+from epochal_kernel.postgres import Connection, Pool, adapting, load_sql
 
 from epochal_tracker.rows import ProducerRow
 
@@ -77,6 +78,35 @@ class SampledChunk:
     values: bytes | None
 
 
+class TelemetryView:
+    """Chunks as they are at one moment."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def chunk_index(self, run_id: UUID, metric: str, start: int, end: int) -> list[ChunkRef]:
+        """Return where the chunks are that may hold steps from `start` to `end`, by step."""
+        with adapting():
+            rows = await self._connection.fetch(_SQL["chunk_index"], run_id, metric, start, end)
+        return [ChunkRef(*row) for row in rows]
+
+    async def chunk(self, run_id: UUID, metric: str, ref: ChunkRef) -> ChunkData:
+        """Return the columns of one chunk."""
+        with adapting():
+            row = await self._connection.fetchrow(
+                _SQL["chunk"],
+                run_id,
+                metric,
+                ref.first_step,
+                ref.day,
+                ref.producer,
+                ref.batch,
+                ref.part,
+            )
+        assert row is not None, "a view does not change"
+        return ChunkData(*row)
+
+
 class TelemetryStore:
     """Queries over telemetry."""
 
@@ -106,6 +136,11 @@ class TelemetryStore:
             rows = await self._pool.fetch(_SQL["summaries"], run_id, after, limit)
         return [SummaryRow(*row) for row in rows]
 
+    async def knows(self, run_id: UUID, metric: str) -> bool:
+        """Return whether a run has a metric, be its points deleted."""
+        with adapting():
+            return bool(await self._pool.fetchval(_SQL["knows"], run_id, metric))
+
     async def summaries_of(self, run_ids: Sequence[UUID]) -> dict[UUID, list[SummaryRow]]:
         """Return all series of several runs."""
         with adapting():
@@ -115,27 +150,15 @@ class TelemetryStore:
             found.setdefault(run_id, []).append(SummaryRow(*summary))
         return found
 
-    async def chunk_index(self, run_id: UUID, metric: str, start: int, end: int) -> list[ChunkRef]:
-        """Return where the chunks are that may hold steps from `start` to `end`, by step."""
+    @asynccontextmanager
+    async def view(self) -> AsyncIterator[TelemetryView]:
+        """Open a view: joining and deleting of chunks is not seen in it."""
         with adapting():
-            rows = await self._pool.fetch(_SQL["chunk_index"], run_id, metric, start, end)
-        return [ChunkRef(*row) for row in rows]
-
-    async def chunk(self, run_id: UUID, metric: str, ref: ChunkRef) -> ChunkData:
-        """Return the columns of one chunk."""
-        with adapting():
-            row = await self._pool.fetchrow(
-                _SQL["chunk"],
-                run_id,
-                metric,
-                ref.first_step,
-                ref.day,
-                ref.producer,
-                ref.batch,
-                ref.part,
-            )
-        assert row is not None, "telemetry is never deleted under a reader"
-        return ChunkData(*row)
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield TelemetryView(connection)
 
     async def sampled(
         self, run_ids: Sequence[UUID], metrics: Sequence[str], from_steps: Sequence[int], limit: int
