@@ -17,6 +17,9 @@ from epochal_gateway.doors.artifacts_door import ArtifactDoor
 from epochal_gateway.doors.dispatch import Dispatcher
 from epochal_gateway.doors.grpc_door import GrpcDoor
 from epochal_gateway.doors.limits import RateLimiter
+from epochal_gateway.doors.mlflow.artifact_parts import ArtifactParts
+from epochal_gateway.doors.mlflow.artifact_places import ArtifactPlaces
+from epochal_gateway.doors.mlflow.artifact_proxy import ArtifactProxy
 from epochal_gateway.doors.mlflow.door import MlflowDoor
 from epochal_gateway.doors.mlflow.run_names import RunNames
 from epochal_gateway.doors.mlflow.serving import mlflow_routes
@@ -87,9 +90,13 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
         mlflow_routes(),
         settings.max_message_bytes,
     )
+    artifacts = ArtifactDoor(dispatcher, authorizer, objects, kernel.client, kernel.ids)
+    places = ArtifactPlaces()
+    mlflow.add(ArtifactProxy(mlflow.session, artifacts, places).routes())
+    mlflow.add(ArtifactParts(mlflow.session, artifacts, objects, places, kernel.ids).routes())
     app = build_app(
         RestDoor(dispatcher, settings.max_message_bytes),
-        ArtifactDoor(dispatcher, authorizer, objects, kernel.client, kernel.ids),
+        artifacts,
         mlflow,
         services,
         ServiceSockets(access),

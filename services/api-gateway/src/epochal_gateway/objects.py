@@ -7,7 +7,7 @@ name never changes its meaning. Bytes are streamed both ways, a few megabytes in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -74,26 +74,19 @@ class Objects:
             ResourceExhausted: too large, or the store is full; nothing is kept.
             Unavailable: the store does not answer.
         """
-        hasher = hashlib.sha256()
-        size = 0
+        hasher, size = hashlib.sha256(), 0
 
-        async def hashed() -> AsyncIterator[bytes]:
+        async def counted() -> AsyncIterator[bytes]:
             nonlocal size
-            async for part in parts:
+            async for part in _hashed(parts, hasher, self._max_bytes):
                 size += len(part)
-                if size > self._max_bytes:
-                    raise ResourceExhausted(
-                        f"the artifact is larger than {self._max_bytes} bytes",
-                        reason="ARTIFACT_TOO_LARGE",
-                    )
-                hasher.update(part)
                 yield part
 
         temporary = f"uploads/{upload_id}"
         kept = False
         try:
             await obstore.put_async(
-                self._store, temporary, hashed(), chunk_size=CHUNK_BYTES, max_concurrency=2
+                self._store, temporary, counted(), chunk_size=CHUNK_BYTES, max_concurrency=2
             )
             digest = hasher.digest()
             if expected is not None and expected != digest:
@@ -133,11 +126,83 @@ class Objects:
         except BaseError as error:
             raise _adapted(error) from error
 
+    async def put_part(self, upload_id: UUID, number: int, parts: AsyncIterator[bytes]) -> bytes:
+        """Keep one part of an upload until the whole is made; returns its sha256.
+
+        Raises:
+            ResourceExhausted: too large, or the store is full; nothing is kept.
+            Unavailable: the store does not answer.
+        """
+        hasher = hashlib.sha256()
+        name, kept = _part_name(upload_id, number), False
+        try:
+            await obstore.put_async(
+                self._store,
+                name,
+                _hashed(parts, hasher, self._max_bytes),
+                chunk_size=CHUNK_BYTES,
+                max_concurrency=2,
+            )
+            kept = True
+        except BaseError as error:
+            raise _adapted(error) from error
+        finally:
+            if not kept:
+                await self._discard(name)
+        return hasher.digest()
+
+    async def joined(self, upload_id: UUID, digests: Mapping[int, bytes]) -> AsyncIterator[bytes]:
+        """Stream the parts of an upload one after the other, by number.
+
+        Raises:
+            InvalidArgument: a part is not there, or not the one of that digest.
+            Unavailable: the store does not answer.
+        """
+        for number, digest in sorted(digests.items()):
+            hasher = hashlib.sha256()
+            try:
+                result = await obstore.get_async(self._store, _part_name(upload_id, number))
+                async for part in result.stream(min_chunk_size=1024 * 1024):
+                    hasher.update(part)
+                    yield bytes(part)
+            except FileNotFoundError:
+                raise InvalidArgument(f"part {number} is not there: send it again") from None
+            except BaseError as error:
+                raise _adapted(error) from error
+            if hasher.digest() != digest:
+                raise InvalidArgument(f"part {number} is another one: send it again")
+
+    async def discard_parts(self, upload_id: UUID) -> None:
+        """Remove the parts of an upload, as far as there are any."""
+        try:
+            async for page in obstore.list(self._store, prefix=f"uploads/{upload_id}"):
+                await obstore.delete_async(self._store, [one["path"] for one in page])
+        except (BaseError, FileNotFoundError):
+            return  # none, or another call removes them
+
     async def _discard(self, name: str) -> None:
         try:
             await obstore.delete_async(self._store, name)
         except (BaseError, FileNotFoundError):
             return  # never written; nothing to discard
+
+
+async def _hashed(
+    parts: AsyncIterator[bytes], hasher: hashlib._Hash, most: int
+) -> AsyncIterator[bytes]:
+    size = 0
+    async for part in parts:
+        size += len(part)
+        if size > most:
+            raise ResourceExhausted(
+                f"the artifact is larger than {most} bytes", reason="ARTIFACT_TOO_LARGE"
+            )
+        hasher.update(part)
+        yield part
+
+
+def _part_name(upload_id: UUID, number: int) -> str:
+    return f"uploads/{upload_id}/{number}"
 
 
 def object_name(sha256: bytes) -> str:

@@ -98,6 +98,7 @@ def _bind_runs(kernel: Kernel, runs: Runs) -> None:
 
 def _bind_artifacts(kernel: Kernel, artifacts: Artifacts) -> None:
     kernel.server.unary(ArtifactService.COMMIT_ARTIFACT, artifacts.commit_artifact)
+    kernel.server.unary(ArtifactService.DELETE_ARTIFACTS, artifacts.delete_artifacts)
     kernel.server.unary(ArtifactService.GET_ARTIFACT, artifacts.get_artifact)
     kernel.server.unary(ArtifactService.LIST_ARTIFACTS, artifacts.list_artifacts)
 

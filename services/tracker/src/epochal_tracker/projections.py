@@ -109,6 +109,8 @@ class ArtifactProjector:
                     event.recorded_at,
                 ),
             )
+        elif isinstance(payload, pb.ArtifactDeleted):
+            rows.delete(ARTIFACTS, event.stream_id, payload.path)
 
 
 class CaptureProjector:

@@ -15,7 +15,7 @@ from epochal_proto.v1.services import ArtifactService
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
-from epochal_gateway.doors.dispatch import Dispatcher
+from epochal_gateway.doors.dispatch import Caller, Dispatcher
 from epochal_gateway.doors.problems import problem_response
 from epochal_gateway.doors.rest_door import POSITION, caller_of
 from epochal_gateway.doors.transcoding import response_json
@@ -49,15 +49,24 @@ class ArtifactDoor:
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is problem JSON."""
         try:
-            if request.method == "PUT":
-                return await self._put(request)
-            return await self._get(request)
+            run, path = _names(request)
+            caller = caller_of(request)
+            if request.method != "PUT":
+                return await self.send(request, caller, run, path)
+            artifact, position = await self.receive(request, caller, run, path)
         except EpochalError as error:
             return problem_response(error)
+        headers = {"content-type": "application/json", POSITION: str(position)}
+        return Response(response_json(artifact), headers=headers)
 
-    async def _put(self, request: Request) -> Response:
-        run, path = _names(request)
-        identity, context = self._admit(request, "run.write", run)
+    async def receive(
+        self, request: Request, caller: Caller, run: str, path: str
+    ) -> tuple[pb.Artifact, int]:
+        """Store the body of a request as an artifact; returns its record and position in the log.
+
+        Raises:
+            EpochalError: refused, or the bytes did not come whole; nothing is kept.
+        """
         commit = pb.CommitArtifactRequest(
             run=run,
             path=path,
@@ -66,19 +75,49 @@ class ArtifactDoor:
             media_type=request.headers.get("content-type", "application/octet-stream"),
             request_id=request.headers.get("epochal-request-id", ""),
         )
+        return await self.commit(caller, commit, body_parts(request), _expected(request))
+
+    async def commit(
+        self,
+        caller: Caller,
+        commit: pb.CommitArtifactRequest,
+        parts: AsyncIterator[bytes],
+        expected: bytes | None = None,
+    ) -> tuple[pb.Artifact, int]:
+        """Store bytes and record them; returns the record and its position in the log.
+
+        Raises:
+            EpochalError: refused, or the bytes did not come whole; nothing is kept.
+        """
+        identity, context = self._admit(caller, "run.write", commit.run)
+        commit.sha256 = bytes(32)
         validate(commit)
-        stored = await self._objects.put(self._ids.uuid7(), _parts(request), _expected(request))
+        stored = await self._objects.put(self._ids.uuid7(), parts, expected)
         commit.sha256, commit.size_bytes = stored.sha256, stored.size_bytes
         artifact = await self._remote.call(ArtifactService.COMMIT_ARTIFACT, commit, context)
         self._dispatcher.note_write(identity, context.position)
-        return Response(
-            response_json(artifact),
-            headers={"content-type": "application/json", POSITION: str(context.position)},
-        )
+        return artifact, context.position
 
-    async def _get(self, request: Request) -> Response:
-        run, path = _names(request)
-        _, context = self._admit(request, "run.read", run)
+    async def delete(self, caller: Caller, run: str, path: str) -> int:
+        """Take an artifact, or all below a folder, out of the index; returns how many.
+
+        Raises:
+            EpochalError: refused, or there is none.
+        """
+        identity, context = self._admit(caller, "run.write", run)
+        request = pb.DeleteArtifactsRequest(run=run, path=path)
+        validate(request)
+        done = await self._remote.call(ArtifactService.DELETE_ARTIFACTS, request, context)
+        self._dispatcher.note_write(identity, context.position)
+        return done.deleted
+
+    async def send(self, request: Request, caller: Caller, run: str, path: str) -> Response:
+        """Return the bytes of an artifact, or the part of them that is asked for.
+
+        Raises:
+            EpochalError: refused, or there is none.
+        """
+        _, context = self._admit(caller, "run.read", run)
         wanted = pb.GetArtifactRequest(run=run, path=path)
         validate(wanted)
         artifact = await self._remote.call(ArtifactService.GET_ARTIFACT, wanted, context)
@@ -105,8 +144,7 @@ class ArtifactDoor:
             self._objects.get(digest, start, end), status, headers, media_type=media_type
         )
 
-    def _admit(self, request: Request, permission: str, run: str) -> tuple[Identity, CallContext]:
-        caller = caller_of(request)
+    def _admit(self, caller: Caller, permission: str, run: str) -> tuple[Identity, CallContext]:
         identity = self._dispatcher.identify(caller)
         self._authorizer.check(identity, permission, run, write=permission == "run.write")
         return identity, self._dispatcher.context(identity, run, caller)
@@ -118,7 +156,12 @@ def _names(request: Request) -> tuple[str, str]:
     return run, parts["path"]
 
 
-async def _parts(request: Request) -> AsyncIterator[bytes]:
+async def body_parts(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body of a request as it comes.
+
+    Raises:
+        InvalidArgument: the client went away before its end.
+    """
     try:
         async for part in request.stream():
             if part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import NotFound
+from epochal_kernel.errors import FailedPrecondition, NotFound
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.paging import DEFAULT_PAGE, pack, unpack
 from epochal_kernel.rpc.context import CallContext
@@ -12,6 +12,9 @@ from epochal_tracker.domain.tracking import TrackingAggregate
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.messages import artifact_message
 from epochal_tracker.store.runs import RunStore
+
+#: Files that one call deletes at most.
+MOST_DELETED = 5_000
 
 
 class Artifacts:
@@ -52,6 +55,37 @@ class Artifacts:
             kind=event.kind,
             media_type=request.media_type,
         )
+
+    async def delete_artifacts(
+        self, request: pb.DeleteArtifactsRequest, context: CallContext
+    ) -> pb.DeleteArtifactsResponse:
+        """Take a file, or all below a folder, out of the index; what they were stays in the log."""
+        row = await self._lookup.run(request.run, context)
+        paths = [
+            one.path
+            for one in await self._runs.artifacts(row.run_id, request.path, "", MOST_DELETED + 1)
+            if one.path == request.path or one.path.startswith(f"{request.path}/")
+        ]
+        if not paths:
+            raise NotFound(
+                f"{request.run} has no artifact {request.path!r}",
+                resource=f"{request.run}/artifacts/{request.path}",
+            )
+        if len(paths) > MOST_DELETED:
+            raise FailedPrecondition(
+                f"more than {MOST_DELETED} files are below {request.path!r}: delete its folders",
+                reason="TOO_MANY_ARTIFACTS",
+                resource=request.run,
+            )
+        outcome = await self._ledger.execute(
+            self._aggregate,
+            row.run_id,
+            request.run,
+            lambda _: [pb.ArtifactDeleted(run=request.run, path=path) for path in paths],
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        return pb.DeleteArtifactsResponse(deleted=len(paths))
 
     async def get_artifact(
         self, request: pb.GetArtifactRequest, context: CallContext

@@ -25,6 +25,7 @@ class MlflowDoor:
 
     def __init__(self, platform: Platform, routes: list[MlflowRoute], max_body_bytes: int) -> None:
         self._platform = platform
+        self._more: list[BaseRoute] = []
         self._router = Router(routes)
         self._max_body_bytes = max_body_bytes
 
@@ -32,6 +33,7 @@ class MlflowDoor:
         """Return the application's routes; what is more special stands before it."""
         return [
             *probes.routes(),
+            *self._more,
             *(
                 Route(
                     f"/{door}/{version}/{place}/{{path:path}}", self._serve(version), methods=_VERBS
@@ -44,6 +46,10 @@ class MlflowDoor:
                 )
             ),
         ]
+
+    def add(self, routes: list[BaseRoute]) -> None:
+        """Serve what is not JSON both ways, such as the bytes of artifacts."""
+        self._more += routes
 
     def session(self, request: Request) -> Session:
         """Return the session of a request.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from epochal_gateway.doors.mlflow import (
+    artifact_lists,
     experiment_search,
     experiments,
     histories,
@@ -30,4 +31,5 @@ def mlflow_routes() -> list[MlflowRoute]:
         *registered_models.routes(),
         *model_versions.routes(),
         *logged_models.routes(),
+        *artifact_lists.routes(),
     ]

@@ -1,0 +1,124 @@
+"""MLflow's artifact proxy: bytes up and down, streamed, by way of the artifact door.
+
+PUT, GET, DELETE  /api/2.0/mlflow-artifacts/artifacts/PATH
+GET               /api/2.0/mlflow-artifacts/artifacts?path=PATH
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import EpochalError, FailedPrecondition, NotFound
+from epochal_proto.v1.services import LineageService
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from epochal_gateway.doors.artifacts_door import ArtifactDoor
+from epochal_gateway.doors.mlflow import artifact_lists
+from epochal_gateway.doors.mlflow.artifact_places import ArtifactPlaces, Place
+from epochal_gateway.doors.mlflow.errors import error_response
+from epochal_gateway.doors.mlflow.session import Session
+from epochal_gateway.doors.mlflow.writing import json_response
+
+_ROOT: Final = "mlflow-artifacts/artifacts"
+_MOST_EDGES: Final = 10_000
+
+Serve = Callable[[Request, Session], Awaitable[Response]]
+
+
+class ArtifactProxy:
+    """Serves the artifacts of runs under MLflow's paths."""
+
+    def __init__(
+        self,
+        session: Callable[[Request], Session],
+        door: ArtifactDoor,
+        places: ArtifactPlaces,
+    ) -> None:
+        self._session = session
+        self._door = door
+        self._places = places
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the application's routes."""
+        found: list[BaseRoute] = []
+        for door in ("api", "ajax-api"):
+            root = f"/{door}/2.0/{_ROOT}"
+            found += [
+                Route(root, self._answering(self._list), methods=["GET"]),
+                Route(f"{root}/{{path:path}}", self._answering(self._get), methods=["GET", "HEAD"]),
+                Route(f"{root}/{{path:path}}", self._answering(self._put), methods=["PUT"]),
+                Route(f"{root}/{{path:path}}", self._answering(self._delete), methods=["DELETE"]),
+            ]
+        return found
+
+    def _answering(self, serve: Serve) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            try:
+                return await serve(request, self._session(request))
+            except EpochalError as error:
+                return error_response(error)
+
+        return answer
+
+    async def _list(self, request: Request, session: Session) -> Response:
+        path = request.query_params.get("path", "")
+        if not path:
+            return json_response({"files": []})
+        place = await self._places.resolve(session, path, write=False)
+        return json_response({"files": await artifact_lists.files(session, place)})
+
+    async def _get(self, request: Request, session: Session) -> Response:
+        place = await self._places.resolve(session, request.path_params["path"], write=False)
+        if not place.path:
+            raise NotFound("the path is a folder, not a file", resource=place.run)
+        return await self._door.send(request, session.caller, place.run, place.path)
+
+    async def _put(self, request: Request, session: Session) -> Response:
+        place = await self._places.resolve(session, request.path_params["path"], write=True)
+        await self._door.receive(request, session.caller, place.run, place.path)
+        return json_response({})
+
+    async def _delete(self, request: Request, session: Session) -> Response:
+        place = await self._places.resolve(session, request.path_params["path"], write=True)
+        await _assert_not_registered(session, place)
+        await self._door.delete(session.caller, place.run, place.path)
+        return json_response({})
+
+
+async def _assert_not_registered(session: Session, place: Place) -> None:
+    """Refuse to delete what versions of registered models are made of.
+
+    Raises:
+        FailedPrecondition: one is, or it cannot be told.
+    """
+    graph = await session.call(
+        LineageService.GET_LINEAGE,
+        pb.GetLineageRequest(
+            parent=place.run.partition("/runs/")[0],
+            node=place.run,
+            direction=pb.LINEAGE_DIRECTION_DOWNSTREAM,
+            depth=2,
+            max_edges=_MOST_EDGES,
+        ),
+    )
+    artifact = f"{place.run}/artifacts/{place.path}"
+    for edge in graph.edges:
+        inside = edge.source == artifact or edge.source.startswith(f"{artifact}/")
+        around = artifact.startswith(f"{edge.source}/")
+        if edge.kind == pb.EDGE_KIND_REGISTERED_AS and (inside or around):
+            raise FailedPrecondition(
+                f"{edge.target} is made of {edge.source}: delete that version first",
+                reason="ARTIFACT_REGISTERED",
+                resource=artifact,
+            )
+    if graph.truncated:
+        raise FailedPrecondition(
+            f"{place.run} has more than {_MOST_EDGES} artifacts and versions made of them: "
+            "whether one needs this cannot be told, and it stays",
+            reason="LINEAGE_TOO_LARGE",
+            resource=artifact,
+        )
