@@ -133,7 +133,7 @@ def row(number: int, **more: str) -> RunRow:
     run_id, now = UUID(int=number, version=4), datetime.now(UTC)
     return RunRow(
         run_id, PROJECT, "", 1, 1, "", more.get("params", "{}"), "{}", "", "", 0, None, now, None,
-        None, "", "[]", "", "", 0, "", "", "[]", "{}", None, "", False, b"",
+        None, "", "[]", "", "", 0, "", "", "[]", "{}", None, "", False, b"", None,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from epochal_tracker.sealing import Sealer
 from epochal_tracker.services.artifacts import Artifacts
 from epochal_tracker.services.capturing import Captures
 from epochal_tracker.services.curves import Curves
+from epochal_tracker.services.finding import Finder
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.producers import Producers
 from epochal_tracker.services.runs import Runs
@@ -34,6 +35,7 @@ from epochal_tracker.store.curves import CurveStore
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.joining import JoinStore
 from epochal_tracker.store.runs import RunStore
+from epochal_tracker.store.search import SearchStore
 from epochal_tracker.store.telemetry import TelemetryStore
 from epochal_tracker.store.writing import WriteStore
 from epochal_tracker.writing import PointWriter
@@ -59,8 +61,9 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     bells = RunBells()
     runs, telemetry = RunStore(kernel.pool), TelemetryStore(kernel.pool)
     lookup = RunLookup(runs, kernel.progress)
-    _bind_runs(kernel, Runs(lookup, runs, telemetry, kernel.progress, bells))
-    searching = Searching(runs, telemetry, kernel.progress)
+    finder = Finder(SearchStore(kernel.pool), runs, telemetry, kernel.clock)
+    _bind_runs(kernel, Runs(lookup, finder, telemetry, kernel.progress, bells))
+    searching = Searching(finder, kernel.progress)
     kernel.server.unary(SearchService.SEARCH_RUNS, searching.search_runs)
     _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
     _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))

@@ -16,16 +16,19 @@ from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import Json, RowRef
 from google.protobuf.message import Message
 
-from epochal_tracker import params
+from epochal_tracker import named_values, params
 from epochal_tracker.domain.capturing import merged
 from epochal_tracker.rows import (
     ARTIFACTS,
     CAPTURES,
     PRODUCERS,
+    RUN_DATASETS,
+    RUN_FIELDS,
     RUNS,
     ArtifactRow,
     CaptureRow,
     ProducerRow,
+    RunDatasetRow,
     RunRow,
 )
 
@@ -36,7 +39,7 @@ class RunProjector:
     """Projects the lifecycle of runs, with their parameters and tags."""
 
     name = "runs"
-    tables = (RUNS,)
+    tables = (RUNS, RUN_FIELDS)
 
     def touches(self, event: Event) -> Iterable[RowRef]:
         """Every event of a run's streams changes its row."""
@@ -47,12 +50,15 @@ class RunProjector:
         """Write what an event changes."""
         payload = event.payload
         if isinstance(payload, pb.RunCreated):
-            rows.put(RUNS, _created(payload, event))
+            created = _created(payload, event)
+            rows.put(RUNS, created)
+            named_values.write(rows, created, payload)
             return
         if event.category != "run" and not isinstance(payload, pb.ParamsLogged | pb.TagsSet):
             return
         run = rows.get(RUNS, event.stream_id)
         if run is not None:
+            named_values.write(rows, run, payload)
             changed = _changed(run, payload, event.recorded_at)
             if changed is not run:
                 rows.put(RUNS, changed)
@@ -133,6 +139,25 @@ class CaptureProjector:
             before = pb.Capture.FromString(known.capture) if known else pb.Capture()
             capture = merged(before, payload.capture).SerializeToString(deterministic=True)
             rows.put(CAPTURES, CaptureRow(event.stream_id, attempt, capture))
+
+
+class DatasetProjector:
+    """Projects which datasets runs read."""
+
+    name = "datasets"
+    tables = (RUN_DATASETS,)
+
+    def touches(self, event: Event) -> Iterable[RowRef]:
+        """Nothing is read."""
+        return ()
+
+    def apply(self, rows: Rows, event: Event) -> None:
+        """Write what an event changes."""
+        payload = event.payload
+        if isinstance(payload, pb.DatasetUsed) and payload.run:
+            name = payload.dataset.partition("/datasets/")[2].partition("/")[0]
+            run_id = UUID(payload.run.rpartition("/")[2])
+            rows.put(RUN_DATASETS, RunDatasetRow(run_id, name, payload.digest, ""))
 
 
 def _created(payload: pb.RunCreated, event: Event) -> RunRow:
@@ -331,7 +356,13 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=3,
+    version=4,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
-    projectors=(RunProjector(), ProducerProjector(), ArtifactProjector(), CaptureProjector()),
+    projectors=(
+        RunProjector(),
+        ProducerProjector(),
+        ArtifactProjector(),
+        CaptureProjector(),
+        DatasetProjector(),
+    ),
 )

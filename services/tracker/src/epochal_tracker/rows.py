@@ -81,7 +81,30 @@ class CaptureRow:
     capture: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class RunFieldRow:
+    """One parameter ("p"), output ("o") or tag ("t") of a run, as searches find it."""
+
+    run_id: UUID
+    kind: str
+    name: str
+    text: str
+    number: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDatasetRow:
+    """A dataset that a run reads."""
+
+    run_id: UUID
+    name: str
+    digest: str
+    context: str
+
+
 RUNS = Table("run", RunRow, ("run_id",))
+RUN_FIELDS = Table("run_field", RunFieldRow, ("run_id", "kind", "name"))
+RUN_DATASETS = Table("run_dataset", RunDatasetRow, ("run_id", "name", "digest"))
 PRODUCERS = Table("producer", ProducerRow, ("run_id", "producer"))
 ARTIFACTS = Table("artifact", ArtifactRow, ("run_id", "path"))
 CAPTURES = Table("capture", CaptureRow, ("run_id", "attempt"))

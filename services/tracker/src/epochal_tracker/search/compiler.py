@@ -1,284 +1,179 @@
-"""Conditions to SQL: every value is a parameter, every name of a column comes from this file."""
+"""The syntax tree to SQL: every value is a parameter, every name of a column comes from `fields`.
+
+The SQL of a comparison with what is missing is NULL or false, and NOT is written IS NOT TRUE: AND
+and OR never make a NULL count as true, so the SQL agrees with the two-valued logic of the tree.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-import epochal_proto.v1 as pb
-from epochal_kernel.errors import InvalidArgument, Violation
-from epochal_kernel.paging import foreign
+from epochal_tracker.search.fields import COLUMNS, NULLABLE, Type, type_of
+from epochal_tracker.search.sources import (
+    Parameters,
+    Source,
+    common_source,
+    row_condition,
+)
+from epochal_tracker.search.syntax import (
+    All,
+    Any,
+    Compare,
+    Deleted,
+    Field,
+    Like,
+    Literal,
+    Node,
+    Not,
+    OneOf,
+    Present,
+    Scope,
+    conjuncts,
+)
 
-from epochal_tracker.search.filters import Condition, Field, Order
-
-_COLUMNS = {
-    "name": "r.display_name",
-    "creator": "r.creator",
-    "queue": "r.queue",
-    "create_time": "r.create_time",
-    "status": "r.status",
-    "kind": "r.kind",
-    "schedule_time": "r.schedule_time",
-    "pipeline": "r.pipeline",
-    "step": "r.step",
-    "iteration": "r.iteration",
-    "origin": "r.origin",
+#: Fields that a run may have several of: the rows that have them, and the column.
+_MANY: Final[Mapping[str, tuple[str, str]]] = {
+    "tag": ("run_field v WHERE v.run_id = r.run_id AND v.kind = 't'", "v.name"),
+    "pending": ("jsonb_array_elements_text(r.holds) AS v (hold) WHERE true", "v.hold"),
+    "artifact": ("artifact v WHERE v.run_id = r.run_id", "v.path"),
+    "artifact_kind": ("artifact v WHERE v.run_id = r.run_id", "v.kind"),
+    "dataset_name": ("run_dataset v WHERE v.run_id = r.run_id", "v.name"),
+    "dataset_digest": ("run_dataset v WHERE v.run_id = r.run_id", "v.digest"),
+    "dataset_context": ("run_dataset v WHERE v.run_id = r.run_id", "v.context"),
 }
-_TIMES = ("create_time", "schedule_time")
-_RUNS = ("pipeline", "origin")
-_VALUES = ("params", "outputs")
-
-#: The number of a parameter, kept as params.py says; NaN compares with nothing and sorts as absent.
-_NUMBER = "CASE WHEN v.key IN ('i', 'd') THEN nullif((v.value #>> '{}')::float8, 'NaN') END"
-
-
-@dataclass
-class Parameters:
-    """The parameters of a statement in the making."""
-
-    values: list[object] = field(default_factory=list)
-
-    def add(self, value: object) -> str:
-        """Add a parameter and return its name in the statement."""
-        self.values.append(value)
-        return f"${len(self.values)}"
 
 
 @dataclass(frozen=True, slots=True)
-class After:
-    """Where a page begins: the sort value of the last run before it, and its id."""
+class Groups:
+    """The conditions that must all hold: those about one named value by it, and the rest."""
 
-    value: str | float | None
-    run_id: UUID
+    by_source: Mapping[Source, tuple[Node, ...]]
+    rest: tuple[Node, ...]
 
 
-def where(conditions: Sequence[Condition], parameters: Parameters) -> str:
-    """Return the conditions as SQL, "true" when there are none.
+def grouped(node: Node) -> Groups:
+    """Take the conditions apart that must all hold."""
+    by_source: dict[Source, list[Node]] = {}
+    rest: list[Node] = []
+    for part in conjuncts(node):
+        source = common_source(part)
+        if source is None:
+            rest.append(part)
+        else:
+            by_source.setdefault(source, []).append(part)
+    return Groups({source: tuple(parts) for source, parts in by_source.items()}, tuple(rest))
 
-    Raises:
-        InvalidArgument: a value does not fit its field.
-    """
-    parts = [_condition(condition, parameters) for condition in conditions]
+
+def where(groups: Groups, parameters: Parameters, skipped: Iterable[Source] = ()) -> str:
+    """Return the conditions over run `r`, without those about the sources skipped."""
+    left_out = set(skipped)
+    parts = [condition(node, parameters) for node in groups.rest]
+    parts += [
+        exists(source, nodes, parameters)
+        for source, nodes in groups.by_source.items()
+        if source not in left_out
+    ]
     return " AND ".join(parts) or "true"
 
 
-def sort_value(order: Order, parameters: Parameters) -> str:
-    """Return the expression runs are sorted by; NULL sorts last either way."""
-    found = order.field
-    if found.name == "metrics":
-        name = parameters.add(found.key)
-        return (
-            "(SELECT nullif(m.last, 'NaN') FROM tracker.metric_summary m "
-            f"WHERE m.run_id = r.run_id AND m.metric = {name})"
-        )
-    if found.name in _VALUES:
-        return _param_number(f"r.{found.name}", parameters.add(found.key))
-    if found.name == "tags":
-        return f"(r.tags ->> {parameters.add(found.key)})"
-    return _COLUMNS[found.name]
-
-
-def is_number(order: Order) -> bool:
-    """Whether runs are sorted by a double."""
-    return order.field.name in ("metrics", *_VALUES)
-
-
-def after_clause(order: Order, after: After, parameters: Parameters) -> str:
-    """Return the condition that a run comes after a place in the order (sort, run_id).
-
-    Raises:
-        InvalidArgument: the place is not one of this order.
-    """
-    run = parameters.add(after.run_id)
-    if after.value is None:
-        return f"(sort IS NULL AND run_id < {run})"
-    compare = "<" if order.descending else ">"
-    try:
-        value = parameters.add(_typed(order, after.value))
-    except (TypeError, ValueError, OverflowError):
-        raise foreign() from None
-    return f"(sort {compare} {value} OR (sort = {value} AND run_id < {run}) OR sort IS NULL)"
-
-
-def _typed(order: Order, value: str | float) -> object:
-    name = order.field.name
-    if name in ("metrics", *_VALUES):
-        return float(value)
-    if name in _TIMES:
-        return _instant(str(value))
-    if name in ("status", "kind"):
-        return _enum_number(int(value))
-    if name == "iteration":
-        return _int64(int(value))
-    return str(value)
-
-
-def _enum_number(number: int) -> int:
-    if not 0 <= number < 2**31:
-        raise ValueError(f"{number} is no number of an enum")
-    return number
-
-
-def _int64(number: int) -> int:
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{number} is no 64-bit number")
-    return number
-
-
-def _instant(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _condition(condition: Condition, parameters: Parameters) -> str:
-    name = condition.field.name
-    if name == "metrics":
-        text = _metric(condition, parameters)
-    elif name in _VALUES:
-        text = _param(condition, parameters)
-    elif name == "tags":
-        key = parameters.add(condition.field.key)
-        text = _text(condition, f"(r.tags ->> {key})", parameters)
-    elif name in ("status", "kind"):
-        text = _enum(condition, parameters)
-    elif name in _RUNS:
-        text = _run(condition, parameters)
-    elif name == "iteration":
-        text = _iteration(condition, parameters)
-    elif name in _TIMES:
-        text = _time(condition, parameters)
-    else:
-        text = _text(condition, _COLUMNS[name], parameters)
-    return f"NOT coalesce({text}, false)" if condition.negated else f"({text})"
-
-
-def _metric(condition: Condition, parameters: Parameters) -> str:
-    name = parameters.add(condition.field.key)
-    compare = " OR ".join(
-        f"m.last {_operator(condition)} {parameters.add(_number(condition, value))}"
-        for value in condition.values
-    )
+def exists(source: Source, nodes: Iterable[Node], parameters: Parameters) -> str:
+    """Return the condition that the run has a value that fits all conditions."""
     return (
-        "EXISTS (SELECT 1 FROM tracker.metric_summary m "
-        f"WHERE m.run_id = r.run_id AND m.metric = {name} AND m.last <> 'NaN' AND ({compare}))"
+        f"EXISTS (SELECT 1 FROM {source.table} x WHERE x.run_id = r.run_id "
+        f"AND {rows_that_fit(source, nodes, 'x', parameters)})"
     )
 
 
-def _param(condition: Condition, parameters: Parameters) -> str:
-    column = f"r.{condition.field.name}"
-    key = parameters.add(condition.field.key)
-    parts: list[str] = []
-    for value in condition.values:
-        number = _as_number(value)
-        if condition.operator in ("%", "="):
-            parts.append(_compare_text(condition, _param_text(column, key), value, parameters))
-        elif number is None:
-            raise _unfit(condition.field, value, "a number")
-        if number is not None and condition.operator != "%":
-            parts.append(
-                f"{_param_number(column, key)} {_operator(condition)} {parameters.add(number)}"
-            )
-    return " OR ".join(parts)
+def rows_that_fit(source: Source, nodes: Iterable[Node], alias: str, parameters: Parameters) -> str:
+    """Return the condition over rows of a source that fit all conditions."""
+    parts = [source.rows(alias, parameters)]
+    parts += [row_condition(node, alias, parameters) for node in nodes]
+    return " AND ".join(parts)
 
 
-def _param_text(column: str, key: str) -> str:
-    return f"(SELECT v.value #>> '{{}}' FROM jsonb_each({column} -> {key}) v LIMIT 1)"
+def condition(node: Node, parameters: Parameters) -> str:
+    """Return a condition over run `r`."""
+    source = common_source(node)
+    if source is not None:
+        return exists(source, [node], parameters)
+    match node:
+        case All(parts):
+            return _joined(" AND ", "true", parts, parameters)
+        case Any(parts):
+            return _joined(" OR ", "false", parts, parameters)
+        case Not(part):
+            return f"({condition(part, parameters)}) IS NOT TRUE"
+        case Scope():
+            return _scope(node, parameters)
+        case Deleted(wanted):
+            return f"r.delete_time IS {'NOT ' if wanted else ''}NULL"
+        case Present(asked):
+            return _present(asked)
+        case Compare(asked, operator, value):
+            return _value(asked, operator, value, parameters)
+        case OneOf(asked, values):
+            return _one_of(asked, values, parameters)
+        case Like(asked, pattern, any_case):
+            operator = "ILIKE" if any_case else "LIKE"
+            return _over(asked, f"{operator} {parameters.add(pattern)}::text")
 
 
-def _param_number(column: str, key: str) -> str:
-    return f"(SELECT {_NUMBER} FROM jsonb_each({column} -> {key}) v LIMIT 1)"
+def _joined(word: str, empty: str, parts: tuple[Node, ...], parameters: Parameters) -> str:
+    if not parts:
+        return empty
+    return f"({word.join(condition(part, parameters) for part in parts)})"
 
 
-def _run(condition: Condition, parameters: Parameters) -> str:
-    """A run by the UUID that its name ends in; the index on it is partial, hence the first part."""
-    if condition.operator != "=":
-        raise _unfit(condition.field, condition.operator, "no operator")
-    column, ids = _COLUMNS[condition.field.name], list[str]()
-    for value in condition.values:
-        try:
-            ids.append(str(UUID(value.rpartition("/")[2])))
-        except ValueError:
-            raise _unfit(condition.field, value, "a run's name or UUID") from None
-    return f"({column} <> '' AND right({column}, 36) = ANY({parameters.add(ids)}::text[]))"
+def _scope(scope: Scope, parameters: Parameters) -> str:
+    parts = []
+    if len(scope.projects) == 1:
+        # One value, so that an index is read in its order.
+        parts.append(f"r.project = {parameters.add(scope.projects[0])}::text")
+    elif scope.projects:
+        parts.append(f"r.project = ANY({parameters.add(list(scope.projects))}::text[])")
+    parts += [
+        f"starts_with(r.project, {parameters.add(f'{organisation}/projects/')}::text)"
+        for organisation in scope.organisations
+    ]
+    return f"({' OR '.join(parts)})"
 
 
-def _iteration(condition: Condition, parameters: Parameters) -> str:
-    operator = _operator(condition)
-    parts: list[str] = []
-    for value in condition.values:
-        try:
-            number = _int64(int(value))
-        except ValueError:
-            raise _unfit(condition.field, value, "a whole number") from None
-        parts.append(f"r.iteration {operator} {parameters.add(number)}::bigint")
-    return " OR ".join(parts)
+def _present(asked: Field) -> str:
+    if asked.name in _MANY:
+        rows, _ = _MANY[asked.name]
+        return f"EXISTS (SELECT 1 FROM {rows})"
+    column = COLUMNS[asked.name].sql
+    if asked.name in NULLABLE:
+        return f"{column} IS NOT NULL"
+    if type_of(asked) is Type.TEXT or asked.name in ("pipeline", "origin"):
+        return f"{column} <> ''"
+    return "true"
 
 
-def _text(condition: Condition, column: str, parameters: Parameters) -> str:
-    return " OR ".join(
-        _compare_text(condition, column, value, parameters) for value in condition.values
-    )
+def _value(asked: Field, operator: str, value: Literal, parameters: Parameters) -> str:
+    if isinstance(value, str):
+        return _over(asked, f'COLLATE "C" {operator} {parameters.add(value)}::text')
+    return _over(asked, f"{operator} {parameters.add(value)}")
 
 
-def _compare_text(condition: Condition, column: str, value: str, parameters: Parameters) -> str:
-    if condition.operator == "%":
-        return f"position(lower({parameters.add(value)}::text) IN lower({column})) > 0"
-    return f"{column} {_operator(condition)} {parameters.add(value)}::text"
+def _one_of(asked: Field, values: tuple[Literal, ...], parameters: Parameters) -> str:
+    if asked.name == "run_id":
+        ids = [UUID(str(value)) for value in values]
+        return f"r.run_id = ANY({parameters.add(ids)}::uuid[])"
+    if asked.name in ("pipeline", "origin"):
+        # The index on it is partial, hence the first part.
+        column, ids_given = COLUMNS[asked.name].sql, parameters.add(list(values))
+        return f"({column} <> '' AND right({column}, 36) = ANY({ids_given}::text[]))"
+    kind = "text" if type_of(asked) is Type.TEXT else "bigint"
+    return _over(asked, f"= ANY({parameters.add(list(values))}::{kind}[])")
 
 
-def _enum(condition: Condition, parameters: Parameters) -> str:
-    if condition.operator != "=":
-        raise _unfit(condition.field, condition.operator, "no operator")
-    kind = pb.RunStatus if condition.field.name == "status" else pb.RunKind
-    prefix = "RUN_STATUS_" if condition.field.name == "status" else "RUN_KIND_"
-    known = {name.removeprefix(prefix).lower(): number for name, number in kind.items()}
-    numbers: list[int] = []
-    for value in condition.values:
-        number = known.get(value.lower())
-        if number is None or number == 0:
-            names = ", ".join(name for name, number in known.items() if number)
-            raise _unfit(condition.field, value, f"one of {names}")
-        numbers.append(number)
-    return f"{_COLUMNS[condition.field.name]} = ANY({parameters.add(numbers)})"
-
-
-def _time(condition: Condition, parameters: Parameters) -> str:
-    operator = _operator(condition)
-    parts: list[str] = []
-    for value in condition.values:
-        try:
-            at = _instant(value)
-        except (ValueError, OverflowError):
-            raise _unfit(condition.field, value, "a time such as 2026-01-31T12:00:00Z") from None
-        parts.append(f"{_COLUMNS[condition.field.name]} {operator} {parameters.add(at)}")
-    return " OR ".join(parts)
-
-
-def _operator(condition: Condition) -> str:
-    if condition.operator == "%":
-        raise _unfit(condition.field, "%", "a comparison: only text can contain text")
-    return condition.operator
-
-
-def _number(condition: Condition, value: str) -> float:
-    number = _as_number(value)
-    if number is None:
-        raise _unfit(condition.field, value, "a number")
-    return number
-
-
-def _as_number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return None if math.isnan(number) else number
-
-
-def _unfit(field_: Field, value: str, wanted: str) -> InvalidArgument:
-    name = f"{field_.name}.{field_.key}" if field_.key else field_.name
-    message = f"{name}:{value}: {name} takes {wanted}"
-    return InvalidArgument(message, violations=[Violation("filter", "type", message)])
+def _over(asked: Field, compared: str) -> str:
+    """Return a comparison of a field's value, or of any of several."""
+    if asked.name not in _MANY:
+        return f"({COLUMNS[asked.name].sql}) {compared}"
+    rows, column = _MANY[asked.name]
+    return f"EXISTS (SELECT 1 FROM {rows} AND {column} {compared})"

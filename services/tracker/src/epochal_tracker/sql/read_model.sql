@@ -11,6 +11,18 @@ CREATE TABLE run (
 );
 CREATE INDEX run_by_project ON run (project, create_time DESC, run_id DESC);
 CREATE INDEX run_by_pipeline ON run (right(pipeline, 36), iteration) WHERE pipeline <> '';
+CREATE INDEX run_by_time ON run (create_time DESC, run_id DESC);
+CREATE TABLE run_field (
+    run_id uuid NOT NULL, kind text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL,
+    text text COLLATE "C" NOT NULL, number float8, PRIMARY KEY (run_id, kind, name)
+);
+CREATE INDEX run_field_by_number ON run_field (kind, name, number, run_id)
+    WHERE number IS NOT NULL;
+CREATE INDEX run_field_by_text ON run_field (kind, name, left(text, 200), run_id);
+CREATE TABLE run_dataset (
+    run_id uuid NOT NULL, name text COLLATE "C" NOT NULL, digest text COLLATE "C" NOT NULL,
+    context text COLLATE "C" NOT NULL, PRIMARY KEY (run_id, name, digest)
+);
 CREATE TABLE producer (
     run_id uuid NOT NULL, producer uuid NOT NULL, epoch bigint NOT NULL, opened bigint NOT NULL,
     sealed_batch bigint, PRIMARY KEY (run_id, producer)

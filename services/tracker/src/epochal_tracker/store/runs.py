@@ -1,22 +1,19 @@
-"""Reading runs: one, or a page of those a filter finds; and their artifacts."""
+"""Reading runs by id, their artifacts and captures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import fields
 from uuid import UUID
 
 from epochal_kernel.postgres import Pool, adapting
 
 from epochal_tracker.rows import ArtifactRow, CaptureRow, RunRow
-from epochal_tracker.search import compiler
-from epochal_tracker.search.compiler import After, Parameters
-from epochal_tracker.search.filters import Condition, Order
 
 _COLUMNS = ", ".join(f"r.{field.name}" for field in fields(RunRow))
 _RUN = f"SELECT {_COLUMNS} FROM run r WHERE r.run_id = $1 AND r.project = $2"
 _OF_PROJECT = "SELECT run_id FROM run WHERE project = $1 AND run_id = ANY($2)"
+_ROWS = f"SELECT {_COLUMNS} FROM run r WHERE r.run_id = ANY($1::uuid[])"
 _ARTIFACT_COLUMNS = ", ".join(field.name for field in fields(ArtifactRow))
 _ARTIFACT = f"SELECT {_ARTIFACT_COLUMNS} FROM artifact WHERE run_id = $1 AND path = $2"
 _ARTIFACTS = (
@@ -28,14 +25,6 @@ _CAPTURE = (
     "SELECT run_id, attempt, capture FROM capture WHERE run_id = $1 "
     "AND ($2::bigint = 0 OR attempt = $2) ORDER BY attempt DESC LIMIT 1"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A run and the value it was sorted by."""
-
-    run: RunRow
-    sort: str | float | None
 
 
 class RunStore:
@@ -56,29 +45,11 @@ class RunStore:
             rows = await self._pool.fetch(_OF_PROJECT, project, list(run_ids))
         return {row[0] for row in rows}
 
-    async def search(
-        self,
-        project: str,
-        conditions: Sequence[Condition],
-        order: Order,
-        after: After | None,
-        limit: int,
-    ) -> list[Found]:
-        """Return runs of a project that fit all conditions, in order, from a place on."""
-        parameters = Parameters()
-        home = parameters.add(project)
-        where = compiler.where(conditions, parameters)
-        sort = compiler.sort_value(order, parameters)
-        from_here = compiler.after_clause(order, after, parameters) if after else "true"
-        direction = "DESC" if order.descending else "ASC"
-        statement = (
-            f"SELECT * FROM (SELECT {_COLUMNS}, {sort} AS sort FROM run r "
-            f"WHERE r.project = {home} AND {where}) found WHERE {from_here} "
-            f"ORDER BY sort {direction} NULLS LAST, run_id DESC LIMIT {parameters.add(limit)}"
-        )
+    async def rows(self, run_ids: Sequence[UUID]) -> dict[UUID, RunRow]:
+        """Return several runs by id; those that are not there are left out."""
         with adapting():
-            rows = await self._pool.fetch(statement, *parameters.values)
-        return [Found(RunRow(*row[:-1]), _plain(row[-1])) for row in map(tuple, rows)]
+            rows = await self._pool.fetch(_ROWS, list(run_ids))
+        return {row[0]: RunRow(*row) for row in rows}
 
     async def artifact(self, run_id: UUID, path: str) -> ArtifactRow | None:
         """Return the artifact at a path."""
@@ -99,9 +70,3 @@ class RunStore:
         with adapting():
             row = await self._pool.fetchrow(_CAPTURE, run_id, attempt)
         return CaptureRow(*row) if row else None
-
-
-def _plain(value: object) -> str | float | None:
-    if value is None or isinstance(value, float | str):
-        return value
-    return value.isoformat() if isinstance(value, datetime) else str(value)
