@@ -30,7 +30,7 @@ class Artifacts:
         self, request: pb.CommitArtifactRequest, context: CallContext
     ) -> pb.Artifact:
         """Record that an artifact's bytes are in the object store."""
-        row = await self._lookup.existing(request.run, context)
+        row = await self._lookup.writable(request.run, context)
         event = pb.ArtifactLogged(
             run=request.run,
             path=request.path,

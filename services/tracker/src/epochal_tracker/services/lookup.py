@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epochal_kernel.errors import NotFound
+from epochal_kernel.errors import FailedPrecondition, NotFound
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
@@ -30,6 +30,21 @@ class RunLookup:
         """
         project, run_id = split(name)
         return await self._runs.run(run_id, project) or await self.run(name, context)
+
+    async def writable(self, name: str, context: CallContext) -> RunRow:
+        """Return a run to write about that is not deleted, as far as the view knows by now.
+
+        Raises:
+            NotFound: the project has no such run.
+            FailedPrecondition: it is deleted.
+            Unavailable: the view is too far behind.
+        """
+        row = await self.existing(name, context)
+        if row.delete_time is not None:
+            raise FailedPrecondition(
+                f"{name} is deleted: restore it first", reason="RUN_DELETED", resource=name
+            )
+        return row
 
     async def run(self, name: str, context: CallContext) -> RunRow:
         """Return a run to read, waiting for the caller's own writes first.

@@ -45,7 +45,7 @@ class Tracking:
         self, request: pb.LogParamsRequest, context: CallContext
     ) -> pb.LogParamsResponse:
         """Log parameters; one that has another value already is refused."""
-        row = await self._lookup.existing(request.run, context)
+        row = await self._lookup.writable(request.run, context)
         given = params.picked(row.params, request.params)
         outcome = await self._ledger.execute(
             self._aggregate,
@@ -61,7 +61,7 @@ class Tracking:
         self, request: pb.SetTagsRequest, context: CallContext
     ) -> pb.SetTagsResponse:
         """Set tags; an empty value removes the tag."""
-        row = await self._lookup.existing(request.run, context)
+        row = await self._lookup.writable(request.run, context)
         outcome = await self._ledger.execute(
             self._aggregate,
             row.run_id,

@@ -23,7 +23,7 @@ class Writing:
         self, request: pb.LogMetricsRequest, context: CallContext
     ) -> pb.LogMetricsResponse:
         """Write points of a run; they are in PostgreSQL when this answers."""
-        row = await self._lookup.existing(request.run, context)
+        row = await self._lookup.writable(request.run, context)
         for place, point in enumerate(request.points):
             if "\0" in point.metric:
                 message = "a name of a metric has no NUL character"
