@@ -62,7 +62,7 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     runs, telemetry = RunStore(kernel.pool), TelemetryStore(kernel.pool)
     lookup = RunLookup(runs, kernel.progress)
     finder = Finder(SearchStore(kernel.pool), runs, telemetry, kernel.clock)
-    _bind_runs(kernel, Runs(lookup, finder, telemetry, kernel.progress, bells))
+    _bind_runs(kernel, Runs(lookup, finder, runs, telemetry, kernel.progress, bells))
     searching = Searching(finder, kernel.progress)
     kernel.server.unary(SearchService.SEARCH_RUNS, searching.search_runs)
     _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))

@@ -155,9 +155,23 @@ class DatasetProjector:
         """Write what an event changes."""
         payload = event.payload
         if isinstance(payload, pb.DatasetUsed) and payload.run:
-            name = payload.dataset.partition("/datasets/")[2].partition("/")[0]
-            run_id = UUID(payload.run.rpartition("/")[2])
-            rows.put(RUN_DATASETS, RunDatasetRow(run_id, name, payload.digest, ""))
+            rows.put(RUN_DATASETS, _dataset(payload))
+
+
+def _dataset(used: pb.DatasetUsed) -> RunDatasetRow:
+    name = used.dataset.partition("/datasets/")[2].partition("/")[0]
+    details = pb.DatasetDetails(
+        name=name, digest=used.digest, source_type="uri" if used.uri else "", source=used.uri
+    )
+    if used.HasField("details"):
+        details = used.details
+    return RunDatasetRow(
+        UUID(used.run.rpartition("/")[2]),
+        details.name,
+        details.digest,
+        details.tags.get("mlflow.data.context", ""),
+        details.SerializeToString(deterministic=True),
+    )
 
 
 def _created(payload: pb.RunCreated, event: Event) -> RunRow:
@@ -356,7 +370,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=4,
+    version=5,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),

@@ -94,12 +94,13 @@ class RunFieldRow:
 
 @dataclass(frozen=True, slots=True)
 class RunDatasetRow:
-    """A dataset that a run reads."""
+    """A dataset that a run reads; `details` are DatasetDetails, serialized."""
 
     run_id: UUID
     name: str
     digest: str
     context: str
+    details: bytes
 
 
 RUNS = Table("run", RunRow, ("run_id",))

@@ -101,6 +101,9 @@ class Finder:
             summaries = {}
             if not fields or "metrics" in fields:
                 summaries = await self._telemetry.summaries_of(ids)
+            inputs = {}
+            if not fields or "inputs" in fields:
+                inputs = await self._runs.inputs(ids)
             for run_id in ids:
                 shown += 1
                 if run_id not in rows:
@@ -108,7 +111,7 @@ class Finder:
                 found = summaries.get(run_id, [])
                 if metrics:
                     found = [one for one in found if one.metric in metrics]
-                message = run_message(rows[run_id], found)
+                message = run_message(rows[run_id], found, inputs.get(run_id, ()))
                 for field in message.DESCRIPTOR.fields:
                     if fields and field.name not in fields:
                         message.ClearField(field.name)

@@ -43,11 +43,14 @@ def split(name: str) -> tuple[str, UUID]:
         ) from None
 
 
-def run_message(row: RunRow, summaries: Iterable[SummaryRow]) -> pb.Run:
-    """Return a run with its metrics."""
+def run_message(
+    row: RunRow, summaries: Iterable[SummaryRow], inputs: Iterable[bytes] = ()
+) -> pb.Run:
+    """Return a run with its metrics and what it read."""
     message = pb.Run(
         name=f"{row.project}/runs/{row.run_id}",
         uid=str(row.run_id),
+        inputs=[pb.DatasetDetails.FromString(details) for details in inputs],
         display_name=row.display_name,
         kind=cast("pb.RunKind", row.kind),
         status=cast("pb.RunStatus", row.status),

@@ -9,10 +9,12 @@ from epochal_kernel.paging import DEFAULT_PAGE
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
+from epochal_tracker.rows import RunRow
 from epochal_tracker.services.finding import Finder, Wanted, scope_of
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.messages import ENDED, run_message
 from epochal_tracker.signals import RunBells
+from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.telemetry import TelemetryStore
 
 
@@ -23,12 +25,14 @@ class Runs:
         self,
         lookup: RunLookup,
         finder: Finder,
+        runs: RunStore,
         telemetry: TelemetryStore,
         progress: Progress,
         bells: RunBells,
     ) -> None:
         self._lookup = lookup
         self._finder = finder
+        self._runs = runs
         self._telemetry = telemetry
         self._progress = progress
         self._bells = bells
@@ -36,8 +40,7 @@ class Runs:
     async def get_run(self, request: pb.GetRunRequest, context: CallContext) -> pb.Run:
         """Read one run with its metrics."""
         row = await self._lookup.run(request.name, context)
-        summaries = await self._telemetry.summaries_of([row.run_id])
-        return run_message(row, summaries.get(row.run_id, ()))
+        return await self._message(row)
 
     async def list_runs(
         self, request: pb.ListRunsRequest, context: CallContext
@@ -64,11 +67,15 @@ class Runs:
         sent: pb.Run | None = None
         while True:
             row = await self._lookup.run(request.name, context)
-            summaries = await self._telemetry.summaries_of([row.run_id])
-            now = run_message(row, summaries.get(row.run_id, ()))
+            now = await self._message(row)
             if now != sent:
                 yield now
                 sent = now
             if now.status in ENDED:
                 return
             await watch.wait()
+
+    async def _message(self, row: RunRow) -> pb.Run:
+        summaries = await self._telemetry.summaries_of([row.run_id])
+        inputs = await self._runs.inputs([row.run_id])
+        return run_message(row, summaries.get(row.run_id, ()), inputs.get(row.run_id, ()))

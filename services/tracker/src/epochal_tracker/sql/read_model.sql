@@ -21,7 +21,8 @@ CREATE INDEX run_field_by_number ON run_field (kind, name, number, run_id)
 CREATE INDEX run_field_by_text ON run_field (kind, name, left(text, 200), run_id);
 CREATE TABLE run_dataset (
     run_id uuid NOT NULL, name text COLLATE "C" NOT NULL, digest text COLLATE "C" NOT NULL,
-    context text COLLATE "C" NOT NULL, PRIMARY KEY (run_id, name, digest)
+    context text COLLATE "C" NOT NULL, details bytea NOT NULL DEFAULT '',
+    PRIMARY KEY (run_id, name, digest)
 );
 CREATE TABLE producer (
     run_id uuid NOT NULL, producer uuid NOT NULL, epoch bigint NOT NULL, opened bigint NOT NULL,

@@ -14,6 +14,10 @@ _COLUMNS = ", ".join(f"r.{field.name}" for field in fields(RunRow))
 _RUN = f"SELECT {_COLUMNS} FROM run r WHERE r.run_id = $1 AND r.project = $2"
 _OF_PROJECT = "SELECT run_id FROM run WHERE project = $1 AND run_id = ANY($2)"
 _ROWS = f"SELECT {_COLUMNS} FROM run r WHERE r.run_id = ANY($1::uuid[])"
+_INPUTS = (
+    "SELECT run_id, details FROM run_dataset WHERE run_id = ANY($1::uuid[]) "
+    "ORDER BY run_id, name, digest"
+)
 _ARTIFACT_COLUMNS = ", ".join(field.name for field in fields(ArtifactRow))
 _ARTIFACT = f"SELECT {_ARTIFACT_COLUMNS} FROM artifact WHERE run_id = $1 AND path = $2"
 _ARTIFACTS = (
@@ -50,6 +54,15 @@ class RunStore:
         with adapting():
             rows = await self._pool.fetch(_ROWS, list(run_ids))
         return {row[0]: RunRow(*row) for row in rows}
+
+    async def inputs(self, run_ids: Sequence[UUID]) -> dict[UUID, list[bytes]]:
+        """Return what is known of the datasets that several runs read, serialized, by name."""
+        with adapting():
+            rows = await self._pool.fetch(_INPUTS, list(run_ids))
+        found: dict[UUID, list[bytes]] = {}
+        for run_id, details in rows:
+            found.setdefault(run_id, []).append(details)
+        return found
 
     async def artifact(self, run_id: UUID, path: str) -> ArtifactRow | None:
         """Return the artifact at a path."""
