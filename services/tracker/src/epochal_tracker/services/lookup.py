@@ -41,6 +41,9 @@ class RunLookup:
         """
         row = await self.existing(name, context)
         if row.delete_time is not None:
+            # The caller may have restored it since.
+            row = await self.run(name, context)
+        if row.delete_time is not None:
             raise FailedPrecondition(
                 f"{name} is deleted: restore it first", reason="RUN_DELETED", resource=name
             )
