@@ -22,7 +22,17 @@ from benchmarks.peers.comparing import LIMITS_S, peer_rows
 from benchmarks.peers.environments import DEFAULT_FOLDER, PINS
 from benchmarks.report import Row, print_table
 
-NAMES = ("append", "replay", "gateway", "ingest", "series", "startup", "schedule", "orchestrate")
+NAMES = (
+    "append",
+    "replay",
+    "gateway",
+    "ingest",
+    "series",
+    "search",
+    "startup",
+    "schedule",
+    "orchestrate",
+)
 
 
 def main() -> None:
@@ -35,6 +45,7 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each measurement")
+    parser.add_argument("--full", action="store_true", help="the largest size too (search)")
     parser.add_argument("--peers", action="store_true", help="measure other programs as well")
     parser.add_argument(
         "--only", action="append", choices=sorted(PINS), help="measure this one, of the others"
@@ -48,7 +59,10 @@ def main() -> None:
         parser.error(f"there are others to compare with for {' and '.join(LIMITS_S)}")
     module = importlib.import_module(f"benchmarks.{args.name}")
     started = time.time()
-    rows: list[Row] = asyncio.run(module.run(args.seconds))
+    if args.full and args.name != "search":
+        parser.error("--full is for search")
+    sizes = {"full": True} if args.full else {}
+    rows: list[Row] = asyncio.run(module.run(args.seconds, **sizes))
     if peers:  # the others take minutes: what is known is said, and is there when they are stopped
         for row in rows:
             print(json.dumps(row.as_json()), file=sys.stderr, flush=True)

@@ -136,6 +136,9 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "GetRun": pb.GetRunRequest(name=world.run),
         "ListRuns": pb.ListRunsRequest(parent=project),
         "SearchRuns": pb.SearchRunsRequest(parents=[project]),
+        "GroupRuns": pb.GroupRunsRequest(parents=[project], group_by=["status"]),
+        "TabulateRuns": pb.TabulateRunsRequest(parents=[project]),
+        "RankParams": pb.RankParamsRequest(parents=[project], target="metrics.loss"),
         "WatchRun": pb.WatchRunRequest(name=f"{project}/runs/{uid}"),
         "OpenProducer": pb.OpenProducerRequest(run=f"{project}/runs/{uid}", producer=uid),
         "WriteTelemetry": pb.TelemetryBatch(

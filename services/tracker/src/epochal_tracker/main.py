@@ -21,8 +21,10 @@ from epochal_tracker.services.artifacts import Artifacts
 from epochal_tracker.services.capturing import Captures
 from epochal_tracker.services.curves import Curves
 from epochal_tracker.services.finding import Finder
+from epochal_tracker.services.grouping import Grouping
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.producers import Producers
+from epochal_tracker.services.ranking import Ranking
 from epochal_tracker.services.runs import Runs
 from epochal_tracker.services.sampling import Sampling
 from epochal_tracker.services.searching import Searching
@@ -61,10 +63,10 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     bells = RunBells()
     runs, telemetry = RunStore(kernel.pool), TelemetryStore(kernel.pool)
     lookup = RunLookup(runs, kernel.progress)
-    finder = Finder(SearchStore(kernel.pool), runs, telemetry, kernel.clock)
+    search = SearchStore(kernel.pool)
+    finder = Finder(search, runs, telemetry, kernel.clock)
     _bind_runs(kernel, Runs(lookup, finder, runs, telemetry, kernel.progress, bells))
-    searching = Searching(finder, kernel.progress)
-    kernel.server.unary(SearchService.SEARCH_RUNS, searching.search_runs)
+    _bind_search(kernel, finder, search)
     _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
     _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))
     log = LogReader(kernel.pool)
@@ -97,6 +99,15 @@ def _bind_runs(kernel: Kernel, runs: Runs) -> None:
     kernel.server.unary(RunService.GET_RUN, runs.get_run)
     kernel.server.unary(RunService.LIST_RUNS, runs.list_runs)
     kernel.server.stream(RunService.WATCH_RUN, runs.watch_run)
+
+
+def _bind_search(kernel: Kernel, finder: Finder, search: SearchStore) -> None:
+    server, progress = kernel.server, kernel.progress
+    grouping = Grouping(finder, search, progress, kernel.clock)
+    server.unary(SearchService.SEARCH_RUNS, Searching(finder, progress).search_runs)
+    server.unary(SearchService.GROUP_RUNS, grouping.group_runs)
+    server.unary(SearchService.TABULATE_RUNS, grouping.tabulate_runs)
+    server.unary(SearchService.RANK_PARAMS, Ranking(finder, progress).rank_params)
 
 
 def _bind_artifacts(kernel: Kernel, artifacts: Artifacts) -> None:

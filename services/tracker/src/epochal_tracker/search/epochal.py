@@ -24,6 +24,7 @@ from lark import Token, Tree
 from epochal_tracker.search import times
 from epochal_tracker.search.fields import (
     AGGREGATES,
+    MANY,
     Type,
     field_named,
     shown,
@@ -98,6 +99,11 @@ def parse_order(text: str) -> tuple[Order, ...]:
     if tree is None:
         return NEWEST_FIRST
     orders = [_order(part) for part in tree.children if isinstance(part, Tree)]
+    for order in orders:
+        if order.field.name in MANY:
+            raise wrong(
+                f"cannot sort by {order.field.name}: a run may have several", "order_by", "order"
+            )
     if len(orders) > 10:
         raise wrong("at most 10 keys are sorted by", "order_by", "size")
     return tuple(orders)
@@ -121,8 +127,6 @@ def _order(tree: Parsed, asked: str = "order_by") -> Order:
     descending = any(word == "-" or word.lower() == "desc" for word in words)
     (place,) = (child for child in tree.children if isinstance(child, Tree))
     field = _field(place, asked)
-    if field.name in ("tag", "pending", "artifact", "artifact_kind"):
-        raise wrong(f"cannot sort by {field.name}: a run may have several", asked, "order")
     if field.aggregate == "best":
         field = replace(field, aggregate="max" if descending else "min")
     return Order(field, descending)

@@ -46,11 +46,8 @@ class Search:
 
     @property
     def lead(self) -> Key | None:
-        """The first key, when an index gives its order."""
-        first = self.keys[0]
-        if first.source is None or first.field.aggregate:
-            return None
-        return first
+        """The first key, when it is a named value: its index gives the rows, mostly in order."""
+        return self.keys[0] if self.keys[0].source is not None else None
 
     @property
     def needs_lead(self) -> bool:

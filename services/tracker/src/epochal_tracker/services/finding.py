@@ -31,7 +31,10 @@ PORTION: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is searched: where, which, in which order, how much, from where, and what is shown."""
+    """What is searched: where, which, in which order, how much, from where, and what is shown.
+
+    `also` is a condition of the platform's own.
+    """
 
     scope: Scope
     filter: str = ""
@@ -43,6 +46,7 @@ class Wanted:
     counted: bool = False
     fields: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    also: Node = TRUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ def filter_of(wanted: Wanted, now: datetime) -> Node:
     deleted: Node = Deleted(wanted.view == pb.RUN_VIEW_DELETED)
     if wanted.view == pb.RUN_VIEW_ALL:
         deleted = TRUE
-    return All((wanted.scope, deleted, asked))
+    return All((wanted.scope, deleted, wanted.also, asked))
 
 
 def order_of(grammar: pb.FilterGrammar, text: str) -> tuple[Order, ...]:

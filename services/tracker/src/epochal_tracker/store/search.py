@@ -59,6 +59,18 @@ class SearchStore:
                     total = await connection.fetchval(statement.text, *statement.values)
         return Found(places, total)
 
+    async def groups(self, statement: Statement) -> list[tuple[object, ...]]:
+        """Return the rows of a statement of `search.grouping`.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        with adapting():
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+                rows = await connection.fetch(statement.text, *statement.values)
+        return [tuple(row) for row in rows]
+
     async def _places(
         self, connection: Connection, search: Search, place: Place | None, limit: int
     ) -> list[Place]:
