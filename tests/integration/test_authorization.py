@@ -165,6 +165,13 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "GetMetricSeries": pb.GetMetricSeriesRequest(run=world.run, metric="loss"),
         "ListLogLines": pb.ListLogLinesRequest(run=world.run),
         "TailLogLines": pb.TailLogLinesRequest(run=f"{project}/runs/{uid}"),
+        "ReportLoss": pb.ReportLossRequest(
+            run=f"{project}/runs/{uid}", producer=uid, points=1, reason="walked"
+        ),
+        "TruncateSeries": pb.TruncateSeriesRequest(run=f"{project}/runs/{uid}", from_step=1),
+        "GetRetention": pb.GetRetentionRequest(project=project),
+        "SetRetention": pb.SetRetentionRequest(retention=pb.Retention(project=project)),
+        "PurgeRun": pb.PurgeRunRequest(run=f"{project}/runs/{uid}", reason="walked"),
         "QuerySeries": pb.QuerySeriesRequest(parent=project, runs=[uid]),
         "TailMetrics": pb.TailMetricsRequest(run=f"{project}/runs/{uid}"),
         "GetArtifact": pb.GetArtifactRequest(run=world.run, path="x"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -124,3 +125,15 @@ async def test_what_is_not_there_is_said_to_be_lost(store: ObjectStore) -> None:
 def test_an_url_of_no_store_is_refused_by_the_setting_s_name(url: str) -> None:
     with pytest.raises(InvalidArgument, match="EPOCHAL_OBJECT_STORE_URL"):
         open_store(url)
+
+
+async def test_an_object_is_deleted_unless_it_was_uploaded_lately(store: ObjectStore) -> None:
+    objects = Objects(store, 100)
+    stored = await objects.put(uuid4(), parts(b"old"), None)
+    later = datetime.now(UTC) + timedelta(hours=2)
+    assert not await objects.delete(stored.sha256, 7_300, later)
+    assert [part async for part in objects.get(stored.sha256, 0, 3)] == [b"old"]
+    assert await objects.delete(stored.sha256, 3_600, later)
+    with pytest.raises(NotFound):
+        [part async for part in objects.get(stored.sha256, 0, 3)]
+    assert await objects.delete(stored.sha256, 3_600, later), "what is gone is gone"

@@ -33,7 +33,15 @@ from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.joining import NEWEST, JoinStore
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.telemetry import TelemetryStore
-from tracker_world import PRODUCER, PROJECT, Logged, column, points_batch, tracker_tables
+from tracker_world import (
+    PRODUCER,
+    PROJECT,
+    Logged,
+    add_run,
+    column,
+    points_batch,
+    tracker_tables,
+)
 
 NOW_US = int(datetime.now(UTC).timestamp() * 1e6)
 SECOND = UUID("0193a000-0000-7000-8000-00000000000b")
@@ -183,25 +191,6 @@ async def test_the_joiner_finds_what_is_to_be_joined_by_itself(pool: Pool) -> No
         with pytest.raises(asyncio.CancelledError):
             await task
     assert len(await read(pool, run)) == 300
-
-
-async def add_run(pool: Pool, run: UUID, status: int) -> None:
-    columns = await pool.fetch(
-        "SELECT a.attname, format_type(a.atttypid, -1) FROM pg_attribute a "
-        "WHERE a.attrelid = 'run'::regclass AND a.attnum > 0 AND a.attnotnull"
-    )
-    known = {"run_id": run, "project": PROJECT, "status": status}
-    empty = {
-        "text": "",
-        "bigint": 0,
-        "jsonb": "{}",
-        "boolean": False,
-        "bytea": b"",
-        "timestamp with time zone": datetime.now(UTC),
-    }
-    values = {name: known.get(name, empty.get(kind)) for name, kind in columns}
-    places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
-    await pool.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({places})", *values.values())
 
 
 def handlers(pool: Pool, bells: RunBells) -> tuple[Curves, CallContext]:

@@ -15,12 +15,7 @@ import pytest_asyncio
 from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import InvalidArgument, ResourceExhausted
 from epochal_kernel.ids import SystemIds
-from epochal_kernel.log.appender import Appender
-from epochal_kernel.log.events import EventCodec
-from epochal_kernel.log.ledger import Ledger
-from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool
-from epochal_kernel.signals import LogSignal
 from epochal_tracker import writing
 from epochal_tracker.domain.tracking import TrackingAggregate, seal_unannounced
 from epochal_tracker.merkle import tree_hash
@@ -31,13 +26,12 @@ from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.telemetry import TelemetryStore
 from epochal_tracker.store.writing import WriteStore
 from epochal_tracker.writing import PointWriter
-from tracker_world import PROJECT, tracker_tables
+from tracker_world import add_run, running_ledger, tracker_tables
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def pool(database: str) -> AsyncIterator[Pool]:
-    async with tracker_tables(database) as pool, pool.acquire() as connection:
-        await migrate(connection, "log", "epochal_kernel.log")
+    async with tracker_tables(database) as pool:
         yield pool
 
 
@@ -150,32 +144,17 @@ async def test_more_than_may_wait_is_refused(pool: Pool, monkeypatch: pytest.Mon
         await waiting
 
 
-async def end(pool: Pool, run: UUID, at: datetime) -> None:
-    """Put a run that has ended into the view."""
-    columns = await pool.fetch(
-        "SELECT a.attname, format_type(a.atttypid, -1) FROM pg_attribute a "
-        "WHERE a.attrelid = 'run'::regclass AND a.attnum > 0"
-    )
-    known = {"run_id": run, "project": PROJECT, "end_time": at, "create_time": at}
-    empty = {"text": "", "bigint": 0, "jsonb": "{}", "boolean": False, "bytea": b""}
-    values = {name: known.get(name, empty.get(kind)) for name, kind in columns}
-    places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
-    await pool.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({places})", *values.values())
-
-
 async def test_the_tracker_seals_what_it_wrote_when_the_run_has_ended(pool: Pool) -> None:
     run, clock, ids = uuid4(), SystemClock(), SystemIds()
     store, telemetry = WriteStore(pool, IngestStore(pool)), TelemetryStore(pool)
-    appender = Appender(pool, LogSignal(), ids, clock)
-    ledger = Ledger(pool, appender, EventCodec())
-    sealer = Sealer(ledger, store, telemetry, clock, ids)
-    appending = asyncio.create_task(appender.run())
-    try:
+    async with running_ledger(pool) as ledger:
+        sealer = Sealer(ledger, store, telemetry, clock, ids)
         async with running(PointWriter(store, RunBells(), clock)) as writer:
             for step in range(3):
                 await writer.write(run, [point("m", step, 1.0)], None)
             assert await store.sealable(IDLE_S, 9) == []
-            await end(pool, run, datetime.now(UTC) + timedelta(seconds=1))
+            over = datetime.now(UTC) + timedelta(seconds=1)
+            await add_run(pool, run, pb.RUN_STATUS_SUCCEEDED, end=over)
             (first,) = await store.sealable(IDLE_S, 9)
             await sealer.seal(first)
             await sealer.seal(first)
@@ -186,9 +165,6 @@ async def test_the_tracker_seals_what_it_wrote_when_the_run_has_ended(pool: Pool
             await sealer.seal(second)
             assert await store.sealable(0.0, 9) == []
         state, version = await ledger.load(TrackingAggregate(), run)
-    finally:
-        appender.close()
-        await appending
     assert version == 4
     assert {name: one.sealed_batch for name, one in state.producers.items()} == {
         str(first.producer): 3,

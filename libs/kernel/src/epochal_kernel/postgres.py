@@ -28,7 +28,6 @@ STATEMENT_TIMEOUT_S = 30.0
 
 _GONE = (
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that broke in the middle of an answer
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -51,10 +50,19 @@ def adapting() -> Iterator[None]:
         Unavailable: the connection is gone or the server is not ready; the outcome of a write is
             not known, so retry it with the same command_id.
         ResourceExhausted: disk or memory of the server is full.
-        Internal: the statement itself is wrong.
+        Internal: the statement itself is wrong, or a value of it is none that its type holds.
     """
     try:
         yield
+    except asyncpg.InterfaceError as error:
+        # asyncpg's own check of a value is an InterfaceError, too: the same again would fail again.
+        if isinstance(error, ValueError):
+            raise Internal(f"PostgreSQL cannot take a value: {error}") from error
+        raise Unavailable(
+            f"PostgreSQL does not answer: {error}", reason="DATABASE_UNAVAILABLE"
+        ) from error
+    except (OverflowError, UnicodeError) as error:  # what COPY lets through unwrapped
+        raise Internal(f"PostgreSQL cannot take a value: {error}") from error
     except _GONE as error:
         raise Unavailable(
             f"PostgreSQL does not answer: {error or type(error).__name__}",

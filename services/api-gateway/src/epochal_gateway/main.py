@@ -9,7 +9,7 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.health import serve_http
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import VERSION, Kernel, Parts, run_service
-from epochal_proto.v1.services import AccessService, ProjectService
+from epochal_proto.v1.services import AccessService, ArtifactService, ProjectService
 
 from epochal_gateway import bootstrap
 from epochal_gateway.app import build_app
@@ -34,6 +34,7 @@ from epochal_gateway.identity.directory import Directory
 from epochal_gateway.objects import Objects, open_store
 from epochal_gateway.projections import READ_MODEL
 from epochal_gateway.services.access import Access
+from epochal_gateway.services.objects import ObjectDeletion
 from epochal_gateway.services.projects import Projects
 from epochal_gateway.settings import GatewaySettings
 from epochal_gateway.store import AccessStore
@@ -75,6 +76,8 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
     )
     store_url = settings.object_store_url or (settings.data_dir / "objects").absolute().as_uri()
     objects = Objects(open_store(store_url), settings.max_artifact_bytes)
+    deletion = ObjectDeletion(objects, kernel.clock)
+    kernel.server.unary(ArtifactService.DELETE_OBJECTS, deletion.delete_objects)
     grpc_door = GrpcDoor(
         dispatcher,
         settings.gateway_host,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
@@ -179,6 +180,24 @@ class Objects:
                 await obstore.delete_async(self._store, [one["path"] for one in page])
         except (BaseError, FileNotFoundError):
             return  # none, or another call removes them
+
+    async def delete(self, sha256: bytes, min_age_s: float, now: datetime) -> bool:
+        """Delete an object; False when it was uploaded too lately, and stays.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        name = object_name(sha256)
+        try:
+            found = await obstore.head_async(self._store, name)
+            if (now - found["last_modified"]).total_seconds() < min_age_s:
+                return False
+            await obstore.delete_async(self._store, name)
+        except FileNotFoundError:
+            return True
+        except BaseError as error:
+            raise _adapted(error) from error
+        return True
 
     async def _discard(self, name: str) -> None:
         try:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from epochal_tracker.columns import Points, decode_points
-from epochal_tracker.series import MIN_STEP, join
+from epochal_tracker.series import MIN_STEP, below, join
 from epochal_tracker.store.curves import CurveStore, Outline, SeriesView
 from epochal_tracker.thinning import Axis, lttb, minmax, picked
 
@@ -137,7 +137,7 @@ class CurveReader:
         piece: list[Points] = []
         held = 0
         async for chunk in view.chunks(run_id, metric, question.start, question.end):
-            points = decode_points(chunk)
+            points = below(decode_points(chunk), chunk.below)
             inside = (points.steps >= question.start) & (points.steps <= question.end)
             if not inside.all():
                 points = Points(
@@ -176,7 +176,9 @@ def _sorted(points: Points, axis: pb.SeriesAxis) -> Points:
 def _told(outlines: Sequence[Outline], question: Question) -> bool:
     """Whether summaries say enough: each knows its extremes, and there are enough of them."""
     inside = all(
-        outline.first_step >= question.start and outline.last_step <= question.end
+        outline.first_step >= question.start
+        and outline.last_step <= question.end
+        and (outline.below is None or outline.last_step < outline.below)
         for outline in outlines
     )
     known = all(outline.min_step is not None or math.isnan(outline.min) for outline in outlines)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uvloop
+from epochal_kernel.leading import Leader
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
 from epochal_proto.v1.services import (
     ArtifactService,
+    RetentionService,
     RunService,
     SearchService,
     SeriesService,
@@ -16,12 +18,14 @@ from epochal_proto.v1.services import (
 
 from epochal_tracker.joining import Joiner
 from epochal_tracker.projections import READ_MODEL
+from epochal_tracker.retaining import Keeper
 from epochal_tracker.sealing import Sealer
 from epochal_tracker.services.artifacts import Artifacts
 from epochal_tracker.services.capturing import Captures
 from epochal_tracker.services.curves import Curves
 from epochal_tracker.services.finding import Finder
 from epochal_tracker.services.grouping import Grouping
+from epochal_tracker.services.keeping import Keeping
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.producers import Producers
 from epochal_tracker.services.ranking import Ranking
@@ -36,10 +40,12 @@ from epochal_tracker.sink import Sink
 from epochal_tracker.store.curves import CurveStore
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.joining import JoinStore
+from epochal_tracker.store.keeping import LossStore, RetentionStore, TruncationStore
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.search import SearchStore
 from epochal_tracker.store.telemetry import TelemetryStore
 from epochal_tracker.store.writing import WriteStore
+from epochal_tracker.telling import LossTeller, Teller
 from epochal_tracker.writing import PointWriter
 
 
@@ -85,6 +91,19 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     kernel.server.stream(SeriesService.TAIL_METRICS, curves.tail_metrics)
     joiner = Joiner(JoinStore(kernel.pool), kernel.clock)
     sealer = Sealer(kernel.ledger, writes, telemetry, kernel.clock, kernel.ids)
+    truncations, retention = TruncationStore(kernel.pool), RetentionStore(kernel.pool)
+    _bind_keeping(kernel, Keeping(kernel.ledger, lookup, retention, truncations, kernel.progress))
+    teller = Teller(kernel.ledger, kernel.ids)
+    losses = LossTeller(teller, LossStore(kernel.pool), truncations, kernel.clock)
+    keeper = Keeper(
+        retention,
+        teller,
+        kernel.client,
+        kernel.clock,
+        kernel.ids,
+        Leader(kernel.pool, kernel.clock, "tracker-keeper"),
+        settings.object_min_age_s,
+    )
     sink = Sink(
         kernel.bus,
         ingest,
@@ -92,7 +111,10 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
         kernel.clock,
         settings.telemetry_max_bytes,
     )
-    return Parts(listeners=[bells], background=[sink.run, writer.run, sealer.run, joiner.run])
+    return Parts(
+        listeners=[bells],
+        background=[sink.run, writer.run, sealer.run, joiner.run, losses.run, keeper.run],
+    )
 
 
 def _bind_runs(kernel: Kernel, runs: Runs) -> None:
@@ -125,6 +147,15 @@ def _bind_tracking(kernel: Kernel, tracking: Tracking) -> None:
     server.unary(TrackingService.GET_METRIC_SERIES, tracking.get_metric_series)
     server.unary(TrackingService.LIST_LOG_LINES, tracking.list_log_lines)
     server.stream(TrackingService.TAIL_LOG_LINES, tracking.tail_log_lines)
+
+
+def _bind_keeping(kernel: Kernel, keeping: Keeping) -> None:
+    server = kernel.server
+    server.unary(TrackingService.REPORT_LOSS, keeping.report_loss)
+    server.unary(TrackingService.TRUNCATE_SERIES, keeping.truncate_series)
+    server.unary(RetentionService.GET_RETENTION, keeping.get_retention)
+    server.unary(RetentionService.SET_RETENTION, keeping.set_retention)
+    server.unary(RetentionService.PURGE_RUN, keeping.purge_run)
 
 
 def _bind_captures(kernel: Kernel, captures: Captures) -> None:

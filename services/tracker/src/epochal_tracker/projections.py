@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 
 from epochal_tracker import named_values, params
 from epochal_tracker.domain.capturing import merged
+from epochal_tracker.keeping import KeepingProjector
 from epochal_tracker.rows import (
     ARTIFACTS,
     CAPTURES,
@@ -32,7 +33,13 @@ from epochal_tracker.rows import (
     RunRow,
 )
 
+#: How many losses a run shows, the newest; each is an event.
+MOST_LOSSES = 20
+
 NOTHING = Json("[]")
+
+#: Events of telemetry that a run's own row shows.
+_OF_RUNS = (pb.ParamsLogged, pb.TagsSet, pb.TelemetryLost, pb.RunPurged)
 
 
 class RunProjector:
@@ -43,7 +50,7 @@ class RunProjector:
 
     def touches(self, event: Event) -> Iterable[RowRef]:
         """Every event of a run's streams changes its row."""
-        if event.category == "run" or isinstance(event.payload, pb.ParamsLogged | pb.TagsSet):
+        if event.category == "run" or isinstance(event.payload, _OF_RUNS):
             yield RUNS.ref(event.stream_id)
 
     def apply(self, rows: Rows, event: Event) -> None:
@@ -54,7 +61,7 @@ class RunProjector:
             rows.put(RUNS, created)
             named_values.write(rows, created, payload)
             return
-        if event.category != "run" and not isinstance(payload, pb.ParamsLogged | pb.TagsSet):
+        if event.category != "run" and not isinstance(payload, _OF_RUNS):
             return
         run = rows.get(RUNS, event.stream_id)
         if run is not None:
@@ -90,7 +97,7 @@ class ProducerProjector:
 
 
 class ArtifactProjector:
-    """Projects artifacts: the newest bytes at each path."""
+    """Projects artifacts: the newest bytes at each path, until they are deleted."""
 
     name = "artifacts"
     tables = (ARTIFACTS,)
@@ -117,6 +124,9 @@ class ArtifactProjector:
             )
         elif isinstance(payload, pb.ArtifactDeleted):
             rows.delete(ARTIFACTS, event.stream_id, payload.path)
+        elif isinstance(payload, pb.ArtifactsDeleted):
+            for path in payload.paths:
+                rows.delete(ARTIFACTS, event.stream_id, path)
 
 
 class CaptureProjector:
@@ -219,6 +229,20 @@ def _more(payload: pb.RunCreated) -> bytes:
     return shown.SerializeToString(deterministic=True)
 
 
+def _told(more: bytes, payload: pb.TelemetryLost | pb.RunPurged, at: datetime) -> bytes:
+    """Add what is no longer there, or never came, to what is shown of a run."""
+    shown = pb.Run.FromString(more)
+    if isinstance(payload, pb.RunPurged):
+        shown.purge_time.FromDatetime(at)
+    else:
+        amounts = ((payload.points, "points"), (payload.log_lines, "lines of output"))
+        lost = " and ".join(f"{count} {what}" for count, what in amounts if count)
+        batch = f" of batch {payload.batch}" if payload.batch else ""
+        shown.data_lost.append(f"{lost or 'telemetry'}{batch}: {payload.reason}")
+        del shown.data_lost[:-MOST_LOSSES]
+    return shown.SerializeToString(deterministic=True)
+
+
 def _changed(run: RunRow, payload: Message, at: datetime) -> RunRow:
     match payload:
         case pb.RunQueued():
@@ -272,6 +296,8 @@ def _changed(run: RunRow, payload: Message, at: datetime) -> RunRow:
         case pb.RunUpstreamFailed():
             message = f"{payload.upstream} failed"
             return _ended(run, pb.RUN_STATUS_UPSTREAM_FAILED, message, at, ())
+        case pb.TelemetryLost() | pb.RunPurged():
+            return replace(run, more=_told(run.more, payload, at))
         case pb.ParamsLogged():
             return replace(run, params=params.merge(run.params, payload.params))
         case pb.TagsSet():
@@ -370,7 +396,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=5,
+    version=6,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),
@@ -378,5 +404,6 @@ READ_MODEL = ReadModel(
         ArtifactProjector(),
         CaptureProjector(),
         DatasetProjector(),
+        KeepingProjector(),
     ),
 )

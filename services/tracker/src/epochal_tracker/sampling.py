@@ -55,7 +55,11 @@ def _joined(chunks: Sequence[SampledChunk], from_step: int, limit: int) -> Sampl
         span = Span(chunk.first_step, chunk.last_step)
         steps = decode_whole(chunk.points, chunk.steps, span).tolist()
         values = decode_values(chunk.points, chunk.values, chunk.last).tolist()
-        points += zip(steps, values, strict=True)
+        points += [
+            point
+            for point in zip(steps, values, strict=True)
+            if chunk.below is None or point[0] < chunk.below
+        ]
     points.sort(key=itemgetter(0))
     points = [point for point in points if point[0] >= from_step][-limit:]
     return Sample([step for step, _ in points], [value for _, value in points])

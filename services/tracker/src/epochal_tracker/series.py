@@ -58,7 +58,9 @@ class SeriesReader:
         have = 0
         for island in islands(await view.chunk_index(run_id, metric, start, end)):
             size = sum(ref.points for ref in island)
-            inside = all(ref.first_step >= start and ref.last_step <= end for ref in island)
+            inside = all(
+                ref.first_step >= start and ref.last_step <= end and ref.whole for ref in island
+            )
             if inside and skip >= size:
                 skip -= size
                 continue
@@ -82,7 +84,7 @@ class SeriesReader:
         parts: list[Points] = []
         for ref in island:
             data = await view.chunk(run_id, metric, ref)
-            parts.append(decode_points(data))
+            parts.append(below(decode_points(data), ref.below))
         joined = join(parts)
         order = np.lexsort((joined.times_us, joined.steps))
         return Points(joined.steps[order], joined.times_us[order], joined.values[order])
@@ -99,6 +101,14 @@ def islands(refs: Sequence[ChunkRef]) -> list[list[ChunkRef]]:
             groups.append([ref])
         reach = max(reach, ref.last_step)
     return groups
+
+
+def below(points: Points, step: int | None) -> Points:
+    """Keep the points of steps below one; all when there is none."""
+    if step is None or not len(points.steps) or points.steps.max() < step:
+        return points
+    kept = points.steps < step
+    return Points(points.steps[kept], points.times_us[kept], points.values[kept])
 
 
 def within(points: Points, start: int, end: int) -> Points:

@@ -14,3 +14,8 @@ class TrackerSettings(ServiceSettings):
         gt=0,
         description="Bytes of telemetry that may wait for the tracker; full refuses, never drops",
     )
+    object_min_age_s: int = Field(
+        default=3_600,
+        ge=0,
+        description="Bytes of a deleted artifact stay when they were uploaded again this lately",
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from uuid import UUID
 
@@ -24,10 +24,21 @@ from epochal_kernel.failpoints import failpoint
 from epochal_kernel.pulling import Pulled, Puller, PullSpec
 from google.protobuf.message import DecodeError
 
+from epochal_tracker.columns import MAX_COLUMN_BYTES
 from epochal_tracker.signals import RunBells
-from epochal_tracker.store.ingest import ChunkRow, IngestStore, LogRow, NewBatch, chunk_row
+from epochal_tracker.store.ingest import (
+    ChunkRow,
+    IngestStore,
+    LogRow,
+    NewBatch,
+    Refusal,
+    chunk_row,
+)
 
 BATCHES = 64
+#: Characters of a metric's name, and of the reason of a refusal.
+MAX_NAME = 250
+REASON = 1_000
 RETRY_S = 0.5
 
 _log = structlog.get_logger(__name__)
@@ -40,6 +51,21 @@ class Parsed:
     batch: NewBatch
     chunks: Sequence[ChunkRow]
     log: LogRow | None
+    refusal: Refusal | None = None
+
+    def refused(self, reason: str) -> Parsed:
+        """Return it as a batch that is remembered and holds nothing."""
+        batch = self.batch
+        refusal = Refusal(
+            batch.run_id,
+            batch.producer,
+            batch.batch,
+            batch.run,
+            batch.points,
+            batch.lines,
+            reason[:REASON],
+        )
+        return Parsed(replace(batch, points=0, lines=0), (), None, refusal)
 
 
 class Sink:
@@ -92,18 +118,23 @@ class Sink:
                     [item.batch for item in parsed],
                     [chunk for item in parsed for chunk in item.chunks],
                     [item.log for item in parsed if item.log is not None],
+                    [item.refusal for item in parsed if item.refusal is not None],
                 )
                 return
             except (Unavailable, DeadlineExceeded, ResourceExhausted) as error:
                 _log.warning("sink.waits", error=error.message, batches=len(parsed))
                 await self._clock.sleep(RETRY_S)
             except Internal as error:
-                # PostgreSQL refuses what a batch says. It must not keep the others out.
+                # PostgreSQL refuses what a batch says. It must not keep the others out, nor its own
+                # producer from going on: it is remembered as one that holds nothing, and why.
                 if len(parsed) > 1:
                     for item in parsed:
                         await self._store_all([item])
-                else:
+                elif parsed and parsed[0].refusal is None:
                     _log.error("sink.refused_batch", error=error.message)
+                    await self._store_all([parsed[0].refused(error.message)])
+                else:
+                    _log.error("sink.unstorable_batch", error=error.message)
                 return
 
 
@@ -117,27 +148,50 @@ def once(parsed: Sequence[Parsed]) -> list[Parsed]:
 
 
 def parse(data: bytes, today: date) -> Parsed | None:
-    """Take a message apart; one that no code can read is logged and left out for ever."""
+    """Take a message apart; one of which nobody can say whose it is is logged and left out."""
     try:
         batch = pb.TelemetryBatch.FromString(data)
         run_id, producer = UUID(batch.run.rsplit("/", 1)[-1]), UUID(batch.producer)
-        chunks: list[ChunkRow] = []
-        log: LogRow | None = None
-        points = lines = 0
-        if batch.kind == pb.TELEMETRY_KIND_POINTS:
-            columns = pb.PointColumns.FromString(batch.payload).columns
-            for part, column in enumerate(columns):
-                points += column.points
-                chunks.append(chunk_row(run_id, producer, batch.batch, part, column, today))
-        else:
-            content = pb.LogLines.FromString(batch.payload)
-            lines = content.lines
-            log = LogRow(
-                run_id, producer, batch.batch, content.first_line, content.lines, content.block
-            )
-        digest = hashlib.sha256(batch.payload).digest()
-        row = NewBatch(run_id, producer, batch.batch, batch.kind, points, lines, digest)
-        return Parsed(row, chunks, log)
+        if batch.batch < 1:
+            raise ValueError(f"batch {batch.batch}")
     except (DecodeError, ValueError) as error:
         _log.error("sink.unreadable_batch", error=repr(error), bytes=len(data))
         return None
+    digest = hashlib.sha256(batch.payload).digest()
+    row = NewBatch(run_id, producer, batch.batch, batch.kind, 0, 0, digest, batch.run)
+    try:
+        if batch.kind == pb.TELEMETRY_KIND_POINTS:
+            columns = pb.PointColumns.FromString(batch.payload).columns
+            row = replace(row, points=sum(max(0, column.points) for column in columns))
+            chunks = [
+                chunk_row(run_id, producer, batch.batch, part, column, today)
+                for part, column in enumerate(columns)
+            ]
+            reason = next((why for column in columns if (why := unfit(column))), "")
+            found = Parsed(row, chunks, None)
+        else:
+            content = pb.LogLines.FromString(batch.payload)
+            row = replace(row, lines=max(0, content.lines))
+            reason = "it says that it has less than no lines" if content.lines < 0 else ""
+            log = LogRow(
+                run_id, producer, batch.batch, content.first_line, content.lines, content.block
+            )
+            found = Parsed(row, (), log)
+    except DecodeError as error:
+        found, reason = Parsed(row, (), None), f"its payload is damaged: {error}"
+    if reason:
+        _log.error("sink.refused_batch", run=batch.run, batch=batch.batch, error=reason)
+        return found.refused(reason)
+    return found
+
+
+def unfit(column: pb.PointColumn) -> str:
+    """Return why a column cannot be stored; nothing when it can, as far as its outside tells."""
+    name = column.metric
+    if not 0 < len(name) <= MAX_NAME or "\0" in name:
+        return f"a metric's name has 1 to {MAX_NAME} characters and no NUL, unlike {name[:50]!r}"
+    if not 0 < 8 * column.points <= MAX_COLUMN_BYTES:
+        return f"a column of {name!r} cannot have {column.points} points"
+    if column.first_step > column.last_step or column.first_time_us > column.last_time_us:
+        return f"a column of {name!r} ends before it begins"
+    return ""

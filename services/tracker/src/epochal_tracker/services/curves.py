@@ -13,7 +13,7 @@ from epochal_kernel.rpc.context import CallContext
 
 from epochal_tracker.columns import decode_points
 from epochal_tracker.curves import CurveReader, Drawn, Question
-from epochal_tracker.series import MAX_STEP, MIN_STEP
+from epochal_tracker.series import MAX_STEP, MIN_STEP, below
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.messages import ENDED
 from epochal_tracker.signals import RunBells
@@ -128,7 +128,7 @@ def _curve(run: str, metric: str, drawn: Drawn, begin: int) -> pb.Curve:
 
 
 def _piece(chunk: NewChunk) -> pb.MetricSeries:
-    points = decode_points(chunk)
+    points = below(decode_points(chunk), chunk.below)
     return pb.MetricSeries(
         metric=chunk.metric,
         steps=points.steps.tolist(),

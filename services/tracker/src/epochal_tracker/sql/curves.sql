@@ -8,16 +8,18 @@ SELECT s.run_id, s.metric
 
 -- outlines --
 SELECT first_step, last_step, first_time_us, last_time_us, points, last, min, max,
-       min_step, max_step, producer
-  FROM tracker.metric_chunk
+       min_step, max_step, t.from_step
+  FROM tracker.metric_chunk LEFT JOIN truncation t USING (run_id, producer)
  WHERE run_id = $1 AND metric = $2 AND last_step >= $3 AND first_step <= $4
+   AND (t.from_step IS NULL OR first_step < t.from_step)
  ORDER BY first_step, last_step, producer, batch, part
 
 -- whole --
 SELECT points, first_step, last_step, first_time_us, last_time_us, last, steps, times, vals,
-       producer
-  FROM tracker.metric_chunk
+       t.from_step
+  FROM tracker.metric_chunk LEFT JOIN truncation t USING (run_id, producer)
  WHERE run_id = $1 AND metric = $2 AND last_step >= $3 AND first_step <= $4
+   AND (t.from_step IS NULL OR first_step < t.from_step)
  ORDER BY first_step, last_step, producer, batch, part
 
 -- grown --
@@ -27,12 +29,14 @@ SELECT metric, points FROM tracker.metric_summary
 -- news --
 -- Chunks that a tail has not sent: of each producer only as far as all batches are there.
 SELECT m.metric, m.producer, m.batch, m.part, m.points, m.first_step, m.last_step, m.first_time_us,
-       m.last_time_us, m.last, m.steps, m.times, m.vals
+       m.last_time_us, m.last, m.steps, m.times, m.vals, t.from_step
   FROM tracker.metric_chunk m
   JOIN tracker.producer_cursor c USING (run_id, producer)
+  LEFT JOIN truncation t USING (run_id, producer)
   LEFT JOIN unnest($3::uuid[], $4::bigint[], $5::integer[]) AS sent (producer, batch, part)
     ON sent.producer = m.producer
  WHERE m.run_id = $1 AND m.metric = ANY($2) AND m.batch <= c.batch
+   AND (t.from_step IS NULL OR m.first_step < t.from_step)
    AND (m.batch, m.part) > (coalesce(sent.batch, 0), coalesce(sent.part, -1))
  ORDER BY m.producer, m.batch, m.part LIMIT $6
 

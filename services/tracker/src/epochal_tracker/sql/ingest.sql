@@ -8,7 +8,11 @@ ON CONFLICT DO NOTHING
 RETURNING run_id, producer, batch
 
 -- ensure_day --
-SELECT tracker.ensure_day($1)
+SELECT tracker.ensure_old_day($1)
+
+-- refuse --
+INSERT INTO tracker.refused_batch (run_id, producer, batch, run, points, lines, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
 
 -- summaries --
 -- PostgreSQL orders NaN above every number: least() skips it, greatest() must be told to.

@@ -37,3 +37,17 @@ CREATE TABLE capture (
     run_id uuid NOT NULL, attempt bigint NOT NULL, capture bytea NOT NULL,
     PRIMARY KEY (run_id, attempt)
 );
+CREATE INDEX artifact_by_digest ON artifact (sha256);
+CREATE TABLE truncation (
+    run_id uuid NOT NULL, producer uuid NOT NULL, from_step bigint NOT NULL,
+    PRIMARY KEY (run_id, producer)
+);
+CREATE TABLE retention (
+    project text PRIMARY KEY, metrics_days bigint NOT NULL, system_metrics_days bigint NOT NULL,
+    logs_days bigint NOT NULL, artifacts_days bigint NOT NULL
+);
+CREATE TABLE needed_run (
+    run_id uuid NOT NULL, model_version text NOT NULL, PRIMARY KEY (run_id, model_version)
+);
+CREATE TABLE purged_run (run_id uuid PRIMARY KEY);
+CREATE TABLE dead_object (sha256 bytea PRIMARY KEY, position bigint NOT NULL);

@@ -38,8 +38,10 @@ SELECT run_id, metric, last, last_step, min, max, points, last_time_us
  WHERE run_id = ANY($1) ORDER BY run_id, metric
 
 -- chunk_index --
-SELECT day, producer, batch, part, first_step, last_step, points FROM tracker.metric_chunk
+SELECT day, producer, batch, part, first_step, last_step, points, t.from_step
+  FROM tracker.metric_chunk LEFT JOIN truncation t USING (run_id, producer)
  WHERE run_id = $1 AND metric = $2 AND last_step >= $3 AND first_step <= $4
+   AND (t.from_step IS NULL OR first_step < t.from_step)
  ORDER BY first_step, last_step, producer, batch, part
 
 -- chunk --
@@ -51,21 +53,22 @@ SELECT points, first_step, last_step, first_time_us, last_time_us, last, steps, 
 -- sampled --
 -- Of each series the newest chunks, until they hold as many points as are wanted. Its summary tells
 -- at once of a series that has nothing new.
-SELECT w.place, c.points, c.first_step, c.last_step, c.last, c.steps, c.vals
+SELECT w.place, c.points, c.first_step, c.last_step, c.last, c.steps, c.vals, c.from_step
   FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY
        AS w (run_id, metric, from_step, place)
   JOIN tracker.metric_summary s
     ON s.run_id = w.run_id AND s.metric = w.metric AND s.last_step >= w.from_step
  CROSS JOIN LATERAL (
-       SELECT n.points, n.first_step, n.last_step, n.last, n.last_time_us,
+       SELECT n.points, n.first_step, n.last_step, n.last, n.last_time_us, n.from_step,
               CASE WHEN n.points > 1 THEN n.steps END AS steps,
               CASE WHEN n.points > 1 THEN n.vals END AS vals,
               sum(n.points) OVER (ORDER BY n.last_step DESC, n.last_time_us DESC
                                   ROWS UNBOUNDED PRECEDING) - n.points AS newer
          FROM (SELECT m.points, m.first_step, m.last_step, m.last, m.last_time_us, m.steps,
-                      m.vals
-                 FROM tracker.metric_chunk m
+                      m.vals, t.from_step
+                 FROM tracker.metric_chunk m LEFT JOIN truncation t USING (run_id, producer)
                 WHERE m.run_id = w.run_id AND m.metric = w.metric AND m.last_step >= w.from_step
+                  AND (t.from_step IS NULL OR m.first_step < t.from_step)
                 ORDER BY m.last_step DESC, m.last_time_us DESC LIMIT $4) AS n) AS c
  WHERE c.newer < $4
  ORDER BY w.place, c.last_step DESC, c.last_time_us DESC

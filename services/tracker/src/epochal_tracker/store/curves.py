@@ -15,7 +15,7 @@ _PREFETCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What is known of a chunk without its columns."""
+    """What is known of a chunk without its columns; from step `below` on it is hidden."""
 
     first_step: int
     last_step: int
@@ -27,12 +27,12 @@ class Outline:
     max: float
     min_step: int | None
     max_step: int | None
-    producer: UUID
+    below: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class WholeChunk:
-    """A chunk with its columns, and whose it is."""
+    """A chunk with its columns; points from step `below` on are hidden, if it is given."""
 
     points: int
     first_step: int
@@ -43,7 +43,7 @@ class WholeChunk:
     steps: bytes
     times: bytes
     values: bytes
-    producer: UUID
+    below: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class NewChunk:
     steps: bytes
     times: bytes
     values: bytes
+    below: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,20 @@ class NewBatch:
     points: int
     lines: int
     sha256: bytes
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A batch that no table takes: how much it said it held, and why."""
+
+    run_id: UUID
+    producer: UUID
+    batch: int
+    run: str
+    points: int
+    lines: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,7 @@ class LogRow:
 SMALL = 4_096
 
 _CHUNK_COLUMNS = [field.name for field in fields(ChunkRow)]
+_BATCH_COLUMNS = [field.name for field in fields(NewBatch) if field.name != "run"]
 _LOG_COLUMNS = [field.name for field in fields(LogRow)]
 
 
@@ -76,23 +91,25 @@ class IngestStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._days: set[date] = set()
 
     async def ingest(
-        self, batches: Sequence[NewBatch], chunks: Sequence[ChunkRow], logs: Sequence[LogRow]
+        self,
+        batches: Sequence[NewBatch],
+        chunks: Sequence[ChunkRow],
+        logs: Sequence[LogRow],
+        refusals: Sequence[Refusal] = (),
     ) -> None:
         """Store what is new of these batches, and move cursors and summaries, all or nothing.
 
         Raises:
             Unavailable, ResourceExhausted: nothing is stored, or all is and the answer was lost.
         """
-        days: set[date] = set()
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
                 new = await self._new(connection, batches)
                 fresh = [c for c in chunks if (c.run_id, c.producer, c.batch) in new]
                 if fresh:
-                    days = await self.store_chunks(connection, fresh)
+                    await self.store_chunks(connection, fresh)
                 lines = [row for row in logs if (row.run_id, row.producer, row.batch) in new]
                 if lines:
                     await connection.copy_records_to_table(
@@ -101,17 +118,17 @@ class IngestStore:
                         columns=_LOG_COLUMNS,
                         records=[astuple(row) for row in lines],
                     )
+                refused = [r for r in refusals if (r.run_id, r.producer, r.batch) in new]
+                if refused:
+                    await connection.executemany(
+                        _SQL["refuse"], [astuple(refusal) for refusal in refused]
+                    )
                 failpoint("sink.after_copy")
                 await self.advance(connection, {(row.run_id, row.producer) for row in batches})
-        self.know_days(days)
 
-    async def store_chunks(self, connection: Connection, chunks: Sequence[ChunkRow]) -> set[date]:
-        """Store chunks and fold them into the summaries; return the days they are of.
-
-        Call `know_days` with those once it is committed.
-        """
-        days = {chunk.day for chunk in chunks}
-        await self._ensure_days(connection, days)
+    async def store_chunks(self, connection: Connection, chunks: Sequence[ChunkRow]) -> None:
+        """Store chunks and fold them into the summaries."""
+        await self._ensure_days(connection, {chunk.day for chunk in chunks})
         await connection.copy_records_to_table(
             "metric_chunk",
             schema_name="tracker",
@@ -119,23 +136,19 @@ class IngestStore:
             records=[_record(chunk) for chunk in chunks],
         )
         await self._summarise(connection, chunks)
-        return days
-
-    def know_days(self, days: set[date]) -> None:
-        """Remember days whose partitions are committed."""
-        self._days |= days
 
     async def _new(
         self, connection: Connection, batches: Sequence[NewBatch]
     ) -> set[tuple[UUID, UUID, int]]:
         rows = await connection.fetch(
             _SQL["new_batches"],
-            *([getattr(row, field.name) for row in batches] for field in fields(NewBatch)),
+            *([getattr(row, column) for row in batches] for column in _BATCH_COLUMNS),
         )
         return {(row[0], row[1], row[2]) for row in rows}
 
     async def _ensure_days(self, connection: Connection, days: set[date]) -> None:
-        for day in sorted(days - self._days):
+        # Each time, for retention drops old ones: never while the lock that this takes is held.
+        for day in sorted(days):
             await connection.execute(_SQL["ensure_day"], day)
 
     async def _summarise(self, connection: Connection, chunks: Sequence[ChunkRow]) -> None:

@@ -48,6 +48,12 @@ class ChunkRef:
     first_step: int
     last_step: int
     points: int
+    below: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all points of it are shown; those from step `below` on are hidden."""
+        return self.below is None or self.last_step < self.below
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,10 @@ class ChunkData:
 
 @dataclass(frozen=True, slots=True)
 class SampledChunk:
-    """A chunk of the series asked for at a place, from 1; no columns when it has one point."""
+    """A chunk of the series asked for at a place, from 1; no columns when it has one point.
+
+    Points from step `below` on are hidden, if it is given.
+    """
 
     place: int
     points: int
@@ -76,6 +85,7 @@ class SampledChunk:
     last: float
     steps: bytes | None
     values: bytes | None
+    below: int | None
 
 
 class TelemetryView:

@@ -69,14 +69,12 @@ class WriteStore:
                     for chunk in chunks[place - 1]
                 ]
                 if fresh:
-                    days = await self._ingest.store_chunks(connection, fresh)
+                    await self._ingest.store_chunks(connection, fresh)
                     await self._ingest.advance(
                         connection, {(chunk.run_id, chunk.producer) for chunk in fresh}
                     )
                 failpoint("writer.before_commit")
         failpoint("writer.after_commit")
-        if fresh:
-            self._ingest.know_days(days)
 
     async def sealable(self, idle_s: float, limit: int) -> list[Sealable]:
         """Return producers of runs that have ended, which nothing is written to any more."""

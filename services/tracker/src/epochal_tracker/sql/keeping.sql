@@ -1,0 +1,165 @@
+-- untold --
+SELECT run_id, producer, batch, run, points, lines, reason FROM tracker.refused_batch
+ WHERE NOT told ORDER BY run_id, producer, batch LIMIT $1
+
+-- told --
+UPDATE tracker.refused_batch SET told = true
+ WHERE run_id = $1 AND producer = $2 AND batch = $3
+
+-- close_own --
+-- What comes by LogMetrics from now on comes from another producer.
+UPDATE tracker.server_producer SET closed = true WHERE run_id = $1 AND NOT closed
+
+-- producers --
+SELECT producer FROM producer WHERE run_id = $1
+UNION SELECT producer FROM tracker.server_producer WHERE run_id = $1
+ORDER BY 1
+
+-- untruncated --
+-- Runs with producers whose later points are hidden and not yet left out of summaries, or that have
+-- brought more since.
+SELECT DISTINCT t.run_id FROM truncation t
+  LEFT JOIN tracker.producer_cursor c USING (run_id, producer)
+  LEFT JOIN tracker.truncated d USING (run_id, producer)
+ WHERE d.run_id IS NULL OR d.from_step > t.from_step OR d.batch < coalesce(c.batch, 0)
+ LIMIT $1
+
+-- lock_summaries --
+SELECT metric FROM tracker.metric_summary WHERE run_id = $1 ORDER BY metric FOR UPDATE
+
+-- hidden_metrics --
+SELECT DISTINCT m.metric FROM tracker.metric_chunk m JOIN truncation t USING (run_id, producer)
+ WHERE m.run_id = $1 AND m.last_step >= t.from_step
+
+-- shown_chunks --
+-- All chunks of some metrics; columns only of those that are shown in part.
+SELECT m.metric, m.points, m.first_step, m.last_step, m.first_time_us, m.last_time_us, m.last,
+       m.min, m.max, m.steps, m.times, m.vals, t.from_step
+  FROM tracker.metric_chunk m LEFT JOIN truncation t USING (run_id, producer)
+ WHERE m.run_id = $1 AND m.metric = ANY($2)
+   AND (t.from_step IS NULL OR m.first_step < t.from_step)
+ ORDER BY m.metric, m.last_step, m.last_time_us
+
+-- set_summary --
+UPDATE tracker.metric_summary
+   SET last = $3, last_step = $4, last_time_us = $5, min = $6, max = $7, points = $8
+ WHERE run_id = $1 AND metric = $2
+
+-- drop_summary --
+DELETE FROM tracker.metric_summary WHERE run_id = $1 AND metric = $2
+
+-- truncated --
+INSERT INTO tracker.truncated AS d (run_id, producer, from_step, batch)
+SELECT t.run_id, t.producer, t.from_step, coalesce(c.batch, 0)
+  FROM truncation t LEFT JOIN tracker.producer_cursor c USING (run_id, producer)
+ WHERE t.run_id = $1
+ON CONFLICT (run_id, producer) DO UPDATE
+   SET from_step = EXCLUDED.from_step, batch = EXCLUDED.batch
+
+-- retention --
+SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days FROM retention
+ WHERE project = $1
+
+-- retentions --
+SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days FROM retention
+ WHERE greatest(metrics_days, system_metrics_days, logs_days, artifacts_days) > 0
+ ORDER BY project
+
+-- old_days --
+-- Days that have a partition, before one.
+SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+ WHERE i.inhparent = 'tracker.metric_chunk'::regclass
+   AND to_date(right(c.relname, 8), 'YYYYMMDD') < $1
+ ORDER BY 1
+
+-- expired_of_day --
+-- What of a day is older than its project keeps, by project and kind; $2.. are retentions.
+SELECT r.project, m.system, count(DISTINCT m.run_id), sum(m.points)::bigint
+  FROM (SELECT run_id, points, metric LIKE 'sys/%' OR metric LIKE 'system/%' AS system
+          FROM tracker.metric_chunk WHERE day = $1) m
+  JOIN run r USING (run_id) JOIN retention k ON k.project = r.project
+ WHERE CASE WHEN m.system THEN k.system_metrics_days ELSE k.metrics_days END > 0
+   AND $1::date < $2::date - CASE WHEN m.system THEN k.system_metrics_days
+                                  ELSE k.metrics_days END::integer
+   AND NOT EXISTS (SELECT FROM needed_run n WHERE n.run_id = m.run_id)
+ GROUP BY 1, 2 ORDER BY 1, 2
+
+-- kept_of_day --
+SELECT EXISTS (
+    SELECT FROM (SELECT run_id, metric LIKE 'sys/%' OR metric LIKE 'system/%' AS system
+                   FROM tracker.metric_chunk WHERE day = $1) m
+      LEFT JOIN run r USING (run_id) LEFT JOIN retention k ON k.project = r.project
+     WHERE k.project IS NULL
+        OR CASE WHEN m.system THEN k.system_metrics_days ELSE k.metrics_days END = 0
+        OR $1::date >= $2::date - CASE WHEN m.system THEN k.system_metrics_days
+                                       ELSE k.metrics_days END::integer
+        OR EXISTS (SELECT FROM needed_run n WHERE n.run_id = m.run_id))
+
+-- lock_days --
+SELECT pg_advisory_xact_lock(hashtext('tracker.drop_day'))
+
+-- drop_expired_of_day --
+DELETE FROM tracker.metric_chunk m USING run r, retention k
+ WHERE m.day = $1 AND r.run_id = m.run_id AND k.project = r.project
+   AND CASE WHEN m.metric LIKE 'sys/%' OR m.metric LIKE 'system/%' THEN k.system_metrics_days
+            ELSE k.metrics_days END > 0
+   AND $1::date < $2::date - CASE WHEN m.metric LIKE 'sys/%' OR m.metric LIKE 'system/%'
+                                  THEN k.system_metrics_days ELSE k.metrics_days END::integer
+   AND NOT EXISTS (SELECT FROM needed_run n WHERE n.run_id = m.run_id)
+
+-- drop_day --
+SELECT tracker.drop_day($1)
+
+-- drop_expired_logs --
+-- Output carries no day: it is as old as the end of its run.
+WITH gone AS (
+    DELETE FROM tracker.log_chunk l USING run r
+     WHERE r.run_id = l.run_id AND r.project = $1 AND r.end_time < $2::date
+       AND NOT EXISTS (SELECT FROM needed_run n WHERE n.run_id = l.run_id)
+    RETURNING l.run_id, l.lines)
+SELECT count(DISTINCT run_id), coalesce(sum(lines), 0)::bigint FROM gone
+
+-- expired_artifacts --
+SELECT a.run_id, a.path, a.sha256 FROM artifact a JOIN run r USING (run_id)
+ WHERE r.project = $1 AND r.end_time IS NOT NULL AND a.create_time < $2::date
+   AND NOT EXISTS (SELECT FROM needed_run n WHERE n.run_id = a.run_id)
+ ORDER BY a.run_id, a.path LIMIT $3
+
+-- needed_by --
+SELECT model_version FROM needed_run WHERE run_id = $1 ORDER BY 1 LIMIT 10
+
+-- holdings --
+SELECT (SELECT coalesce(sum(points), 0)::bigint FROM tracker.metric_chunk WHERE run_id = $1),
+       (SELECT coalesce(sum(lines), 0)::bigint FROM tracker.log_chunk WHERE run_id = $1)
+
+-- artifacts_of --
+SELECT path, sha256 FROM artifact WHERE run_id = $1 ORDER BY path
+
+-- purge_points --
+DELETE FROM tracker.metric_chunk WHERE run_id = $1
+
+-- purge_lines --
+DELETE FROM tracker.log_chunk WHERE run_id = $1
+
+-- purge_summaries --
+DELETE FROM tracker.metric_summary WHERE run_id = $1
+
+-- unpurged --
+SELECT run_id FROM purged_run p
+ WHERE EXISTS (SELECT FROM tracker.metric_summary s WHERE s.run_id = p.run_id)
+    OR EXISTS (SELECT FROM tracker.log_chunk l WHERE l.run_id = p.run_id)
+    OR EXISTS (SELECT FROM tracker.metric_chunk m WHERE m.run_id = p.run_id)
+ LIMIT 100
+
+-- dead_objects --
+-- Bytes of artifacts that were deleted; whether another artifact has the same.
+SELECT d.sha256, d.position, EXISTS (SELECT FROM artifact a WHERE a.sha256 = d.sha256)
+  FROM dead_object d LEFT JOIN tracker.removed_object g USING (sha256)
+ WHERE g.position IS NULL OR g.position < d.position
+ ORDER BY d.position LIMIT $1
+
+-- removed --
+INSERT INTO tracker.removed_object AS g (sha256, position)
+SELECT * FROM unnest($1::bytea[], $2::bigint[])
+ON CONFLICT (sha256) DO UPDATE SET position = greatest(g.position, EXCLUDED.position)
