@@ -260,7 +260,7 @@ def test_runs_are_listed_filtered_and_paged(cli, platform):
     result = cli("runs", "ls", "--status", "failed", "-q", "tags.a:b", "--order-by", "metrics.acc")
     assert "no runs in" in result.stderr
     last = platform.requests("ListRuns")[-1]
-    assert (last.filter, last.order_by) == ("status:failed, tags.a:b", "metrics.acc")
+    assert (last.filter, last.order_by) == ("status:failed, (tags.a:b)", "metrics.acc")
 
 
 def test_a_run_is_found_by_every_name_it_has(cli, logged):

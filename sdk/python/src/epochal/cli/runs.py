@@ -94,9 +94,17 @@ def list_runs(
     ] = "",
     pipeline: Annotated[str, typer.Option(help="Only children of this run.")] = "",
     filter_: Annotated[
-        str, typer.Option("--filter", "-q", help="Such as 'metrics.loss:<0.1, tags.team:vision'.")
+        str,
+        typer.Option(
+            "--filter",
+            "--query",
+            "-q",
+            help="Such as 'metrics.loss:<0.1, (tags.team:vision OR created_at:>now-7d)': "
+            "FIELD:VALUE joined by , AND OR NOT; ~ not, | any of, a..b range, %x% contains, "
+            "nil missing, best(metrics.x); docs/search.md has all.",
+        ),
     ] = "",
-    order_by: Annotated[str, typer.Option(help="Such as 'metrics.acc desc'.")] = "",
+    order_by: Annotated[str, typer.Option(help="Such as 'metrics.acc desc, create_time'.")] = "",
     limit: LimitOption = 50,
     output: OutputOption = Output.table,
 ) -> None:
@@ -112,6 +120,8 @@ def list_runs(
 
         epochal runs ls -q 'metrics.acc:>0.9, params.lr:0.1' --order-by 'metrics.acc desc'
 
+        epochal runs ls -q 'best(metrics.acc):>0.9 OR NOT status:failed, created_at:last_week'
+
         epochal runs ls -p vision --limit 0 -o json
     """
     with session(project) as opened:
@@ -121,7 +131,9 @@ def list_runs(
             "pipeline": pipeline and run_name(opened, pipeline).rpartition("/")[2],
         }
         parts = [f"{field}:{value}" for field, value in asked.items() if value]
-        conditions = ", ".join([*parts, filter_] if filter_ else parts)
+        # In parentheses: an OR of the filter must not undo the options.
+        parts += [f"({filter_})" if parts else filter_] if filter_ else []
+        conditions = ", ".join(parts)
         request = pb.ListRunsRequest(parent=opened.project, filter=conditions, order_by=order_by)
         runs = opened.paged(RunService.LIST_RUNS, request, lambda page: page.runs, limit)
         nothing = f"no runs in {opened.project}; start one with `epochal run -f FILE`"
