@@ -40,6 +40,7 @@ class World(Orchestration):
         self.changed = threading.Condition(threading.RLock())
         self.open = True
         self.sink_on = True
+        self.retentions = {}
         self.runs, self.producers, self.files, self.artifacts = {}, {}, {}, {}
         self.captures = {}
         self.models, self.versions, self.datasets = {}, {}, {}
@@ -349,6 +350,29 @@ class World(Orchestration):
             del run.tags[key]
         self.record("TagsSet", request.run)
         return pb.SetTagsResponse()
+
+    def ReportLoss(self, request):
+        self.run(request.run).data_lost.append(f"{request.points} points: {request.reason}")
+        return pb.ReportLossResponse()
+
+    def TruncateSeries(self, request):
+        run = self.run(request.run)
+        for metric in list(run.metrics):
+            if run.metrics[metric].last_step >= request.from_step:
+                run.metrics[metric].last_step = request.from_step - 1
+        self.record("SeriesTruncated", request.run)
+        return pb.TruncateSeriesResponse()
+
+    def GetRetention(self, request):
+        return self.retentions.setdefault(request.project, pb.Retention(project=request.project))
+
+    def SetRetention(self, request):
+        self.retentions[request.retention.project] = request.retention
+        return request.retention
+
+    def PurgeRun(self, request):
+        self.run(request.run).purge_time.GetCurrentTime()
+        return pb.PurgeRunResponse(points=3, log_lines=2, artifacts=1)
 
     # artifacts, lineage, models
 

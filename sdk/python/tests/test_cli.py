@@ -436,3 +436,26 @@ def test_sync_sends_what_was_left_and_says_what_it_kept(cli, platform, tmp_path)
 
 def test_a_wrong_command_is_a_usage_error(cli):
     assert "No such command" in cli("rnu", code=2).stderr
+
+
+def test_what_a_project_keeps_is_set_and_shown(cli, platform):
+    cli("projects", "create", "vision")
+    assert "for ever" in cli("projects", "retention", "vision").stdout
+    assert "what to change" in cli("projects", "set-retention", "vision", code=1).stderr
+    cli("projects", "set-retention", "vision", "--logs", 30)
+    cli("projects", "set-retention", "vision", "--metrics", 365, "--artifacts", 7)
+    kept = as_json(cli("projects", "retention", "vision", "-o", "json"))
+    assert (kept["logsDays"], kept["metricsDays"], kept["artifactsDays"]) == (30, 365, 7)
+    cli("projects", "set-retention", "vision", "--logs", 0, "--system-metrics", 3)
+    kept = as_json(cli("projects", "retention", "vision", "-o", "json"))
+    assert (kept.get("logsDays", 0), kept["systemMetricsDays"]) == (0, 3)
+
+
+def test_a_run_is_purged_for_a_reason_and_not_without_asking(cli, platform):
+    run = platform.world.CreateRun(pb.CreateRunRequest(parent=PROJECT, spec=b"x"))
+    cli("runs", "purge", run.uid, "-m", "personal data", input="n\n", code=1)
+    assert platform.count("PurgeRun") == 0
+    shown = cli("runs", "purge", run.uid, "-m", "personal data", "--yes").stdout
+    assert "3 points, 2 lines of output and 1 artifacts" in " ".join(shown.split())
+    assert platform.requests("PurgeRun")[0].reason == "personal data"
+    assert as_json(cli("runs", "purge", run.uid, "-m", "x", "-y", "-o", "json"))["points"] == "3"

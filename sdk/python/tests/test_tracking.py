@@ -236,7 +236,8 @@ def test_dropped_points_are_counted_said_and_mark_the_run(platform, monkeypatch,
     with epochal.init() as run:
         run.log_metric("loss", 1.0)
     assert run.dropped_points == 1
-    assert "1 points dropped" in only_run(platform).tags["epochal.data_incomplete"]
+    (lost,) = only_run(platform).data_lost
+    assert lost.startswith("1 points: the spool holds its limit")
     assert "DATA INCOMPLETE" in capsys.readouterr().err
 
 

@@ -15,7 +15,7 @@ from epochal.operations import refusal_in_words
 from epochal.options import RunOptions
 from epochal.recording import Recorder
 from epochal.spool.folder import RunFolder
-from epochal.telemetry import INCOMPLETE_TAG, Telemetry
+from epochal.telemetry import Telemetry
 
 Outcome = Literal["succeeded", "failed", "stopped"]
 
@@ -50,9 +50,11 @@ def finish_request(
     )
 
 
-def incomplete_request(run: str, dropped: int, why: str) -> pb.SetTagsRequest:
+def incomplete_request(folder: RunFolder, dropped: int, why: str) -> pb.ReportLossRequest:
     """The request that marks a run whose telemetry is not all there."""
-    return pb.SetTagsRequest(run=run, tags={INCOMPLETE_TAG: f"{dropped} points dropped: {why}"})
+    return pb.ReportLossRequest(
+        run=folder.run, producer=str(folder.producer), points=dropped, reason=why[:2_000]
+    )
 
 
 def end_run(
@@ -72,7 +74,7 @@ def end_run(
         telemetry.stop_taking()
         dropped_why = folder.dropped()[1]
         if telemetry.dropped:
-            recorder.record(incomplete_request(folder.run, telemetry.dropped, dropped_why))
+            recorder.record(incomplete_request(folder, telemetry.dropped, dropped_why))
         if options.mode == "online":
             complete = _deliver(folder, recorder, telemetry, options, finish)
         elif folder.owned:

@@ -51,6 +51,8 @@ class Operator:
                 return call(TrackingService.LOG_PARAMS, operation, patience_s=patient)
             case pb.SetTagsRequest():
                 return call(TrackingService.SET_TAGS, operation, patience_s=patient)
+            case pb.ReportLossRequest():
+                return call(TrackingService.REPORT_LOSS, operation, patience_s=patient)
             case pb.UseDatasetRequest():
                 return call(LineageService.USE_DATASET, operation, patience_s=patient)
             case pb.RegisterModelVersionRequest():

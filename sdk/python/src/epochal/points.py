@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 from itertools import count, islice
 from operator import gt
 from time import time_ns
@@ -46,6 +47,7 @@ class PointBuffer:
         self._series: deque[Points] = deque()
         self._series_points = 0
         self._turn = 0
+        self._next_steps: dict[str, int] = {}
         self._lock = threading.Lock()
         self._closed: Exception | None = None
         self._shut = False
@@ -53,6 +55,10 @@ class PointBuffer:
     def __len__(self) -> int:
         tracks = tuple(self._tracks.values())  # a snapshot: other threads add metrics
         return sum([len(flat) for flat, _ in tracks]) // 3 + self._series_points
+
+    def count_from(self, next_steps: Mapping[str, int]) -> None:
+        """Counts the calls without a step from here on, by metric: a run goes on where it was."""
+        self._next_steps = dict(next_steps)
 
     def add(self, metric: str, value: SupportsFloat, step: int | None) -> None:
         """Takes one point; without a step, the calls for this metric are counted from 0.
@@ -150,7 +156,7 @@ class PointBuffer:
             message = f"a metric's name is a text of 1 to {_NAME_LIMIT} characters, not {metric!r}"
             raise InvalidArgument(message, violations=[Violation("metric", "name", message)])
         metric.encode()  # a lone surrogate fails here, not later in another thread
-        return self._tracks.setdefault(metric, ([], count()))
+        return self._tracks.setdefault(metric, ([], count(self._next_steps.get(metric, 0))))
 
     def _refuse(self, points: int) -> None:
         if self._closed is not None:

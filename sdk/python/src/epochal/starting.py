@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import epochal_proto.v1 as pb
+from epochal_proto.v1.services import RunService, TrackingService
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from epochal import config
 from epochal.client import Client
-from epochal.errors import EpochalError, InvalidArgument, NotFound, Unavailable
+from epochal.errors import (
+    EpochalError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
 from epochal.names import full_project, is_run, run_name
 from epochal.notices import say
 from epochal.operations import Operator
@@ -92,12 +99,93 @@ def create(
     return _assemble(folder, recorder, client, options, on_finish)
 
 
+def resume(
+    project: str,
+    name: str,
+    how: str | None,
+    from_step: int | None,
+    params: Mapping[str, object],
+    tags: Mapping[str, object],
+    options: RunOptions,
+    on_finish: Callable[[Run], None],
+) -> Run:
+    """Goes on with a tracked run that an earlier process began, whether it has ended or not.
+
+    Args:
+        project: the configured one when empty; unless the name says it.
+        name: "orgs/O/projects/P/runs/UUID", or the UUID within the project.
+        how: "continue" leaves what was logged; "truncate" hides points from `from_step` on.
+        from_step: first step that this process will log again.
+        params: to log as well.
+        tags: to set as well.
+        options: of this process's part.
+        on_finish: told when it is finished.
+
+    Raises:
+        InvalidArgument: It is not said how, or from which step, or it is offline.
+        NotFound: There is no such run.
+        FailedPrecondition: An agent runs it: `epochal runs resume` makes it go on.
+    """
+    if how not in ("continue", "truncate"):
+        raise InvalidArgument(
+            "to go on with a run say what becomes of its points: resume='continue' leaves them, "
+            "resume='truncate' with from_step=N hides those of step N and later"
+        )
+    if (how == "truncate") != (from_step is not None):
+        raise InvalidArgument("from_step belongs to resume='truncate', and that to from_step")
+    client = _client(options)
+    if client is None:
+        raise InvalidArgument("a run goes on online only: the platform says where it was")
+    try:
+        full = name if is_run(name) else _within(project, name)
+        known = client.call(RunService.GET_RUN, pb.GetRunRequest(name=full))
+        if known.kind != pb.RUN_KIND_TRACKED:
+            raise FailedPrecondition(
+                f"{full} is run by an agent: `epochal runs resume {known.uid[:13]}` makes it go on"
+            )
+        if known.HasField("end_time"):
+            reason = "another process goes on with it"
+            client.call(RunService.RESUME_RUN, pb.ResumeRunRequest(name=full, reason=reason))
+        if from_step is not None:
+            client.call(
+                TrackingService.TRUNCATE_SERIES,
+                pb.TruncateSeriesRequest(run=full, from_step=from_step),
+            )
+            known = client.call(RunService.GET_RUN, pb.GetRunRequest(name=full))
+    except EpochalError:
+        client.close()
+        raise
+    folder = RunFolder.create(config.spool_root(), full, owned=True)
+    run = _assemble(
+        folder,
+        _recorder(folder, client),
+        client,
+        options,
+        on_finish,
+        {metric: found.last_step + 1 for metric, found in known.metrics.items()},
+    )
+    say(f"run {known.display_name or known.uid} goes on ({how}) {full}")
+    run.log_params(params)
+    run.set_tags(tags)
+    return run
+
+
+def _within(project: str, uid: str) -> str:
+    try:
+        return run_name(full_project(project, config.default_project()), UUID(uid))
+    except ValueError:
+        raise InvalidArgument(
+            f"a run to go on with is named by its UUID or full name, not {uid!r}"
+        ) from None
+
+
 def _assemble(
     folder: RunFolder,
     recorder: Recorder,
     client: Client | None,
     options: RunOptions,
     on_finish: Callable[[Run], None],
+    next_steps: Mapping[str, int] | None = None,
 ) -> Run:
     def finished(run: Run) -> None:
         if client is not None:
@@ -105,6 +193,7 @@ def _assemble(
         on_finish(run)
 
     telemetry = Telemetry(folder, client, options, say)
+    telemetry.buffer.count_from(next_steps or {})
     telemetry.start()
     return Run(folder, recorder, telemetry, options, finished)
 

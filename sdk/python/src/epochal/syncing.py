@@ -95,7 +95,7 @@ def _complete_journal(folder: RunFolder, journal: Journal, spool: SegmentSpool) 
         return
     dropped, why = folder.dropped()
     if dropped:
-        journal.append(incomplete_request(folder.run, dropped, why))
+        journal.append(incomplete_request(folder, dropped, why))
     if folder.owned:
         message = "its process ended without finishing it; what it had logged came by epochal sync"
         journal.append(finish_request(folder.run, "failed", message, folder.written_at()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Final
 
 from epochal.client import Client
 from epochal.errors import DataIncomplete, EpochalError, RunClosed
@@ -15,14 +14,12 @@ from epochal.points import PointBuffer
 from epochal.sending import Sender
 from epochal.spool.folder import RunFolder
 
-INCOMPLETE_TAG: Final = "epochal.data_incomplete"
-
 
 class Telemetry:
     """The pieces and how they are joined.
 
     Nothing is lost silently: points that had to be dropped are counted, said once, remembered in
-    the folder, and mark the run with the tag `epochal.data_incomplete`. In strict mode the next
+    the folder, and shown on the run as lost (`data_lost`). In strict mode the next
     call of the training raises instead.
     """
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Final, SupportsFloat
+from typing import Final, Literal, SupportsFloat
 
 from epochal import starting
 from epochal.ending import Outcome, outcome_of
@@ -32,6 +32,9 @@ def init(
     mode: str | None = None,
     strict: bool | None = None,
     capture: bool | None = None,
+    run: str = "",
+    resume: Literal["continue", "truncate"] | None = None,
+    from_step: int | None = None,
 ) -> Run:
     """Begins a run, or joins the scheduled run this process belongs to, and makes it current.
 
@@ -52,6 +55,11 @@ def init(
         capture: Whether a tracked run records, in the background, what it is made of: command, git
             state and difference, packages, machine. Default: EPOCHAL_CAPTURE, else yes. Of a
             scheduled run its agent records it.
+        run: UUID or full name of a tracked run of an earlier process to go on with.
+        resume: What becomes of the points that it has: "continue" leaves them, and calls without a
+            step count on; "truncate" hides those of `from_step` and later, which this process logs
+            again, as after a restart from a checkpoint. Nothing is deleted, and seals verify.
+        from_step: First step to be logged again.
 
     Raises:
         NotConfigured, PlatformUnreachable: Online, and there is no platform.
@@ -59,16 +67,20 @@ def init(
     """
     options = from_environment(mode, strict)
     if scheduled := os.environ.get("EPOCHAL_RUN"):
-        run = starting.attach(scheduled, params or {}, tags or {}, options, _forget)
+        begun = starting.attach(scheduled, params or {}, tags or {}, options, _forget)
+    elif run or resume or from_step is not None:
+        begun = starting.resume(
+            project, run, resume, from_step, params or {}, tags or {}, options, _forget
+        )
     else:
-        run = starting.create(project, name, params or {}, tags or {}, options, _forget)
+        begun = starting.create(project, name, params or {}, tags or {}, options, _forget)
         if captures(capture):
-            run.capture()
+            begun.capture()
     with _lock:
-        _runs.append(run)
+        _runs.append(begun)
     if multiprocessing.parent_process() is not None:
         Finalize(None, _finish_all, exitpriority=0)  # such a child ends without atexit
-    return run
+    return begun
 
 
 def current_run() -> Run:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-# These add commands to `epochal runs`.
+# These add commands to `epochal runs` and `epochal projects`.
 from epochal.cli import (  # noqa: F401 - see above
     audit,
     backfills,
@@ -24,6 +24,7 @@ from epochal.cli import (  # noqa: F401 - see above
     files,
     history,
     identity,
+    keeping,
     launching,
     lineage,
     members,

@@ -71,6 +71,8 @@ _FIELDS = [
     Column[pb.Run]("metrics", lambda run: _metrics(run, 50)),
     Column[pb.Run]("spec", lambda run: run.spec_digest),
     Column[pb.Run]("incomplete", lambda run: ", ".join(run.incomplete_producers)),
+    Column[pb.Run]("data lost", lambda run: "; ".join(run.data_lost)),
+    Column[pb.Run]("purged", lambda run: when(run.purge_time)),
 ]
 
 _SUMMARY = [

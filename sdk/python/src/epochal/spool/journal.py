@@ -22,6 +22,7 @@ Operation = (
     pb.CreateRunRequest
     | pb.LogParamsRequest
     | pb.SetTagsRequest
+    | pb.ReportLossRequest
     | pb.UseDatasetRequest
     | pb.CommitArtifactRequest
     | pb.RegisterModelVersionRequest
@@ -41,6 +42,7 @@ _KINDS: tuple[type[Operation], ...] = (
     pb.RecordOutputsRequest,
     pb.RecordCaptureRequest,
     pb.FinishRunRequest,
+    pb.ReportLossRequest,
 )
 
 
