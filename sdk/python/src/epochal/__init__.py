@@ -38,6 +38,7 @@ from epochal.errors import (
 )
 from epochal.results import Dataset, LoggedModel
 from epochal.run import Run
+from epochal.searching import FoundRuns, search_runs
 from epochal.tracking import (
     current_run,
     finish,
@@ -65,6 +66,7 @@ __all__ = [
     "DeadlineExceeded",
     "EpochalError",
     "FailedPrecondition",
+    "FoundRuns",
     "Internal",
     "InvalidArgument",
     "LoggedModel",
@@ -93,6 +95,7 @@ __all__ = [
     "log_params",
     "log_seeds",
     "log_series",
+    "search_runs",
     "set_tag",
     "set_tags",
     "use_dataset",

@@ -18,6 +18,7 @@ from epochal.cli import (  # noqa: F401 - see above
     backfills,
     captures,
     checking,
+    comparing,
     components,
     decisions,
     explaining,
