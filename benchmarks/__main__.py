@@ -32,6 +32,7 @@ NAMES = (
     "startup",
     "schedule",
     "orchestrate",
+    "mlflow_door",
 )
 
 

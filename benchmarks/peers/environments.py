@@ -16,6 +16,8 @@ PINS: Mapping[str, tuple[str, ...]] = {
     # Its server does not import with newer versions of FastAPI.
     "prefect": ("fastapi==0.139.2", "prefect==3.8.8"),
 }
+#: A server whose own client is measured against it and against us; see `benchmarks.mlflow_door`.
+MLFLOW = ("mlflow==3.17.2", "psycopg2-binary==2.9.13")
 _PYTHON = "3.11"
 
 
@@ -25,7 +27,15 @@ def interpreter(peer: str, folder: Path) -> Path:
     Raises:
         subprocess.CalledProcessError: it could not be made; what was begun is removed.
     """
-    pins = PINS[peer]
+    return environment_of(peer, PINS[peer], folder)
+
+
+def environment_of(peer: str, pins: tuple[str, ...], folder: Path) -> Path:
+    """Returns the interpreter of an environment of some pins, which is made when it is not there.
+
+    Raises:
+        subprocess.CalledProcessError: it could not be made; what was begun is removed.
+    """
     digest = hashlib.sha256(" ".join(pins).encode()).hexdigest()[:8]
     environment = folder / f"{peer}-{digest}"
     python = environment / "bin" / "python"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,8 @@ def platform() -> Iterator[Platform]:
     folder = Path(tempfile.mkdtemp(prefix="epochal-platform-"))
     folder.chmod(0o711)
     home = Home(folder / "home")
+    # For the tests of clients that empty an organisation of their own.
+    os.environ["EPOCHAL_ALLOW_TEST_RESET"] = "true"
     control.start(home)
     try:
         control.wait_ready(home, lambda _: None)

@@ -12,7 +12,13 @@ import httpx
 import pytest
 from epochal.client import Client
 from epochal.errors import FailedPrecondition
-from epochal_proto.v1.services import AccessService, ProjectService, RunService, TrackingService
+from epochal_proto.v1.services import (
+    AccessService,
+    AuditService,
+    ProjectService,
+    RunService,
+    TrackingService,
+)
 from platform_world import Platform
 
 
@@ -242,3 +248,27 @@ def test_a_deleted_run_is_closed_at_every_door(world: World, owner: Client) -> N
     assert "must be in the 'active' state" in answer.json()["message"]
     with pytest.raises(FailedPrecondition, match="deleted"):
         owner.call(TrackingService.SET_TAGS, pb.SetTagsRequest(run=name, tags={"a": "b"}))
+
+
+def test_a_reset_empties_one_organisation_and_says_so(platform: Platform, world: World) -> None:
+    org = f"orgs/reset-{uuid4().hex[:8]}"
+    with platform.client() as admin:
+        admin.call(AccessService.CREATE_ORGANIZATION, pb.CreateOrganizationRequest(org_id=org[5:]))
+        secret = admin.call(AccessService.CREATE_TOKEN, pb.CreateTokenRequest(parent=org)).secret
+    own = World(org, "0", {"owner": secret}, world.url)
+    for name in ("a", "b"):
+        own.call("owner", "POST", "experiments/create", json={"name": name})
+    run = begun(own, "owner")
+    assert error_of(world.call("admin", "POST", "reset", root="test")) == (403, "PERMISSION_DENIED")
+    answer = own.call("owner", "POST", "reset", root="test")
+    assert answer.json() == {"archived_experiments": 2, "deleted_runs": 1}
+    left = own.call("owner", "POST", "experiments/search", json={}).json()["experiments"]
+    assert [one["name"] for one in left] == ["Default"]
+    found = own.call("owner", "GET", "runs/get", params={"run_id": run}).json()["run"]
+    assert found["info"]["lifecycle_stage"] == "deleted"
+    again = own.call("owner", "POST", "experiments/create", json={"name": "a"})
+    assert again.status_code == 200, "names are free again"
+    assert begun(world), "the other organisation is as it was"
+    with platform.client(secret) as owner:
+        events = owner.call(AuditService.LIST_EVENTS, pb.ListEventsRequest(parent=org)).events
+    assert "epochal.v1.ExperimentsReset" in {one.type for one in events}

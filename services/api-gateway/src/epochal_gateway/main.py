@@ -21,6 +21,7 @@ from epochal_gateway.doors.mlflow.artifact_parts import ArtifactParts
 from epochal_gateway.doors.mlflow.artifact_places import ArtifactPlaces
 from epochal_gateway.doors.mlflow.artifact_proxy import ArtifactProxy
 from epochal_gateway.doors.mlflow.door import MlflowDoor
+from epochal_gateway.doors.mlflow.resetting import Resetting, assert_loopback
 from epochal_gateway.doors.mlflow.run_names import RunNames
 from epochal_gateway.doors.mlflow.serving import mlflow_routes
 from epochal_gateway.doors.mlflow.session import Platform
@@ -97,6 +98,9 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
     places = ArtifactPlaces()
     mlflow.add(ArtifactProxy(mlflow.session, artifacts, places).routes())
     mlflow.add(ArtifactParts(mlflow.session, artifacts, objects, places, kernel.ids).routes())
+    if settings.allow_test_reset:
+        assert_loopback(settings.gateway_host)
+        mlflow.add(Resetting(mlflow, kernel.ledger).routes())
     app = build_app(
         RestDoor(dispatcher, settings.max_message_bytes),
         artifacts,

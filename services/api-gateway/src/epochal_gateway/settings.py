@@ -24,6 +24,10 @@ class GatewaySettings(ServiceSettings):
     object_store_url: str = Field(
         default="", description="file:///folder, s3://bucket/prefix, gs://..., az://..."
     )
+    allow_test_reset: bool = Field(
+        default=False,
+        description="Serve POST /test/reset, which empties experiments; only on loopback",
+    )
     max_message_bytes: int = Field(
         default=4 * 1024 * 1024, ge=65_536, description="Largest request on any door"
     )

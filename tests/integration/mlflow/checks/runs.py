@@ -185,6 +185,17 @@ def check_numbers_of_every_kind_are_metrics():
     assert client.get_metric_history(made, "no such metric") == []
 
 
+def check_a_point_that_comes_again_is_one():
+    made = begun()
+    for _ in range(3):
+        client.log_metric(made, "m", 2.0, step=1, timestamp=1_700_000_000_000)
+        client.log_batch(made, metrics=[Metric("b", 1.0, 5, n) for n in range(3)])
+    assert len(client.get_metric_history(made, "m")) == 1
+    assert len(client.get_metric_history(made, "b")) == 3
+    client.log_metric(made, "m", 2.0, step=1, timestamp=1_700_000_000_001)
+    assert len(client.get_metric_history(made, "m")) == 2
+
+
 def check_the_newest_value_is_that_of_the_greatest_step():
     made = begun()
     client.log_metric(made, "m", 2.0, step=20)

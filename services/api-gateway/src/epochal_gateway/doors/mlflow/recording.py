@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import EpochalError
@@ -82,7 +84,10 @@ async def log_batch(session: Session, fields: Fields) -> JsonObject:
 
 
 async def write_metrics(session: Session, name: str, points: Sequence[pb.MetricPoint]) -> None:
-    """Write points of a run.
+    """Write points of a run; a call that comes again with the same ones writes nothing.
+
+    MLflow keeps a point that is the same in everything once, and its client sends a call again when
+    the answer was lost.
 
     Raises:
         EpochalError: refused; none of them is there.
@@ -90,6 +95,8 @@ async def write_metrics(session: Session, name: str, points: Sequence[pb.MetricP
     if not points:
         return
     request = pb.LogMetricsRequest(run=name, points=points)
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+    request.request_id = str(UUID(bytes=digest[:16], version=5))
     try:
         await session.call(TrackingService.LOG_METRICS, request)
     except EpochalError as error:
