@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ from epochal_proto.v1.services import (
     RunService,
     TrackingService,
 )
+from epochal_scheduler.run_tokens import mint_run_token
 from platform_world import Platform
 
 
@@ -235,6 +237,22 @@ def test_a_job_ends_as_its_agent_says(world: World, owner: Client) -> None:
     body = {"run_id": run, "status": "KILLED"}
     answer = world.call("editor", "POST", "runs/update", json=body)
     assert answer.json()["run_info"]["status"] == "KILLED"
+
+
+def test_a_job_logs_to_itself_with_its_own_token(platform: Platform, world: World) -> None:
+    run, other = begun(world), begun(world)
+    name = f"{world.org}/projects/vision/runs/{UUID(run)}"
+    key = json.loads((platform.home.root / "secrets.json").read_text())["run_token_secret"]
+    own = World(world.org, world.project, {"job": mint_run_token(key, name, 1, 2**33)}, world.url)
+    assert own.call("job", "GET", "runs/get", params={"run_id": run}).status_code == 200
+    again = own.call("job", "POST", "runs/update", json={"run_id": run, "status": "RUNNING"})
+    assert again.json()["run_info"]["status"] == "RUNNING"
+    point = {"key": "m", "value": 1, "timestamp": 1}
+    assert own.call("job", "POST", "runs/log-metric", json={"run_id": run, **point}).text == "{}"
+    answer = own.call("job", "POST", "runs/log-metric", json={"run_id": other, **point})
+    assert error_of(answer) == (403, "PERMISSION_DENIED")
+    found = own.call("job", "POST", "experiments/search", json={}).json()["experiments"]
+    assert [one["experiment_id"] for one in found] == [world.project]
 
 
 def test_a_deleted_run_is_closed_at_every_door(world: World, owner: Client) -> None:
