@@ -38,7 +38,8 @@ def metric(fields: Fields) -> pb.MetricPoint:
     key = fields.required("key")
     value = fields.number("value")
     time_ms = fields.required_whole("timestamp")
-    _assert_name(key, fields.place("name"), "Metric name")
+    if _problem_of(key) or len(key) > KEY_CHARS:
+        _assert_name(key, fields.place("name"), "Metric name")
     if not 0 <= time_ms <= _LAST_TIME_MS:
         raise MlflowError(
             f"Invalid value {time_ms} for parameter '{fields.place('timestamp')}' supplied: metric "

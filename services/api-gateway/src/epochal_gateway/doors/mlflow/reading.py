@@ -96,6 +96,8 @@ class Fields:
             MlflowError: it is missing, or no number.
         """
         value = self._values.get(name)
+        if type(value) is float:  # nearly always
+            return value
         if value is None or value == "":
             raise self.missing(name)
         if isinstance(value, float | int) and not isinstance(value, bool):
@@ -174,6 +176,8 @@ class Fields:
         return value
 
     def _whole(self, name: str, value: object) -> int:
+        if type(value) is int and -(2**63) <= value < 2**63:  # nearly always
+            return value
         try:
             # As protobuf's JSON has it: 5, 5.0 and "5" are one number.
             whole = int(value) if isinstance(value, int | float | str) else None
