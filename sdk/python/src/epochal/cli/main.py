@@ -20,6 +20,7 @@ from epochal.cli import (  # noqa: F401 - see above
     checking,
     comparing,
     components,
+    curating,
     decisions,
     explaining,
     files,
