@@ -138,6 +138,16 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "SearchRuns": pb.SearchRunsRequest(parents=[project]),
         "GroupRuns": pb.GroupRunsRequest(parents=[project], group_by=["status"]),
         "TabulateRuns": pb.TabulateRunsRequest(parents=[project]),
+        "AnnotateRun": pb.AnnotateRunRequest(run=f"{project}/runs/{uid}"),
+        "BookmarkRun": pb.BookmarkRunRequest(run=f"{project}/runs/{uid}"),
+        "GetRunMarks": pb.GetRunMarksRequest(run=world.run),
+        "SaveSearch": pb.SaveSearchRequest(
+            parent=project, search_id="x", search=pb.SavedSearch(filter="x")
+        ),
+        "ShareSearch": pb.ShareSearchRequest(name=f"{project}/searches/none"),
+        "GetSearch": pb.GetSearchRequest(name=f"{project}/searches/none"),
+        "ListSearches": pb.ListSearchesRequest(parent=project),
+        "DeleteSearch": pb.DeleteSearchRequest(name=f"{project}/searches/none"),
         "RankParams": pb.RankParamsRequest(parents=[project], target="metrics.loss"),
         "WatchRun": pb.WatchRunRequest(name=f"{project}/runs/{uid}"),
         "OpenProducer": pb.OpenProducerRequest(run=f"{project}/runs/{uid}", producer=uid),

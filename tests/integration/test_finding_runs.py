@@ -170,3 +170,25 @@ def test_runs_are_frames_where_the_package_is(trials: Trials, package: str, made
         return
     assert list(frame["params.lr"]) == [number / 10 for number in range(8)]
     assert next(iter(frame["display_name"])) == "trial-0"
+
+
+def test_marks_and_saved_searches_find_runs(trials: Trials) -> None:
+    trials.cli("runs", "note", "trial-1", "look at this one")
+    trials.cli("runs", "pin", "trial-2")
+    trials.cli("runs", "bookmark", "trial-3")
+    marks = json.loads(trials.cli("runs", "marks", "trial-3", "-o", "json").stdout)
+    assert (marks["bookmarked"], marks["pinned"], marks["note"]) == (True, False, "")
+    any_mark = "note:%this% OR pinned:true OR bookmarked:true"
+    trials.cli("searches", "save", "marked", "-q", any_mark, "--order-by", "params.lr", "--share")
+    listed = json.loads(trials.cli("searches", "ls", "-o", "json").stdout)
+    assert [(one["filter"], one["shared"]) for one in listed] == [(any_mark, True)]
+    found = json.loads(trials.cli("searches", "run", "marked", "-o", "json").stdout)
+    assert [run["displayName"] for run in found] == ["trial-1", "trial-2", "trial-3"]
+    trials.cli("runs", "pin", "trial-2", "--remove")
+    trials.cli("runs", "note", "trial-1", "")
+    found = json.loads(trials.cli("searches", "run", "marked", "-o", "json").stdout)
+    assert [run["displayName"] for run in found] == ["trial-3"]
+    refused = trials.cli("searches", "save", "odd", "-q", "metrix.acc:1", code=1)
+    assert "unknown field" in refused.stderr
+    trials.cli("searches", "rm", "marked")
+    assert "there is no" in trials.cli("searches", "get", "marked", code=1).stderr

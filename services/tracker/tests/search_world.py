@@ -69,6 +69,9 @@ class Run:
     deleted: bool = False
     datasets: tuple[tuple[str, str], ...] = ()
     creator: str = "users/alice"
+    note: str = ""
+    pinned: bool = False
+    bookmarks: tuple[str, ...] = ()
 
 
 def some_runs(number: int, seed: int = 7) -> list[Run]:
@@ -113,6 +116,9 @@ def some_runs(number: int, seed: int = 7) -> list[Run]:
             chosen.random() < 0.1,
             tuple({(chosen.choice("ab"), chosen.choice("xy")) for _ in range(chosen.randrange(3))}),
             chosen.choice(["users/alice", "users/bob"]),
+            chosen.choice(["", "try again", "good"]),
+            chosen.random() < 0.3,
+            tuple(user for user in ("users/alice", "users/bob") if chosen.random() < 0.3),
         )
 
     return [run() for _ in range(number)]
@@ -188,6 +194,13 @@ async def _store(pool: Pool, run: Run) -> None:
             "VALUES ($1, $2, $3, 0, 0, $4, $5, $6)",
             run.run_id, name, one.last, one.min, one.max, one.points,
         )  # fmt: skip
+    marks = [("note", "", run.note)] if run.note else []
+    marks += [("pin", "", "")] if run.pinned else []
+    marks += [("bookmark", user, "") for user in run.bookmarks]
+    for kind, owner, text in marks:
+        await pool.execute(
+            "INSERT INTO run_mark VALUES ($1, $2, $3, $4, '')", run.run_id, kind, owner, text
+        )
     for name, digest in run.datasets:
         await pool.execute(
             "INSERT INTO run_dataset VALUES ($1, $2, $3, '')", run.run_id, name, digest

@@ -11,7 +11,7 @@ from operator import eq, ge, gt, le, lt
 import pytest_asyncio
 from epochal_kernel.postgres import Pool
 from epochal_tracker.search import epochal
-from epochal_tracker.search.syntax import All, Deleted, Scope
+from epochal_tracker.search.syntax import All, Deleted, Scope, for_user
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from search_world import (
@@ -197,6 +197,12 @@ def missing(name: str, found: Callable[[Run], object]) -> st.SearchStrategy[Filt
     return st.booleans().map(made)
 
 
+def flag(name: str, found: Callable[[Run], bool]) -> st.SearchStrategy[Filter]:
+    return st.booleans().map(
+        lambda wanted: Filter(f"{name}:{str(wanted).lower()}", lambda run: found(run) == wanted)
+    )
+
+
 STATUS_WORDS = list(STATUSES.values())
 leaves = st.one_of(
     of_text("name", lambda run: run.name, ["a", "b", "ab", "A%b", "a_b", "a\\b"]),
@@ -242,6 +248,10 @@ leaves = st.one_of(
     of_value("params", "lr", ["1", "fast", "true", "nan", "7", "0.1"]),
     of_value("params", "x y", ["a", "ab", "a%b", ""]),
     of_value("outputs", "acc", ["good", "3"]),
+    flag("pinned", lambda run: run.pinned),
+    flag("bookmarked", lambda run: "users/alice" in run.bookmarks),
+    of_text("note", lambda run: run.note or None, ["good", "again", "a"]),
+    missing("note", lambda run: run.note),
     missing("params.lr", lambda run: run.params.get("lr")),
     missing("metrics.loss", lambda run: run.metrics.get("loss")),
     missing("end_time", lambda run: run.end_time),
@@ -319,7 +329,7 @@ async def test_sql_finds_sorts_and_pages_what_memory_does(
     view: bool | None,
     few: int,
 ) -> None:
-    node = epochal.parse(asked.text if asked else "", NOW)
+    node = for_user(epochal.parse(asked.text if asked else "", NOW), "users/alice")
     system = [scope] if view is None else [scope, Deleted(view)]
     orders = epochal.parse_order(", ".join(key.text for key in keys))
     found = await all_pages(pool, All((*system, node)), orders, size, few)

@@ -19,6 +19,7 @@ READERS = {
 EXAMPLES = [
     (language, line)
     for language, block in re.findall(r"```(\S+)\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    if language in READERS
     for line in block.strip().splitlines()
 ]
 

@@ -27,6 +27,7 @@ from epochal_tracker.services.finding import Finder
 from epochal_tracker.services.grouping import Grouping
 from epochal_tracker.services.keeping import Keeping
 from epochal_tracker.services.lookup import RunLookup
+from epochal_tracker.services.marking import Marking
 from epochal_tracker.services.producers import Producers
 from epochal_tracker.services.ranking import Ranking
 from epochal_tracker.services.runs import Runs
@@ -41,6 +42,7 @@ from epochal_tracker.store.curves import CurveStore
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.joining import JoinStore
 from epochal_tracker.store.keeping import LossStore, RetentionStore, TruncationStore
+from epochal_tracker.store.marks import MarkStore
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.search import SearchStore
 from epochal_tracker.store.telemetry import TelemetryStore
@@ -73,6 +75,8 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     finder = Finder(search, runs, telemetry, kernel.clock)
     _bind_runs(kernel, Runs(lookup, finder, runs, telemetry, kernel.progress, bells))
     _bind_search(kernel, finder, search)
+    marks = MarkStore(kernel.pool)
+    _bind_marks(kernel, Marking(kernel.ledger, lookup, marks, kernel.progress, kernel.clock))
     _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
     _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))
     log = LogReader(kernel.pool)
@@ -130,6 +134,18 @@ def _bind_search(kernel: Kernel, finder: Finder, search: SearchStore) -> None:
     server.unary(SearchService.GROUP_RUNS, grouping.group_runs)
     server.unary(SearchService.TABULATE_RUNS, grouping.tabulate_runs)
     server.unary(SearchService.RANK_PARAMS, Ranking(finder, progress).rank_params)
+
+
+def _bind_marks(kernel: Kernel, marking: Marking) -> None:
+    server = kernel.server
+    server.unary(SearchService.ANNOTATE_RUN, marking.annotate_run)
+    server.unary(SearchService.BOOKMARK_RUN, marking.bookmark_run)
+    server.unary(SearchService.GET_RUN_MARKS, marking.get_run_marks)
+    server.unary(SearchService.SAVE_SEARCH, marking.save_search)
+    server.unary(SearchService.SHARE_SEARCH, marking.share_search)
+    server.unary(SearchService.GET_SEARCH, marking.get_search)
+    server.unary(SearchService.LIST_SEARCHES, marking.list_searches)
+    server.unary(SearchService.DELETE_SEARCH, marking.delete_search)
 
 
 def _bind_artifacts(kernel: Kernel, artifacts: Artifacts) -> None:

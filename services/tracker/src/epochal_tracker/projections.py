@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from epochal_tracker import named_values, params
 from epochal_tracker.domain.capturing import merged
 from epochal_tracker.keeping import KeepingProjector
+from epochal_tracker.mark_rows import MarkProjector, SavedSearchProjector
 from epochal_tracker.rows import (
     ARTIFACTS,
     CAPTURES,
@@ -396,7 +397,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=6,
+    version=7,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),
@@ -405,5 +406,7 @@ READ_MODEL = ReadModel(
         CaptureProjector(),
         DatasetProjector(),
         KeepingProjector(),
+        MarkProjector(),
+        SavedSearchProjector(),
     ),
 )

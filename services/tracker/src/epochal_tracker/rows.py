@@ -103,7 +103,31 @@ class RunDatasetRow:
     details: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class MarkRow:
+    """What people put on a run: its "note", a "pin", or the "bookmark" of an owner."""
+
+    run_id: UUID
+    kind: str
+    owner: str
+    text: str
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSearchRow:
+    """A saved search: a serialized SavedSearch, and who sees it."""
+
+    name: str
+    project: str
+    owner: str
+    shared: bool
+    content: bytes
+
+
 RUNS = Table("run", RunRow, ("run_id",))
+MARKS = Table("run_mark", MarkRow, ("run_id", "kind", "owner"))
+SAVED_SEARCHES = Table("saved_search", SavedSearchRow, ("name",))
 RUN_FIELDS = Table("run_field", RunFieldRow, ("run_id", "kind", "name"))
 RUN_DATASETS = Table("run_dataset", RunDatasetRow, ("run_id", "name", "digest"))
 PRODUCERS = Table("producer", ProducerRow, ("run_id", "producer"))

@@ -37,6 +37,7 @@ from epochal.cli import (  # noqa: F401 - see above
     queues,
     runs,
     schedules,
+    searches,
     syncs,
     terminals,
     tokens,
@@ -63,6 +64,7 @@ def build() -> typer.Typer:
     for name, group in {
         "runs": runs.app,
         "backfill": backfills.app,
+        "searches": searches.app,
         "schedules": schedules.app,
         "triggers": triggers.app,
         "events": history.app,

@@ -29,7 +29,7 @@ from epochal.values import from_value
 
 app = typer.Typer(no_args_is_help=True, help="Runs: list, read, follow, stop.")
 
-_COLUMNS = [
+COLUMNS = [
     Column[pb.Run]("ID", lambda run: run.uid[:13], "dim"),
     Column[pb.Run]("NAME", lambda run: run.display_name, "bold"),
     Column[pb.Run]("KIND", kind_text),
@@ -139,7 +139,7 @@ def list_runs(
         request = pb.ListRunsRequest(parent=opened.project, filter=conditions, order_by=order_by)
         runs = opened.paged(RunService.LIST_RUNS, request, lambda page: page.runs, limit)
         nothing = f"no runs in {opened.project}; start one with `epochal run -f FILE`"
-        show_list(runs, _COLUMNS, output, nothing)
+        show_list(runs, COLUMNS, output, nothing)
 
 
 @app.command("get")

@@ -40,6 +40,7 @@ _MANY: Final[Mapping[str, tuple[str, str]]] = {
     "pending": ("jsonb_array_elements_text(r.holds) AS v (hold) WHERE true", "v.hold"),
     "artifact": ("artifact v WHERE v.run_id = r.run_id", "v.path"),
     "artifact_kind": ("artifact v WHERE v.run_id = r.run_id", "v.kind"),
+    "note": ("run_mark v WHERE v.run_id = r.run_id AND v.kind = 'note'", "v.text"),
     "dataset_name": ("run_dataset v WHERE v.run_id = r.run_id", "v.name"),
     "dataset_digest": ("run_dataset v WHERE v.run_id = r.run_id", "v.digest"),
     "dataset_context": ("run_dataset v WHERE v.run_id = r.run_id", "v.context"),
@@ -112,6 +113,8 @@ def condition(node: Node, parameters: Parameters) -> str:
             return f"r.delete_time IS {'NOT ' if wanted else ''}NULL"
         case Present(asked):
             return _present(asked)
+        case Compare(Field("pinned" | "bookmarked" as name, owner), _, bool(wanted)):
+            return _mark(name, owner, wanted, parameters)
         case Compare(asked, operator, value):
             return _value(asked, operator, value, parameters)
         case OneOf(asked, values):
@@ -141,7 +144,19 @@ def _scope(scope: Scope, parameters: Parameters) -> str:
     return f"({' OR '.join(parts)})"
 
 
+def _mark(name: str, owner: str, wanted: bool, parameters: Parameters) -> str:
+    """A mark on the run: of everybody, or of one user."""
+    kind = "pin" if name == "pinned" else "bookmark"
+    found = (
+        "EXISTS (SELECT 1 FROM run_mark v WHERE v.run_id = r.run_id "
+        f"AND v.kind = '{kind}' AND v.owner = {parameters.add(owner)}::text)"
+    )
+    return found if wanted else f"NOT {found}"
+
+
 def _present(asked: Field) -> str:
+    if asked.name in ("pinned", "bookmarked"):
+        return "true"
     if asked.name in _MANY:
         rows, _ = _MANY[asked.name]
         return f"EXISTS (SELECT 1 FROM {rows})"

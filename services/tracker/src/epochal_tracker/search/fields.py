@@ -85,7 +85,7 @@ NULLABLE: Final = frozenset(
 )
 
 #: Fields that a run may have several of; only compared, never sorted by.
-MANY: Final = ("tag", "pending", "artifact", "artifact_kind")
+MANY: Final = ("tag", "pending", "artifact", "artifact_kind", "note", "pinned", "bookmarked")
 
 #: Groups of named values.
 GROUPS: Final = ("metrics", "params", "outputs", "tags")
@@ -116,6 +116,8 @@ def type_of(field: Field) -> Type:
         return Type.NUMBER
     if field.name in ("params", "outputs"):
         return Type.VALUE
+    if field.name in ("pinned", "bookmarked"):
+        return Type.FLAG
     if field.name in COLUMNS:
         return COLUMNS[field.name].type
     return Type.TEXT

@@ -117,6 +117,21 @@ def conjuncts(node: Node) -> list[Node]:
     return [node]
 
 
+def for_user(node: Node, user: str) -> Node:
+    """Return a tree in which bookmarks are those of a user: no text can ask for another's."""
+    match node:
+        case All(parts):
+            return All(tuple(for_user(part, user) for part in parts))
+        case Any(parts):
+            return Any(tuple(for_user(part, user) for part in parts))
+        case Not(part):
+            return Not(for_user(part, user))
+        case Compare(Field("bookmarked"), operator, value):
+            return Compare(Field("bookmarked", user), operator, value)
+        case _:
+            return node
+
+
 def literal_pattern(text: str) -> str:
     """Return text as a pattern that only this text fits."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

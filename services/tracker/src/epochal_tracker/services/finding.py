@@ -16,7 +16,7 @@ from epochal_kernel.paging import foreign, pack, unpack
 
 from epochal_tracker.search import epochal, mlflow
 from epochal_tracker.search.ordering import Place, keys_of, place_of, plain
-from epochal_tracker.search.syntax import TRUE, All, Deleted, Node, Order, Scope
+from epochal_tracker.search.syntax import TRUE, All, Deleted, Node, Order, Scope, for_user
 from epochal_tracker.services.messages import run_message
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.search import SearchStore
@@ -33,7 +33,7 @@ PORTION: Final = 500
 class Wanted:
     """What is searched: where, which, in which order, how much, from where, and what is shown.
 
-    `also` is a condition of the platform's own.
+    `also` is a condition of the platform's own; `user` is whose bookmarks count.
     """
 
     scope: Scope
@@ -47,6 +47,7 @@ class Wanted:
     fields: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     also: Node = TRUE
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def filter_of(wanted: Wanted, now: datetime) -> Node:
     deleted: Node = Deleted(wanted.view == pb.RUN_VIEW_DELETED)
     if wanted.view == pb.RUN_VIEW_ALL:
         deleted = TRUE
-    return All((wanted.scope, deleted, wanted.also, asked))
+    return All((wanted.scope, deleted, wanted.also, for_user(asked, wanted.user)))
 
 
 def order_of(grammar: pb.FilterGrammar, text: str) -> tuple[Order, ...]:
@@ -180,6 +181,7 @@ def _digest(wanted: Wanted) -> str:
         wanted.grammar,
         wanted.order_by,
         wanted.view,
+        wanted.user,
     ]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 

@@ -45,7 +45,11 @@ class Grouping:
         numbers = [aggregate(text) for text in request.values]
         best = keys_of(parse_order(request.best_by)[:1])[0] if request.best_by else None
         wanted = Wanted(
-            scope_of(request.parents), request.filter, request.grammar, view=request.view
+            scope_of(request.parents),
+            request.filter,
+            request.grammar,
+            view=request.view,
+            user=context.actor,
         )
         node = filter_of(wanted, self._clock.now())
         size, skipped = request.page_size or DEFAULT_PAGE, unpack_number(request.page_token) or 0
@@ -81,6 +85,7 @@ class Grouping:
             request.grammar,
             request.order_by,
             request.limit or (len(request.runs) or DEFAULT_COLUMNS),
+            user=context.actor,
         )
         if request.runs:
             ids = [str(_within(name, request)) for name in request.runs]

@@ -43,7 +43,7 @@ class Ranking:
         """Tell importance and correlation of parameters."""
         field = target_field(request.target)
         await self._progress.wait_for(context.min_position)
-        runs = await self._runs(request, request.limit or DEFAULT_RUNS)
+        runs = await self._runs(request, request.limit or DEFAULT_RUNS, context.actor)
         rows = [(cells(run), number) for run in runs if (number := value(run, field)) is not None]
         if len(rows) < FEWEST_RUNS:
             raise FailedPrecondition(
@@ -69,11 +69,12 @@ class Ranking:
         ranks.sort(key=lambda rank: (-rank.importance, rank.name))
         return pb.RankParamsResponse(params=ranks, runs=len(rows), notes=table.notes)
 
-    async def _runs(self, request: pb.RankParamsRequest, limit: int) -> list[pb.Run]:
+    async def _runs(self, request: pb.RankParamsRequest, limit: int, user: str) -> list[pb.Run]:
         wanted = Wanted(
             scope_of(request.parents),
             request.filter,
             request.grammar,
+            user=user,
             fields=("params", "outputs", "metrics", "start_time", "end_time"),
         )
         runs: list[pb.Run] = []

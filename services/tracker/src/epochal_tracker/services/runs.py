@@ -54,6 +54,7 @@ class Runs:
                 order_by=request.order_by,
                 size=request.page_size or DEFAULT_PAGE,
                 token=request.page_token,
+                user=context.actor,
             )
         )
         return pb.ListRunsResponse(runs=page.runs, next_page_token=page.next_token)

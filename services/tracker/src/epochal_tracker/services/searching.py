@@ -34,6 +34,7 @@ class Searching:
                 request.with_total,
                 tuple(request.read_mask.paths),
                 tuple(request.metrics),
+                user=context.actor,
             )
         )
         return pb.SearchRunsResponse(

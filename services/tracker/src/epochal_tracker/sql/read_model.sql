@@ -24,6 +24,16 @@ CREATE TABLE run_dataset (
     context text COLLATE "C" NOT NULL, details bytea NOT NULL DEFAULT '',
     PRIMARY KEY (run_id, name, digest)
 );
+CREATE TABLE run_mark (
+    run_id uuid NOT NULL, kind text COLLATE "C" NOT NULL, owner text COLLATE "C" NOT NULL,
+    text text NOT NULL, author text NOT NULL, PRIMARY KEY (run_id, kind, owner)
+);
+CREATE INDEX run_mark_by_owner ON run_mark (kind, owner, run_id);
+CREATE TABLE saved_search (
+    name text COLLATE "C" PRIMARY KEY, project text COLLATE "C" NOT NULL, owner text NOT NULL,
+    shared boolean NOT NULL, content bytea NOT NULL
+);
+CREATE INDEX saved_search_by_project ON saved_search (project, name);
 CREATE TABLE producer (
     run_id uuid NOT NULL, producer uuid NOT NULL, epoch bigint NOT NULL, opened bigint NOT NULL,
     sealed_batch bigint, PRIMARY KEY (run_id, producer)
