@@ -28,6 +28,8 @@ NAMES = (
     "gateway",
     "ingest",
     "series",
+    "log_call",
+    "artifacts",
     "search",
     "startup",
     "schedule",
