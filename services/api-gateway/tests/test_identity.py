@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from epochal_gateway.domain import permissions
 from epochal_gateway.identity.authentication import Authenticator, Identity
 from epochal_gateway.identity.authorization import Authorizer, Place
 from epochal_gateway.identity.directory import Directory
+from epochal_gateway.identity.project_index import ProjectIndex
 from epochal_gateway.projections import MemberRow, OrganizationRow, ProjectRow, TokenRow
 from epochal_gateway.store import Snapshot
 from epochal_kernel.errors import (
@@ -50,12 +52,20 @@ class FakeStore:
     def __init__(self, tokens: Sequence[TokenRow] = (), members: Sequence[MemberRow] = ()) -> None:
         self.tokens, self.members, self.position, self.reads = tokens, members, 7, 0
 
+        self.projects = [
+            project_row(PROJECT, 1, archived=False),
+            project_row(OLD, 2, archived=True),
+        ]
+
+    async def project(self, name: str) -> ProjectRow | None:
+        return next((row for row in self.projects if row.name == name), None)
+
     async def snapshot(self) -> Snapshot:
         self.reads += 1
         return Snapshot(
             self.position,
             [OrganizationRow(name, name, NOW) for name in (ORG, OTHER)],
-            [project_row(PROJECT, 1, archived=False), project_row(OLD, 2, archived=True)],
+            self.projects,
             self.members,
             self.tokens,
         )
@@ -310,6 +320,42 @@ async def test_the_directory_reads_the_tables_only_for_what_concerns_it() -> Non
     known = directory.token(hashlib.sha256(SECRET.encode()).digest())
     assert known is not None
     assert known.row.revoked
+
+
+async def test_a_project_that_changed_is_read_alone() -> None:
+    store = FakeStore()
+    directory = Directory(store)
+    await directory.load()
+    renamed = replace(store.projects[0], display_name="New", version=8)
+    store.projects[0] = renamed
+    await directory.follow(7, followed(pb.ProjectDescribed(name=PROJECT)), 8)
+    assert (directory.position, store.reads) == (8, 1)
+    assert directory.project(PROJECT) == directory.numbered(1) == renamed
+    assert directory.titled(ORG, "New") == [renamed]
+    assert [row.name for row in directory.titled(ORG, "")] == [OLD]
+    assert {row.name for row in directory.projects(ORG)} == {PROJECT, OLD}
+
+
+titles = st.sampled_from(["", "a", "b"])
+changes = st.lists(st.tuples(st.integers(1, 4), titles, st.booleans()), max_size=20)
+
+
+@given(changes)
+def test_an_index_that_follows_equals_one_that_is_made_anew(
+    history: list[tuple[int, str, bool]],
+) -> None:
+    index, rows = ProjectIndex(), {}
+    for number, title, archived in history:
+        row = replace(
+            project_row(f"{ORG}/projects/p{number}", number, archived=archived), display_name=title
+        )
+        rows[number] = row
+        index.put(row)
+    anew = ProjectIndex(rows.values())
+    for title in ("", "a", "b"):
+        assert list(index.titled(ORG, title)) == list(anew.titled(ORG, title))
+    assert {row.name: row for row in index.of(ORG)} == {row.name: row for row in anew.of(ORG)}
+    assert all(index.numbered(number) == row for number, row in rows.items())
 
 
 async def test_a_directory_that_missed_events_reads_everything_anew() -> None:

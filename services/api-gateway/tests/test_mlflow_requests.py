@@ -88,7 +88,8 @@ def test_numbers_of_every_kind_come_and_go(value: float) -> None:
 def test_bodies_that_are_no_objects_are_refused() -> None:
     assert not fields_of(b"").has("x")
     assert fields_of(b'"{\\"x\\": 1}"').whole("x") == 1
-    for body in (b"[1]", b"3", b"{", b"\xff", b"[" * 100_000):
+    assert fields_of(b'{"x": "\\uD83D\\uDE00"}').text("x") == "\N{GRINNING FACE}"
+    for body in (b"[1]", b"3", b"{", b"\xff", b"[" * 100_000, b'{"x": "\\uD83D"}'):
         with pytest.raises(MlflowError) as caught:
             fields_of(body)
         assert caught.value.error_code == "BAD_REQUEST"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -126,6 +127,27 @@ def test_roles_hold_per_experiment(world: World) -> None:
     upload = f"artifacts/{world.project}/{run}/artifacts/x"
     answer = world.call("viewer", "PUT", upload, root="api/2.0/mlflow-artifacts", content=b"x")
     assert error_of(answer) == (403, "PERMISSION_DENIED")
+
+
+def test_of_many_who_race_for_a_name_one_gets_it(world: World) -> None:
+    name = {"name": f"Race {uuid4().hex[:8]}"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(
+                lambda _: world.call("admin", "POST", "experiments/create", json=name), range(16)
+            )
+        )
+    made = [answer.json() for answer in answers if answer.status_code == 200]
+    assert len(made) == 1
+    refused = {error_of(answer) for answer in answers if answer.status_code != 200}
+    assert refused == {(400, "RESOURCE_ALREADY_EXISTS")}
+
+
+def test_a_search_may_name_a_thousand_experiments_or_all(world: World) -> None:
+    run = begun(world)
+    body = {"experiment_ids": [world.project] * 1001, "filter": f"run_id = '{run}'"}
+    found = world.call("viewer", "POST", "runs/search", json=body).json()["runs"]
+    assert [one["info"]["run_id"] for one in found] == [run]
 
 
 def test_another_organisation_sees_nothing(world: World) -> None:

@@ -14,6 +14,7 @@ from typing import cast
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
 
+from epochal_gateway.identity.project_index import ProjectIndex
 from epochal_gateway.projections import MemberRow, OrganizationRow, ProjectRow, TokenRow
 from epochal_gateway.store import AccessStore
 
@@ -26,9 +27,14 @@ class KnownToken:
     scopes: frozenset[str]
 
 
-def org_of(name: str) -> str:
-    """Return "orgs/acme" of a name below it."""
-    return "/".join(name.split("/", 2)[:2])
+#: Events that change one project, and no right.
+_ABOUT_PROJECTS = (
+    pb.ProjectCreated
+    | pb.ProjectDescribed
+    | pb.ProjectArchived
+    | pb.ProjectRestored
+    | pb.ProjectTagsSet
+)
 
 
 class Directory:
@@ -39,10 +45,8 @@ class Directory:
         self._position = -1
         self._tokens: dict[bytes, KnownToken] = {}
         self._roles: dict[tuple[str, str], MemberRow] = {}
-        self._projects: dict[str, ProjectRow] = {}
+        self._projects = ProjectIndex()
         self._organizations: dict[str, OrganizationRow] = {}
-        self._numbers: dict[int, ProjectRow] = {}
-        self._titles: dict[tuple[str, str], list[ProjectRow]] = {}
         self._admins: frozenset[str] = frozenset()
 
     @property
@@ -51,10 +55,20 @@ class Directory:
         return self._position
 
     async def follow(self, before: int, events: Sequence[Event], position: int) -> None:
-        """Take note of events just projected, reading the tables when any of them matters."""
-        missed = before != self._position
-        if missed or any(event.category == "access" for event in events):
+        """Take note of events just projected, reading what they changed of the tables."""
+        changed: dict[str, None] = {}
+        whole = before != self._position
+        for event in events:
+            if isinstance(event.payload, _ABOUT_PROJECTS):
+                changed[event.payload.name] = None
+            elif event.category == "access":
+                whole = True
+        if whole:
             await self.load()
+        else:
+            for name in changed:
+                if row := await self._store.project(name):
+                    self._projects.put(row)
         self._position = max(self._position, position)
 
     async def load(self) -> None:
@@ -66,12 +80,7 @@ class Directory:
         }
         self._roles = {(row.parent, row.username): row for row in snapshot.members}
         self._admins = frozenset(row.username for row in snapshot.members if row.platform_admin)
-        self._projects = {row.name: row for row in snapshot.projects}
-        self._numbers = {row.number: row for row in snapshot.projects}
-        titles: dict[tuple[str, str], list[ProjectRow]] = {}
-        for row in sorted(snapshot.projects, key=lambda row: (row.archived, row.number)):
-            titles.setdefault((org_of(row.name), row.display_name), []).append(row)
-        self._titles = titles
+        self._projects = ProjectIndex(snapshot.projects)
         self._organizations = {row.name: row for row in snapshot.organizations}
         self._position = max(self._position, snapshot.position)
 
@@ -85,19 +94,19 @@ class Directory:
 
     def project(self, name: str) -> ProjectRow | None:
         """Return a project by name."""
-        return self._projects.get(name)
+        return self._projects.named(name)
 
     def numbered(self, number: int) -> ProjectRow | None:
         """Return the project that began at a log position."""
-        return self._numbers.get(number)
+        return self._projects.numbered(number)
 
     def titled(self, org: str, display_name: str) -> Sequence[ProjectRow]:
         """Return the projects of an organisation with a name for people, those in use first."""
-        return self._titles.get((org, display_name), ())
+        return self._projects.titled(org, display_name)
 
     def projects(self, org: str) -> list[ProjectRow]:
         """Return the projects of an organisation, archived ones too."""
-        return [row for row in self._projects.values() if org_of(row.name) == org]
+        return self._projects.of(org)
 
     def role(self, user: str, parent: str) -> pb.Role:
         """Return the role a user was given at exactly this organisation or project."""

@@ -17,7 +17,8 @@ from google.protobuf.message import Message
 
 from epochal_gateway import names
 from epochal_gateway.domain import organization as domain
-from epochal_gateway.identity.directory import Directory, org_of
+from epochal_gateway.identity.directory import Directory
+from epochal_gateway.identity.project_index import org_of
 from epochal_gateway.identity.visibility import visible_projects
 from epochal_gateway.projections import ProjectRow
 from epochal_gateway.services.timestamps import timestamp

@@ -214,11 +214,22 @@ def fields_of(body: bytes) -> Fields:
             values = json.loads(values)
     except (ValueError, RecursionError):
         raise MlflowError("the body is not valid JSON", BAD_REQUEST) from None
+    if b"\\ud" in body.lower() and not _encodable(values):
+        raise MlflowError("the body has half a character: an escape \\uD8.. alone", BAD_REQUEST)
     if values is None:
         return Fields({})
     if not isinstance(values, dict):
         raise MlflowError("the body must be a JSON object", BAD_REQUEST)
     return Fields(values, size_bytes=len(body))
+
+
+def _encodable(values: object) -> bool:
+    """Whether all texts are Unicode: JSON may spell halves of characters, which nothing stores."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fields_of_query(items: Sequence[tuple[str, str]]) -> Fields:

@@ -16,6 +16,9 @@ from epochal_gateway.doors.mlflow.session import Session
 from epochal_gateway.doors.mlflow.writing import JsonObject
 from epochal_gateway.projections import ProjectRow
 
+#: Experiments that one search may name; all of them are one organisation.
+MOST_PARENTS: Final = 1_000
+
 _VIEWS: Final = {
     (True, False): pb.RUN_VIEW_ACTIVE,
     (False, True): pb.RUN_VIEW_DELETED,
@@ -37,7 +40,7 @@ async def search(session: Session, fields: Fields) -> JsonObject:
     only_deleted = deleted and not active
     mixed = only_deleted and any(row.archived for row in searched)
     request = pb.SearchRunsRequest(
-        parents=sorted({row.name for row in searched}),
+        parents=_parents(session, searched),
         filter=fields.text("filter"),
         grammar=pb.FILTER_GRAMMAR_MLFLOW,
         order_by=", ".join(fields.texts("order_by")),
@@ -54,12 +57,25 @@ async def search(session: Session, fields: Fields) -> JsonObject:
         "runs": [
             run_messages.run_message(run, row)
             for run, row in found
-            if not mixed or _deleted(run, row)
+            if (deleted or not row.archived) and (not mixed or _deleted(run, row))
         ]
     }
     if page.next_page_token:
         answer["next_page_token"] = page.next_page_token
     return answer
+
+
+def _parents(session: Session, searched: list[ProjectRow]) -> list[str]:
+    """Return where to look: the projects, or the organisation when that is all of them."""
+    names = sorted({row.name for row in searched})
+    if len(names) <= MOST_PARENTS:
+        return names
+    if len(names) < len({row.name for row in experiments.visible(session) if not row.archived}):
+        raise MlflowError(
+            f"Invalid value for parameter 'experiment_ids' supplied: at most {MOST_PARENTS} of "
+            f"them, or all; got {len(names)}"
+        )
+    return [session.org]
 
 
 def _deleted(run: pb.Run, row: ProjectRow) -> bool:
