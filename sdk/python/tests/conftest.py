@@ -21,6 +21,7 @@ def own_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("EPOCHAL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("EPOCHAL_CONFIG", str(tmp_path / "config.json"))
     monkeypatch.setenv("EPOCHAL_CAPTURE", "0")
+    monkeypatch.setenv("EPOCHAL_SYSTEM_METRICS_S", "0")
     monkeypatch.delenv("EPOCHAL_OUTPUTS_FILE", raising=False)
     monkeypatch.setenv("EPOCHAL_SPOOL", str(tmp_path / "spool"))
 

@@ -40,6 +40,7 @@ def own_platform(
         monkeypatch.setenv("EPOCHAL_PROJECT", connection.project)
         monkeypatch.setenv("EPOCHAL_SPOOL", str(shared_folder / "spool"))
         monkeypatch.setenv("EPOCHAL_CAPTURE", "0")
+        monkeypatch.setenv("EPOCHAL_SYSTEM_METRICS_S", "0")
         monkeypatch.setenv("EPOCHAL_FINISH_TIMEOUT_S", "120")
         yield home, connection
     finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from epochal.errors import InvalidArgument
+from epochal.sampling import EVERY_S
 from epochal.spool.segments import MAX_BYTES
 
 Mode = Literal["online", "offline"]
@@ -23,12 +24,14 @@ class RunOptions:
         strict: Whether dropped telemetry raises in the training; otherwise it is counted and said.
         spool_max_bytes: Size of the spool at which telemetry is dropped.
         finish_timeout_s: How long `finish` waits for the platform to persist everything.
+        system_metrics_s: Seconds between samples of the machine, for a tracked run; 0 for none.
     """
 
     mode: Mode = "online"
     strict: bool = False
     spool_max_bytes: int = MAX_BYTES
     finish_timeout_s: float = 30.0
+    system_metrics_s: float = EVERY_S
 
 
 def captures(given: bool | None, environ: Mapping[str, str] = os.environ) -> bool:
@@ -41,7 +44,9 @@ def captures(given: bool | None, environ: Mapping[str, str] = os.environ) -> boo
 def from_environment(
     mode: str | None, strict: bool | None, environ: Mapping[str, str] = os.environ
 ) -> RunOptions:
-    """Options from arguments, then EPOCHAL_MODE, _STRICT, _SPOOL_MAX_MB, _FINISH_TIMEOUT_S.
+    """Options from arguments, then the environment.
+
+    EPOCHAL_MODE, _STRICT, _SPOOL_MAX_MB, _FINISH_TIMEOUT_S, _SYSTEM_METRICS_S.
 
     Raises:
         InvalidArgument: One of them is not what it should be.
@@ -52,6 +57,7 @@ def from_environment(
     try:
         max_mb = float(environ.get("EPOCHAL_SPOOL_MAX_MB") or MAX_BYTES / 2**20)
         finish_timeout_s = float(environ.get("EPOCHAL_FINISH_TIMEOUT_S") or 30.0)
+        system_metrics_s = float(environ.get("EPOCHAL_SYSTEM_METRICS_S") or EVERY_S)
     except ValueError as error:
         raise InvalidArgument(f"an EPOCHAL_ setting is not a number: {error}") from error
     return RunOptions(
@@ -59,4 +65,5 @@ def from_environment(
         strict=environ.get("EPOCHAL_STRICT", "").lower() in _TRUE if strict is None else strict,
         spool_max_bytes=int(max_mb * 2**20),
         finish_timeout_s=finish_timeout_s,
+        system_metrics_s=max(0.0, system_metrics_s),
     )

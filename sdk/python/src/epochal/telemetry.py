@@ -11,6 +11,7 @@ from epochal.errors import DataIncomplete, EpochalError, RunClosed
 from epochal.options import RunOptions
 from epochal.packing import Packer
 from epochal.points import PointBuffer
+from epochal.sampling import SystemSampler
 from epochal.sending import Sender
 from epochal.spool.folder import RunFolder
 
@@ -49,6 +50,9 @@ class Telemetry:
             on_batch=self._sender.batch_written if self._sender else _nobody,
         )
         self.dropped = 0
+        self._sampler: SystemSampler | None = None
+        if folder.owned and options.system_metrics_s:  # of a scheduled run its agent measures
+            self._sampler = SystemSampler(self.buffer.add, every_s=options.system_metrics_s)
 
     @property
     def persisted_batch(self) -> int:
@@ -63,6 +67,8 @@ class Telemetry:
     def start(self) -> None:
         """Starts the threads."""
         self._packer.start()
+        if self._sampler is not None:
+            self._sampler.start()
         if self._sender is not None:
             self._sender.start()
 
@@ -72,6 +78,8 @@ class Telemetry:
 
     def stop_taking(self) -> None:
         """Refuses points from now on and writes the rest to the spool."""
+        if self._sampler is not None:
+            self._sampler.close()
         self.buffer.close(RunClosed())
         self._packer.close()
 
