@@ -26,6 +26,16 @@ _NUMBER: Final = re.compile(
 )
 
 
+#: Events that change named values: most events change none.
+KINDS: Final = (
+    pb.RunCreated,
+    pb.ParamsLogged,
+    pb.TagsSet,
+    pb.RunOutputsRecorded,
+    pb.RunReused,
+)
+
+
 def write(rows: Rows, run: RunRow, payload: Message) -> None:
     """Write what an event changes; `run` is the run before it, or as it was created."""
     for row in _values(run, payload):

@@ -66,7 +66,8 @@ class RunProjector:
             return
         run = rows.get(RUNS, event.stream_id)
         if run is not None:
-            named_values.write(rows, run, payload)
+            if isinstance(payload, named_values.KINDS):
+                named_values.write(rows, run, payload)
             changed = _changed(run, payload, event.recorded_at)
             if changed is not run:
                 rows.put(RUNS, changed)
