@@ -141,6 +141,15 @@ def test_curves_are_drawn_in_the_terminal_and_as_svg(trials: Trials) -> None:
     )
 
 
+def test_a_png_is_drawn_where_matplotlib_is(trials: Trials) -> None:
+    words = ("runs", "plot", "acc", "trial-0", "--out", "acc.png")
+    if importlib.util.find_spec("matplotlib") is None:
+        assert "needs matplotlib" in trials.cli(*words, code=1).stderr
+        return
+    trials.cli(*words)
+    assert (trials.folder / "acc.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_runs_are_exported(trials: Trials) -> None:
     trials.cli("runs", "export", "runs.csv", "--order-by", "params.lr")
     with (trials.folder / "runs.csv").open(newline="", encoding="utf-8") as file:
