@@ -13,6 +13,8 @@ from uuid import UUID, uuid4
 import epochal_proto.v1 as pb
 import pytest
 import pytest_asyncio
+from epochal.columns import encode_points
+from epochal.points import PointBuffer
 from epochal_kernel.bus import Bus
 from epochal_kernel.clock import SystemClock
 from epochal_kernel.postgres import Pool
@@ -254,3 +256,37 @@ async def test_the_sink_drains_the_stream_whatever_comes_in_it(pool: Pool, nats_
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+
+
+async def test_a_run_may_have_a_hundred_thousand_metrics(pool: Pool) -> None:
+    buffer = PointBuffer()
+    for number in range(100_000):
+        buffer.add(f"layer/{number}/Größe ☃", float(number), number - 50_000)
+    for number, columns in enumerate(iter(buffer.take, []), start=1):
+        await ingest(pool, points_batch(number, [encode_points(one) for one in columns]))
+    store = TelemetryStore(pool)
+    found, after = 0, ""
+    while page := await store.summaries(RUN_ID, after, 10_000):
+        found, after = found + len(page), page[-1].metric
+    assert found == 100_000
+    assert await points(pool, RUN_ID, "layer/7/Größe ☃") == [(7 - 50_000, 7.0)]
+
+
+async def test_two_producers_of_one_run_make_one_series(pool: Pool) -> None:
+    other = UUID("0193a000-0000-7000-8000-00000000000c")
+    await ingest(
+        pool,
+        points_batch(2, [column("m", logged(4.0, start=4))]),
+        points_batch(1, [column("m", logged(1.0, start=2**60))], producer=other),
+        points_batch(1, [column("m", logged(0.0, 1.0, start=0))]),
+        points_batch(2, [column("m", logged(2.0, start=2))], producer=other),
+    )
+    assert await points(pool, RUN_ID, "m") == [
+        (0, 0.0),
+        (1, 1.0),
+        (2, 2.0),
+        (4, 4.0),
+        (2**60, 1.0),
+    ]
+    store = TelemetryStore(pool)
+    assert [await store.cursor(RUN_ID, one) for one in (PRODUCER, other)] == [2, 2]

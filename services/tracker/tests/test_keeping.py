@@ -237,6 +237,9 @@ def test_the_view_knows_what_is_kept_and_what_is_dead() -> None:
         pb.ArtifactLogged(run=name, path="a", sha256=b"1" * 32),
         pb.ArtifactsDeleted(run=name, paths=["a"], digests=[b"1" * 32]),
         pb.RunPurged(run=name),
+        pb.ArtifactLogged(run=name, path="b", sha256=b"2" * 32),
+        pb.ArtifactDeleted(run=name, path="b"),
+        pb.ArtifactDeleted(run=name, path="never there"),
     ]
     for position, event in enumerate(events, start=1):
         for projector in (KeepingProjector(), ArtifactProjector()):
@@ -246,6 +249,9 @@ def test_the_view_knows_what_is_kept_and_what_is_dead() -> None:
         (run, "m/versions/1")
     ]
     assert [row.run_id for row in rows.upserts(PURGED)] == [run]
-    assert [(row.sha256, row.position) for row in rows.upserts(DEAD)] == [(b"1" * 32, 5)]
+    assert [(row.sha256, row.position) for row in rows.upserts(DEAD)] == [
+        (b"1" * 32, 5),
+        (b"2" * 32, 8),
+    ]
     assert rows.upserts(ARTIFACTS) == []
-    assert rows.deletions(ARTIFACTS) == [(run, "a")]
+    assert rows.deletions(ARTIFACTS) == [(run, "a"), (run, "b"), (run, "never there")]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
-from itertools import count, islice
+from itertools import chain, count, islice
 from operator import gt
 from time import time_ns
 from typing import Final, NewType, SupportsFloat
@@ -44,6 +44,7 @@ class PointBuffer:
         self._limit = limit
         self._flat_limit = 3 * limit
         self._tracks: dict[str, _Track] = {}
+        self._names: list[str] = []
         self._series: deque[Points] = deque()
         self._series_points = 0
         self._turn = 0
@@ -135,20 +136,26 @@ class PointBuffer:
         return columns
 
     def _take_rows(self) -> list[Points]:
-        filled = [each for each in tuple(self._tracks.items()) if each[1][0]]
-        start = self._turn % len(filled) if filled else 0  # no metric waits for ever behind others
+        # By name and not by a list of what is filled, made anew each time: with 100,000 metrics
+        # that list alone took a tenth of a second, most of it the garbage collector's.
+        names, tracks = self._names, self._tracks
         columns: list[Points] = []
         room, left = BATCH_POINTS, _BATCH_COST - _POINT_COST * BATCH_POINTS
-        for metric, (flat, _) in filled[start:] + filled[:start]:
+        known = len(names)
+        for place in chain(range(self._turn, known), range(self._turn)):
+            metric = names[place]
+            flat = tracks[metric][0]
+            if not flat:
+                continue
             left -= _COLUMN_COST + 4 * len(metric)
             if columns and (left < 0 or room <= 0):
+                self._turn = place  # no metric waits for ever behind others
                 break
             end = min(len(flat), 3 * room)
             taken = flat[:end]
             del flat[:end]  # others only append, so these are the ones just copied
             room -= end // 3
             columns.append(_column(metric, taken))
-            self._turn += 1
         return columns
 
     def _register(self, metric: str) -> _Track:
@@ -156,7 +163,12 @@ class PointBuffer:
             message = f"a metric's name is a text of 1 to {_NAME_LIMIT} characters, not {metric!r}"
             raise InvalidArgument(message, violations=[Violation("metric", "name", message)])
         metric.encode()  # a lone surrogate fails here, not later in another thread
-        return self._tracks.setdefault(metric, ([], count(self._next_steps.get(metric, 0))))
+        with self._lock:
+            track = self._tracks.get(metric)
+            if track is None:
+                track = self._tracks[metric] = [], count(self._next_steps.get(metric, 0))
+                self._names.append(metric)
+        return track
 
     def _refuse(self, points: int) -> None:
         if self._closed is not None:

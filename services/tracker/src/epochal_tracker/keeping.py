@@ -12,6 +12,8 @@ from epochal_kernel.log.events import Event
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import RowRef, Table
 
+from epochal_tracker.rows import ARTIFACTS
+
 
 @dataclass(frozen=True, slots=True)
 class TruncationRow:
@@ -64,16 +66,21 @@ DEAD = Table("dead_object", DeadObjectRow, ("sha256",))
 
 
 class KeepingProjector:
-    """Projects what is kept and what is not."""
+    """Projects what is kept and what is not.
+
+    It must come before the projector of artifacts: a deleted one's digest is read from its row.
+    """
 
     name = "keeping"
     tables: tuple[Table[Any], ...] = (TRUNCATIONS, RETENTIONS, NEEDED, PURGED, DEAD)
 
     def touches(self, event: Event) -> Iterable[RowRef]:
-        """A truncation is held against those before it."""
+        """A truncation is held against those before it; a deleted artifact had a digest."""
         if isinstance(event.payload, pb.SeriesTruncated):
             for producer in event.payload.producers:
                 yield TRUNCATIONS.ref(event.stream_id, UUID(producer))
+        elif isinstance(event.payload, pb.ArtifactDeleted):
+            yield ARTIFACTS.ref(event.stream_id, event.payload.path)
 
     def apply(self, rows: Rows, event: Event) -> None:
         """Write what an event changes."""
@@ -99,6 +106,10 @@ class KeepingProjector:
                 rows.put(NEEDED, NeededRunRow(UUID(run.rpartition("/")[2]), name))
             case pb.RunPurged():
                 rows.put(PURGED, PurgedRunRow(event.stream_id))
+            case pb.ArtifactDeleted(path=path):
+                artifact = rows.get(ARTIFACTS, event.stream_id, path)
+                if artifact is not None:
+                    rows.put(DEAD, DeadObjectRow(artifact.sha256, event.position))
             case pb.ArtifactsDeleted(digests=digests):
                 for digest in digests:
                     rows.put(DEAD, DeadObjectRow(digest, event.position))

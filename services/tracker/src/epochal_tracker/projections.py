@@ -398,15 +398,15 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=7,
+    version=8,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),
         ProducerProjector(),
+        KeepingProjector(),
         ArtifactProjector(),
         CaptureProjector(),
         DatasetProjector(),
-        KeepingProjector(),
         MarkProjector(),
         SavedSearchProjector(),
     ),
