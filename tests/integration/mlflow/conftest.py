@@ -18,16 +18,16 @@ from platform_world import Platform
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from environments import PINS, Results, Run, interpreter, surroundings
+from environments import CHECKS, FOLDER, PINS, Results, Run, interpreter, surroundings
 
 HERE = Path(__file__).parent
 
 
-def checks() -> list[tuple[str, str]]:
-    """Every check there is: its module, its name."""
+def checks(version: str) -> list[tuple[str, str]]:
+    """Every check there is for a client: its module, its name."""
     return [
         (path.stem, node.name)
-        for path in sorted((HERE / "checks").glob("*.py"))
+        for path in sorted((HERE / CHECKS[version]).glob("*.py"))
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("check_")
     ]
@@ -38,7 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "check" in metafunc.fixturenames:
         metafunc.parametrize(
             ("version", "check"),
-            [(version, check) for version in PINS for check in checks()],
+            [(version, check) for version in PINS for check in checks(version)],
             ids=lambda one: one if isinstance(one, str) else f"{one[0]}.{one[1][6:]}",
         )
 
@@ -64,13 +64,15 @@ def _run(platform: Platform, admin: Client, version: str, module: str) -> Result
         AccessService.CREATE_TOKEN, pb.CreateTokenRequest(parent=f"orgs/{name}")
     ).secret
     done = subprocess.run(
-        [interpreter(version), HERE / "run_checks.py", HERE / "checks" / f"{module}.py"],
+        [interpreter(version), HERE / "run_checks.py", HERE / CHECKS[version] / f"{module}.py"],
         env=surroundings(
             MLFLOW_TRACKING_URI=platform.url,
             MLFLOW_TRACKING_TOKEN=secret,
             MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
             CHECKED_ORG=f"orgs/{name}",
         ),
+        # From elsewhere: MLflow takes the project it is started in for what a model needs.
+        cwd=FOLDER,
         capture_output=True,
         text=True,
         check=False,

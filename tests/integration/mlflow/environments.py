@@ -11,11 +11,14 @@ from pathlib import Path
 from uuid import uuid4
 
 FOLDER = Path.home() / ".cache" / "epochal-mlflow-clients"
-#: The client as it is released. `mlflow-skinny` is the same code without the server's dependencies.
+#: The client as it is released. `mlflow-skinny` is the same code without what models need.
 PINS = {
     "3.9": ("mlflow-skinny==3.9.0",),
     "3.17": ("mlflow-skinny==3.17.2",),
+    "3.17-sklearn": ("mlflow-skinny==3.17.2", "pandas==3.1.1", "scikit-learn==1.9.1"),
 }
+#: The folder whose modules each environment runs.
+CHECKS = {"3.9": "checks", "3.17": "checks", "3.17-sklearn": "training"}
 _PYTHON = "3.11"
 
 #: What went wrong by name of the check, empty for what did not.
