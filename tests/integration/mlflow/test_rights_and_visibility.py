@@ -299,6 +299,9 @@ def test_a_reset_empties_one_organisation_and_says_so(platform: Platform, world:
     for name in ("a", "b"):
         own.call("owner", "POST", "experiments/create", json={"name": name})
     run = begun(own, "owner")
+    held = "artifacts/0/traces/t/artifacts/x"
+    proxy = "api/2.0/mlflow-artifacts"
+    assert own.call("owner", "PUT", held, root=proxy, content=b"1").status_code == 200
     assert error_of(world.call("admin", "POST", "reset", root="test")) == (403, "PERMISSION_DENIED")
     answer = own.call("owner", "POST", "reset", root="test")
     assert answer.json() == {"archived_experiments": 2, "deleted_runs": 1}
@@ -306,6 +309,7 @@ def test_a_reset_empties_one_organisation_and_says_so(platform: Platform, world:
     assert [one["name"] for one in left] == ["Default"]
     found = own.call("owner", "GET", "runs/get", params={"run_id": run}).json()["run"]
     assert found["info"]["lifecycle_stage"] == "deleted"
+    assert own.call("owner", "PUT", held, root=proxy, content=b"2").status_code == 200
     again = own.call("owner", "POST", "experiments/create", json={"name": "a"})
     assert again.status_code == 200, "names are free again"
     assert begun(world), "the other organisation is as it was"

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 from epochal_gateway import names
 from epochal_gateway.domain.organization import ScopeAggregate
 from epochal_gateway.doors.mlflow import experiments
+from epochal_gateway.doors.mlflow.artifact_places import holder_id
 from epochal_gateway.doors.mlflow.door import MlflowDoor
 from epochal_gateway.doors.mlflow.errors import error_response
 from epochal_gateway.doors.mlflow.session import Session
@@ -100,10 +101,13 @@ async def _delete_runs(session: Session, project: str) -> int:
     request = pb.SearchRunsRequest(
         parents=[project], page_size=_PAGE, read_mask=FieldMask(paths=["name"])
     )
+    holder = f"{project}/runs/{holder_id(project)}"
     deleted = 0
     while True:
         page = await session.call(SearchService.SEARCH_RUNS, request)
         for run in page.runs:
+            if run.name == holder:
+                continue  # stands for no run, and goes on holding what comes
             try:
                 await _delete(session, run.name)
             except EpochalError as error:
