@@ -21,7 +21,6 @@ from epochal_kernel.errors import EpochalError, Internal, InvalidArgument, Resou
 
 from epochal_tracker.packing import pack
 from epochal_tracker.signals import RunBells
-from epochal_tracker.store.ingest import ChunkRow, chunk_row
 from epochal_tracker.store.writing import NewRequest, WriteStore
 
 #: Points that go into one transaction, and that may wait for one.
@@ -119,7 +118,8 @@ class PointWriter:
         try:
             await self._store.write(
                 [waiting.request for waiting in taken],
-                [self._rows(waiting) for waiting in taken],
+                [waiting.columns for waiting in taken],
+                self._clock.now().date(),
             )
         except Internal as error:
             # PostgreSQL refuses a value. Alone, each call answers for itself only.
@@ -133,15 +133,6 @@ class PointWriter:
         else:
             self._bells.ring({waiting.request.run_id for waiting in taken})
             self._answer(taken, None)
-
-    def _rows(self, waiting: _Waiting) -> list[ChunkRow]:
-        """Return the chunks of a call; its producer and batch are not known yet."""
-        today = self._clock.now().date()
-        run_id = waiting.request.run_id
-        return [
-            chunk_row(run_id, run_id, 0, part, column, today)
-            for part, column in enumerate(waiting.columns)
-        ]
 
     def _answer(self, taken: Sequence[_Waiting], error: EpochalError | None) -> None:
         for waiting in taken:

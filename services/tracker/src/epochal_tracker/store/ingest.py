@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import date
+from operator import attrgetter
 from uuid import UUID
 
 import epochal_proto.v1 as pb
@@ -82,6 +83,9 @@ class LogRow:
 SMALL = 4_096
 
 _CHUNK_COLUMNS = [field.name for field in fields(ChunkRow)]
+_VALUES = attrgetter(*_CHUNK_COLUMNS)
+_EPOCH = date(1970, 1, 1).toordinal()
+_DAY_US = 86_400_000_000
 _BATCH_COLUMNS = [field.name for field in fields(NewBatch) if field.name != "run"]
 _LOG_COLUMNS = [field.name for field in fields(LogRow)]
 
@@ -211,15 +215,14 @@ def chunk_row(
 
 def _day(time_us: int, today: date) -> date:
     """The partition of a chunk: its own day, or today when the producer's clock is far off."""
-    try:
-        day = datetime.fromtimestamp(time_us / 1e6, UTC).date()
-    except (ValueError, OverflowError, OSError):
-        return today
-    return day if abs((today - day).days) <= 3_650 else today
+    # By arithmetic: a datetime for each chunk took a fifth of the time that its row takes to make.
+    ordinal = _EPOCH + time_us // _DAY_US
+    return date.fromordinal(ordinal) if abs(today.toordinal() - ordinal) <= 3_650 else today
 
 
 def _record(chunk: ChunkRow) -> tuple[object, ...]:
-    return tuple(getattr(chunk, column) for column in _CHUNK_COLUMNS)
+    record: tuple[object, ...] = _VALUES(chunk)
+    return record
 
 
 def _least(group: Sequence[ChunkRow]) -> float:

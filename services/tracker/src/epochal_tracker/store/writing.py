@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
+import epochal_proto.v1 as pb
 from epochal_kernel.failpoints import failpoint
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
-from epochal_tracker.store.ingest import ChunkRow, IngestStore
+from epochal_tracker.store.ingest import IngestStore, chunk_row
 
 _SQL = load_sql("epochal_tracker", "writing.sql")
 
@@ -42,13 +44,17 @@ class WriteStore:
         self._ingest = ingest
 
     async def write(
-        self, requests: Sequence[NewRequest], chunks: Sequence[Sequence[ChunkRow]]
+        self,
+        requests: Sequence[NewRequest],
+        columns: Sequence[Sequence[pb.PointColumn]],
+        today: date,
     ) -> None:
         """Store what is new of these calls, all or nothing.
 
         Args:
             requests: at most one of a run and request_id.
-            chunks: of each call, their producer and batch not yet set.
+            columns: of each call.
+            today: where points of a clock that is far off are put.
 
         Raises:
             Unavailable, ResourceExhausted: nothing is stored, or all is and the answer was lost.
@@ -64,9 +70,9 @@ class WriteStore:
                     [one.points for one in requests],
                 )
                 fresh = [
-                    replace(chunk, producer=producer, batch=batch)
+                    chunk_row(requests[place - 1].run_id, producer, batch, part, column, today)
                     for place, producer, batch in claimed
-                    for chunk in chunks[place - 1]
+                    for part, column in enumerate(columns[place - 1])
                 ]
                 if fresh:
                     await self._ingest.store_chunks(connection, fresh)
