@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from epochal_kernel.clock import SystemClock
-from epochal_kernel.errors import InvalidArgument
+from epochal_kernel.errors import InvalidArgument, Unavailable
 from epochal_kernel.ids import SystemIds
 from epochal_kernel.postgres import Pool
 from epochal_kernel.projections.store import Progress
@@ -29,8 +30,8 @@ from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.signals import RunBells
 from epochal_tracker.sink import once, parse
 from epochal_tracker.store.curves import CurveStore, pattern_of
-from epochal_tracker.store.ingest import IngestStore
-from epochal_tracker.store.joining import NEWEST, JoinStore
+from epochal_tracker.store.ingest import ChunkRow, IngestStore
+from epochal_tracker.store.joining import NEWEST, JoinStore, SmallChunk
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.telemetry import TelemetryStore
 from tracker_world import (
@@ -173,6 +174,22 @@ async def test_joined_chunks_hold_the_same_points(pool: Pool) -> None:
     assert row.points == 900
     batches = await TelemetryStore(pool).batches(run, PRODUCER, 400)
     assert len(batches) == 400, "seals are over what came"
+
+
+async def test_what_is_deleted_while_it_is_joined_does_not_come_back(pool: Pool) -> None:
+    run = uuid4()
+    await log(pool, run, [(n, NOW_US + n, 1.0) for n in range(300)], [1] * 300)
+
+    def joined_too_late(
+        run_id: UUID, metric: str, chunks: Sequence[SmallChunk]
+    ) -> tuple[list[SmallChunk], list[ChunkRow]]:
+        gone, made = joined(run_id, metric, chunks)
+        return [*gone, replace(gone[0], batch=10**6)], made  # one that is there no more
+
+    with pytest.raises(Unavailable):
+        await JoinStore(pool).join(run, "loss", joined_too_late)
+    assert len(await read(pool, run)) == 300
+    assert await JoinStore(pool).join(run, "loss", joined) == 300 - NEWEST
 
 
 async def test_the_joiner_finds_what_is_to_be_joined_by_itself(pool: Pool) -> None:

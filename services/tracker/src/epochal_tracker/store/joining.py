@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from uuid import UUID
 
+from epochal_kernel.errors import Unavailable
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
 from epochal_tracker.store.ingest import SMALL, ChunkRow
@@ -19,7 +20,7 @@ NEWEST = 100
 #: Small chunks at which a series is looked at; the index in 0003_series.sql says so, too.
 MANY = 64
 #: Chunks of a series that are looked at at a time.
-MOST = 2_000
+MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,10 @@ class JoinStore:
             run_id: of the series.
             metric: of the series.
             joined: returns the chunks that go and those that come; they hold the same points.
+
+        Raises:
+            Unavailable: a chunk was deleted meanwhile; nothing is changed.
+            DataLoss: a chunk does not decode; nothing is changed.
         """
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
@@ -77,7 +82,7 @@ class JoinStore:
                 rows = await connection.fetch(_SQL["joinable"], run_id, metric, SMALL, NEWEST, MOST)
                 gone, made = joined(run_id, metric, [SmallChunk(*row) for row in rows])
                 if gone:
-                    await connection.execute(
+                    dropped = await connection.execute(
                         _SQL["drop_joined"],
                         run_id,
                         metric,
@@ -87,6 +92,9 @@ class JoinStore:
                         [chunk.part for chunk in gone],
                         [chunk.first_step for chunk in gone],
                     )
+                    if dropped != f"DELETE {len(gone)}":
+                        # Retention or a purge was here meanwhile: what it deleted must not return.
+                        raise Unavailable("chunks were deleted while they were being joined")
                     await connection.copy_records_to_table(
                         "metric_chunk",
                         schema_name="tracker",
