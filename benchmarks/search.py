@@ -16,6 +16,7 @@ from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_kernel.projections.store import prepare
 from epochal_tracker.projections import READ_MODEL
+from epochal_tracker.search.syntax import Scope
 from epochal_tracker.services.finding import Finder, Wanted, scope_of
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.search import SearchStore
@@ -128,23 +129,29 @@ async def _cases(finder: Finder, size: int, seconds: float) -> list[Row]:
 
         target = TARGET if size == 100_000 and name.startswith("metric filter") else ""
         rows.append(await _timed(f"{size:,} runs: {name}", first, seconds, target, len(page.runs)))
-    deep = Wanted(scope, "", pb.FILTER_GRAMMAR_EPOCHAL, "metrics.loss", size=min(size // 2, 50_000))
-    deep = replace(deep, fields=("name",))
-    token = (await finder.find(deep)).next_token
-    after = replace(deep, token=token)
-    # The token is of the order, not of the size: a small page goes on after a large one.
-    small = replace(after, size=50, fields=())
-
-    async def deeper() -> None:
-        await finder.find(small)
-
-    rows.append(await _timed(f"{size:,} runs: page after half of them", deeper, seconds, "", 50))
+    rows.append(await _deep(finder, scope, size, seconds))
 
     async def counting() -> None:
         await finder.find(Wanted(scope, "metrics.loss:<0.1", counted=True))
 
     rows.append(await _timed(f"{size:,} runs: with the total", counting, seconds, "", 50))
     return rows
+
+
+async def _deep(finder: Finder, scope: Scope, size: int, seconds: float) -> Row:
+    """A small page after half of all runs: large pages lead there, with the same tokens."""
+    large = Wanted(scope, order_by="metrics.loss", size=50_000, fields=("name",))
+    passed = 0
+    while passed < size // 2:
+        page = await finder.find(replace(large, size=min(50_000, size // 2 - passed)))
+        passed += len(page.runs)
+        large = replace(large, token=page.next_token)
+    small = replace(large, size=50, fields=())
+
+    async def deeper() -> None:
+        await finder.find(small)
+
+    return await _timed(f"{size:,} runs: page after {passed:,}", deeper, seconds, "", 50)
 
 
 async def _timed(
