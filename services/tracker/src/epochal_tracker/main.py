@@ -9,6 +9,7 @@ from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
 from epochal_proto.v1.services import (
     ArtifactService,
+    RecordService,
     RetentionService,
     RunService,
     SearchService,
@@ -30,6 +31,7 @@ from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.marking import Marking
 from epochal_tracker.services.producers import Producers
 from epochal_tracker.services.ranking import Ranking
+from epochal_tracker.services.records import Records
 from epochal_tracker.services.runs import Runs
 from epochal_tracker.services.sampling import Sampling
 from epochal_tracker.services.searching import Searching
@@ -43,6 +45,7 @@ from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.joining import JoinStore
 from epochal_tracker.store.keeping import LossStore, RetentionStore, TruncationStore
 from epochal_tracker.store.marks import MarkStore
+from epochal_tracker.store.records import RecordStore
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.search import SearchStore
 from epochal_tracker.store.telemetry import TelemetryStore
@@ -78,6 +81,7 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     marks = MarkStore(kernel.pool)
     _bind_marks(kernel, Marking(kernel.ledger, lookup, marks, kernel.progress, kernel.clock))
     _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
+    _bind_records(kernel, Records(kernel.ledger, lookup, RecordStore(kernel.pool)))
     _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))
     log = LogReader(kernel.pool)
     _bind_captures(kernel, Captures(kernel.ledger, log, kernel.codec, lookup, runs, telemetry))
@@ -153,6 +157,13 @@ def _bind_artifacts(kernel: Kernel, artifacts: Artifacts) -> None:
     kernel.server.unary(ArtifactService.DELETE_ARTIFACTS, artifacts.delete_artifacts)
     kernel.server.unary(ArtifactService.GET_ARTIFACT, artifacts.get_artifact)
     kernel.server.unary(ArtifactService.LIST_ARTIFACTS, artifacts.list_artifacts)
+
+
+def _bind_records(kernel: Kernel, records: Records) -> None:
+    kernel.server.unary(RecordService.LOG_RECORDS, records.log_records)
+    kernel.server.unary(RecordService.GET_RECORD, records.get_record)
+    kernel.server.unary(RecordService.LIST_RECORDS, records.list_records)
+    kernel.server.unary(RecordService.LIST_RECORD_SERIES, records.list_record_series)
 
 
 def _bind_tracking(kernel: Kernel, tracking: Tracking) -> None:

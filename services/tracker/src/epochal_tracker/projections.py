@@ -20,6 +20,7 @@ from epochal_tracker import named_values, params
 from epochal_tracker.domain.capturing import merged
 from epochal_tracker.keeping import KeepingProjector
 from epochal_tracker.mark_rows import MarkProjector, SavedSearchProjector
+from epochal_tracker.record_rows import RecordProjector
 from epochal_tracker.rows import (
     ARTIFACTS,
     CAPTURES,
@@ -398,7 +399,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=8,
+    version=9,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),
@@ -409,5 +410,6 @@ READ_MODEL = ReadModel(
         DatasetProjector(),
         MarkProjector(),
         SavedSearchProjector(),
+        RecordProjector(),
     ),
 )

@@ -48,6 +48,12 @@ CREATE TABLE capture (
     PRIMARY KEY (run_id, attempt)
 );
 CREATE INDEX artifact_by_digest ON artifact (sha256);
+CREATE TABLE record (
+    run_id uuid NOT NULL, record_id text COLLATE "C" NOT NULL, kind text COLLATE "C" NOT NULL,
+    series text COLLATE "C" NOT NULL, step bigint NOT NULL, time_us bigint NOT NULL,
+    path text NOT NULL, content bytea NOT NULL, PRIMARY KEY (run_id, record_id)
+);
+CREATE INDEX record_by_series ON record (run_id, kind, series, step, time_us, record_id);
 CREATE TABLE truncation (
     run_id uuid NOT NULL, producer uuid NOT NULL, from_step bigint NOT NULL,
     PRIMARY KEY (run_id, producer)
