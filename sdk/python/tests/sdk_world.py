@@ -43,6 +43,7 @@ class World(Orchestration):
         self.retentions = {}
         self.runs, self.producers, self.files, self.artifacts = {}, {}, {}, {}
         self.captures = {}
+        self.records = {}
         self.models, self.versions, self.datasets = {}, {}, {}
         self.members, self.tokens, self.subscriptions, self.deliveries = {}, {}, {}, []
         self.events, self.logs = [], {}
@@ -342,6 +343,48 @@ class World(Orchestration):
     def RecordCapture(self, request):
         self.captures.setdefault(request.run, []).append(request.capture)
         return pb.RecordCaptureResponse()
+
+    def RenameRun(self, request):
+        self.run(request.name).display_name = request.display_name
+        return self.runs[request.name]
+
+    def AnnotateRun(self, request):
+        self.run(request.run)
+        return pb.RunMarks(run=request.run, note=request.note)
+
+    def LogRecords(self, request):
+        self.run(request.run)
+        known = self.records.setdefault(request.run, {})
+        for one in request.records:
+            if (request.run, one.path) not in self.files:
+                raise Refused("NOT_FOUND", message=f"no artifact {one.path}")
+            known[one.id] = one
+        self.record("RecordsLogged", request.run)
+        return pb.LogRecordsResponse()
+
+    def ListRecords(self, request):
+        found = [
+            one
+            for one in self.records.get(request.run, {}).values()
+            if request.kind in ("", one.kind)
+            and request.series in ("", one.series)
+            and (not request.HasField("from_step") or one.step >= request.from_step)
+            and (not request.HasField("to_step") or one.step <= request.to_step)
+        ]
+        found.sort(key=lambda one: (one.kind, one.series, one.step, one.time_us, one.id))
+        return page(pb.ListRecordsResponse, "records", found, request)
+
+    def ListRecordSeries(self, request):
+        groups = {}
+        for one in self.ListRecords(
+            pb.ListRecordsRequest(run=request.run, kind=request.kind, page_size=1000)
+        ).records:
+            groups.setdefault((one.kind, one.series), []).append(one)
+        series = [
+            pb.RecordSeries(kind=kind, series=name, count=len(found), latest=found[-1])
+            for (kind, name), found in groups.items()
+        ]
+        return page(pb.ListRecordSeriesResponse, "series", series, request)
 
     def SetTags(self, request):
         run = self.run(request.run)

@@ -36,6 +36,7 @@ from epochal.errors import (
     Unimplemented,
     Violation,
 )
+from epochal.records.spans import Span
 from epochal.results import Dataset, LoggedModel
 from epochal.run import Run
 from epochal.searching import FoundRuns, search_runs
@@ -79,6 +80,7 @@ __all__ = [
     "ResourceExhausted",
     "Run",
     "RunClosed",
+    "Span",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

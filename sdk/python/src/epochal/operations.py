@@ -5,8 +5,10 @@ from __future__ import annotations
 import epochal_proto.v1 as pb
 from epochal_proto.v1.services import (
     LineageService,
+    RecordService,
     RegistryService,
     RunService,
+    SearchService,
     TrackingService,
 )
 from google.protobuf.message import Message
@@ -61,6 +63,12 @@ class Operator:
                 return call(RunService.RECORD_OUTPUTS, operation, patience_s=patient)
             case pb.RecordCaptureRequest():
                 return call(TrackingService.RECORD_CAPTURE, operation, patience_s=patient)
+            case pb.LogRecordsRequest():
+                return call(RecordService.LOG_RECORDS, operation, patience_s=patient)
+            case pb.RenameRunRequest():
+                return call(RunService.RENAME_RUN, operation, patience_s=patient)
+            case pb.AnnotateRunRequest():
+                return call(SearchService.ANNOTATE_RUN, operation, patience_s=patient)
             case pb.FinishRunRequest():
                 return call(RunService.FINISH_RUN, operation, patience_s=patient)
             case pb.CommitArtifactRequest():

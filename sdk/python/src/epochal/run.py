@@ -17,11 +17,17 @@ from epochal.digests import Content, describe, file_sha256
 from epochal.ending import Outcome, end_run, finish_request, outcome_of
 from epochal.errors import InvalidArgument, RunClosed, Violation
 from epochal.files import named_files
+from epochal.logging_curves import CurveCalls
+from epochal.logging_media import MediaCalls
+from epochal.logging_references import ReferenceCalls
 from epochal.modelfiles import write_model
 from epochal.names import last_part, project_of
+from epochal.notices import say
 from epochal.options import RunOptions
 from epochal.outputs import tell_outputs
 from epochal.recording import Recorder
+from epochal.records.gathering import Gatherer
+from epochal.records.made import Made
 from epochal.results import Dataset, LoggedModel
 from epochal.series import to_points
 from epochal.spool.folder import RunFolder
@@ -29,7 +35,7 @@ from epochal.telemetry import Telemetry
 from epochal.values import to_values
 
 
-class Run:
+class Run(MediaCalls, CurveCalls, ReferenceCalls):
     """One run. Made by `epochal.init`; safe to use from any number of threads.
 
     with epochal.init(project="vision", params={"lr": 0.1}) as run:
@@ -51,6 +57,13 @@ class Run:
         self._options = options
         self._on_finish = on_finish
         self._capturer = Capturer(folder, recorder)
+        self._gatherer = Gatherer(
+            folder,
+            recorder.record,
+            say,
+            max_bytes=options.spool_max_bytes,
+            on_drop=telemetry.drop,
+        )
         self._ending = threading.Lock()
         self._ended = False
         self._add = telemetry.buffer.add
@@ -133,6 +146,11 @@ class Run:
             InvalidArgument: The columns differ in length, or hold what cannot be stored.
         """
         self._telemetry.buffer.add_series(to_points(name, values, steps, times_us))
+
+    def log_record(self, name: str, made: Made, step: int | None = None) -> None:
+        """Logs a record that is encoded. See `MediaCalls`."""
+        self._check_open()
+        self._gatherer.add(made, name, step)
 
     def log_param(self, name: str, value: object) -> None:
         """Logs one parameter; a parameter keeps its first value. See `log_params`."""
@@ -287,6 +305,7 @@ class Run:
             self._ended = True
             self._capturer.finish()
             try:
+                self._gatherer.close()
                 end_run(self._folder, self._recorder, self._telemetry, self._options, request)
             finally:
                 self._on_finish(self)

@@ -18,7 +18,9 @@ from epochal.client import Client
 from epochal.ending import finish_request, incomplete_request
 from epochal.errors import EpochalError, Unavailable
 from epochal.operations import Operator, is_refusal, refusal_in_words
+from epochal.records.gathering import packed
 from epochal.sending import Sender
+from epochal.spool.drafts import draft_files
 from epochal.spool.folder import RunFolder
 from epochal.spool.journal import Journal
 from epochal.spool.segments import SegmentSpool
@@ -91,6 +93,10 @@ def _complete_journal(folder: RunFolder, journal: Journal, spool: SegmentSpool) 
     """Adds what the process would have recorded had it not died."""
     if spool.damaged_bytes and not folder.dropped()[0]:
         folder.note_dropped(1, f"{spool.damaged_bytes} bytes of the spool cannot be read")
+    for file in draft_files(folder.path / "records"):
+        for operation in packed(folder, file):
+            journal.append(operation)
+        file.unlink()
     if journal.has(pb.FinishRunRequest):
         return
     dropped, why = folder.dropped()

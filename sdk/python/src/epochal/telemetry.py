@@ -46,7 +46,7 @@ class Telemetry:
         self._packer = Packer(
             self.buffer,
             self._spool,
-            on_drop=self._drop,
+            on_drop=self.drop,
             on_batch=self._sender.batch_written if self._sender else _nobody,
         )
         self.dropped = 0
@@ -100,7 +100,8 @@ class Telemetry:
             self._sender.close()
         self._spool.close()
 
-    def _drop(self, points: int, why: str) -> None:
+    def drop(self, points: int, why: str) -> None:
+        """Counts what could not be kept, points or records, and says so once."""
         with self._lock:
             first = not self.dropped
             self.dropped += points

@@ -28,6 +28,9 @@ Operation = (
     | pb.RegisterModelVersionRequest
     | pb.RecordOutputsRequest
     | pb.RecordCaptureRequest
+    | pb.LogRecordsRequest
+    | pb.RenameRunRequest
+    | pb.AnnotateRunRequest
     | pb.FinishRunRequest
 )
 """Requests a journal holds. `CommitArtifactRequest` stands for the upload of its file."""
@@ -43,6 +46,9 @@ _KINDS: tuple[type[Operation], ...] = (
     pb.RecordCaptureRequest,
     pb.FinishRunRequest,
     pb.ReportLossRequest,
+    pb.LogRecordsRequest,
+    pb.RenameRunRequest,
+    pb.AnnotateRunRequest,
 )
 
 
