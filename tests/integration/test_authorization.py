@@ -184,6 +184,13 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "PurgeRun": pb.PurgeRunRequest(run=f"{project}/runs/{uid}", reason="walked"),
         "QuerySeries": pb.QuerySeriesRequest(parent=project, runs=[uid]),
         "TailMetrics": pb.TailMetricsRequest(run=f"{project}/runs/{uid}"),
+        "LogRecords": pb.LogRecordsRequest(
+            run=f"{project}/runs/{uid}",
+            records=[pb.Record(id="a", kind="text", series="x", path="x", sha256=bytes(32))],
+        ),
+        "GetRecord": pb.GetRecordRequest(run=world.run, record="a"),
+        "ListRecords": pb.ListRecordsRequest(run=world.run),
+        "ListRecordSeries": pb.ListRecordSeriesRequest(run=world.run),
         "GetArtifact": pb.GetArtifactRequest(run=world.run, path="x"),
         "ListArtifacts": pb.ListArtifactsRequest(run=world.run),
         "UseDataset": pb.UseDatasetRequest(run=f"{project}/runs/{uid}", dataset="d", uri="mem://x"),

@@ -459,3 +459,27 @@ def test_a_run_is_purged_for_a_reason_and_not_without_asking(cli, platform):
     assert "3 points, 2 lines of output and 1 artifacts" in " ".join(shown.split())
     assert platform.requests("PurgeRun")[0].reason == "personal data"
     assert as_json(cli("runs", "purge", run.uid, "-m", "x", "-y", "-o", "json"))["points"] == "3"
+
+
+def test_records_are_counted_listed_and_downloaded(cli, platform, tmp_path):
+    import numpy as np
+
+    with epochal.init() as run:
+        for step in range(3):
+            run.log_image("val/samples", np.full((2, 2), step, np.uint8), step, caption=f"n{step}")
+        run.log_text("answer", "42")
+    shown = as_json(cli("runs", "records", run.id, "-o", "json"))
+    assert [(one["kind"], one["series"], one["count"]) for one in shown] == [
+        ("image", "val/samples", "3"),
+        ("text", "answer", "1"),
+    ]
+    assert "val/samples" in cli("runs", "records", run.id).stdout
+    images = as_json(
+        cli("runs", "records", run.id, "--kind", "image", "--from-step", "1", "-o", "json")
+    )
+    assert [one["caption"] for one in images] == ["n1", "n2"]
+    cli("runs", "records", run.id, "--name", "answer", "--to", str(tmp_path / "got"))
+    (file,) = (tmp_path / "got").rglob("*.txt")
+    assert file.read_text() == "42"
+    cli("runs", "records", run.id, "--kind", "image", "--to", str(tmp_path / "got"))
+    assert len(list((tmp_path / "got").rglob("*.png"))) == 3

@@ -35,6 +35,7 @@ from epochal.cli import (  # noqa: F401 - see above
     policies,
     projects,
     queues,
+    records,
     runs,
     schedules,
     searches,
