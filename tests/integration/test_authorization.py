@@ -219,6 +219,11 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "DeleteSubscription": pb.DeleteSubscriptionRequest(name=f"{project}/subscriptions/{uid}"),
         "ListDeliveries": pb.ListDeliveriesRequest(parent=project),
         "ListEvents": pb.ListEventsRequest(parent=world.org),
+        "GetCheckpoint": pb.GetCheckpointRequest(parent=world.org),
+        "ListCheckpoints": pb.ListCheckpointsRequest(parent=world.org),
+        "GetProof": pb.GetProofRequest(parent=world.org, position=1),
+        "ExportRecords": pb.ExportRecordsRequest(parent=world.org),
+        "AddCosignature": pb.AddCosignatureRequest(parent=world.org, size=1, line="none"),
         **registry_requests(world),
         **orchestration_requests(world, uid),
     }

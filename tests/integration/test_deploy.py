@@ -14,6 +14,7 @@ import yaml
 from epochal_embedded.servers.binaries import find_nats
 from epochal_gateway.settings import GatewaySettings
 from epochal_kernel.runtime.settings import ServiceSettings
+from epochal_lineage.settings import LineageSettings
 from epochal_scheduler.agent.settings import AgentSettings
 from epochal_scheduler.settings import SchedulerSettings
 
@@ -186,7 +187,8 @@ def test_network_is_closed_and_opened_by_name(overlay: str) -> None:
     assert opened("egress", "agent") == {53, 443, 4222, 8000, 9000}
     assert opened("egress", "notifier") == {53, 443, 465, 587, 4222, 5432}
     assert opened("egress", "gateway") == {53, 443, 1024, 4222, 5432}
-    for name in ("scheduler", "tracker", "lineage"):
+    assert opened("egress", "lineage") == {53, 443, 4222, 5432}
+    for name in ("scheduler", "tracker"):
         assert opened("egress", name) == {53, 4222, 5432}, name
     assert opened("egress", "nats") == {53}
     assert opened("ingress", "nats") == {4222}
@@ -211,7 +213,7 @@ def test_workload_is_told_only_the_secrets_it_needs(overlay: str) -> None:
         "gateway": {"database-url", "nats-url", "bootstrap-token", "run-token-secret"},
         "scheduler": {"database-url", "nats-url", "run-token-secret"},
         "tracker": {"database-url", "nats-url"},
-        "lineage": {"database-url", "nats-url"},
+        "lineage": {"database-url", "nats-url", "secret-key"},
         "notifier": {"database-url", "nats-url", "secret-key"},
         "agent": {"nats-url"},
         "nats": {"nats-token"},
@@ -230,6 +232,7 @@ def test_every_variable_is_a_setting_that_exists(overlay: str) -> None:
     settings = {
         **dict.fromkeys(SERVICES, ServiceSettings),
         "gateway": GatewaySettings,
+        "lineage": LineageSettings,
         "scheduler": SchedulerSettings,
         "agent": AgentSettings,
     }

@@ -16,6 +16,7 @@ KERNEL = [name for name in FAILPOINTS if name.split(".")[0] in ("append", "relay
 SINK = [name for name in FAILPOINTS if name.startswith("sink.")]
 WRITER = [name for name in FAILPOINTS if name.startswith("writer.")]
 SCHEDULER = [name for name in FAILPOINTS if name.split(".")[0] in ("dispatch", "agent")]
+SEALER = [name for name in FAILPOINTS if name.startswith("seal.")]
 ROOT = Path(__file__).parents[3]
 
 
@@ -35,7 +36,7 @@ async def test_a_service_killed_at_a_kernel_failpoint_loses_and_repeats_nothing(
 
 
 def test_every_failpoint_has_a_test() -> None:
-    assert sorted(KERNEL + SINK + WRITER + SCHEDULER) == sorted(FAILPOINTS)
+    assert sorted(KERNEL + SINK + WRITER + SCHEDULER + SEALER) == sorted(FAILPOINTS)
     sink = (ROOT / "tests/integration/faults/test_sink_faults.py").read_text()
     assert "FAILPOINTS" in sink
     writer = (ROOT / "tests/integration/faults/test_writer_faults.py").read_text()
@@ -43,6 +44,9 @@ def test_every_failpoint_has_a_test() -> None:
     scheduler = (ROOT / "services/scheduler/tests/test_scheduler_faults.py").read_text()
     for name in SCHEDULER:
         assert f'"{name}"' in scheduler, f"{name} is not killed at in the scheduler's tests"
+    sealer = (ROOT / "services/lineage/tests/test_sealing.py").read_text()
+    for name in SEALER:
+        assert f'"{name}"' in sealer, f"{name} is not killed at in the sealer's tests"
 
 
 def test_every_failpoint_is_a_place_in_the_code() -> None:

@@ -28,6 +28,9 @@ FAILPOINTS: Final[dict[str, str]] = {
     "dispatch.after_publish": "a work item is published, its task is not removed",
     "agent.after_claim": "an attempt is claimed, its process is not started",
     "agent.after_start": "a process is started, its agent has told nobody",
+    "seal.before_commit": "tiles and a seal are written, not committed",
+    "seal.after_commit": "a seal is committed, its tiles are not published",
+    "seal.after_tile": "a tile is published, the others and the checkpoint are not",
 }
 
 _VARIABLE: Final = "EPOCHAL_FAILPOINTS"

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import uvloop
+from epochal_kernel.leading import Leader
 from epochal_kernel.rpc.server import RpcServer
 from epochal_kernel.runtime.logs import configure_logs
-from epochal_kernel.runtime.service import Kernel, Parts, run_service
+from epochal_kernel.runtime.service import Background, Kernel, Parts, run_service
 from epochal_proto.v1.services import (
     AuditService,
     LineageService,
     LoggedModelService,
+    ProofService,
     RegistryService,
 )
 
 from epochal_lineage.projections import READ_MODEL
+from epochal_lineage.sealing.keyring import Keyring, witnesses
+from epochal_lineage.sealing.places import Bucket, checkpoint_places
+from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
+from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.services.audit import Audit
 from epochal_lineage.services.graph import Graph
 from epochal_lineage.services.logged_models import LoggedModels
 from epochal_lineage.services.model_versions import ModelVersions
 from epochal_lineage.services.models import Models
+from epochal_lineage.services.proofs import Proofs
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.logged_models import LoggedModelStore
 from epochal_lineage.store.registry import RegistryStore
+from epochal_lineage.store.sealing import SealStore
 
 
 def main() -> None:
@@ -35,10 +46,14 @@ def main() -> None:
 
 async def run(settings: LineageSettings) -> None:
     """Run the lineage service in this event loop."""
-    await run_service(settings, READ_MODEL, "epochal_lineage", _build)
+
+    async def build(kernel: Kernel) -> Parts:
+        return _build(kernel, settings)
+
+    await run_service(settings, READ_MODEL, "epochal_lineage", build)
 
 
-async def _build(kernel: Kernel) -> Parts:
+def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     store = GraphStore(kernel.pool)
     graph = Graph(kernel.ledger, store, kernel.progress)
     events = AuditStore(kernel.pool)
@@ -56,7 +71,56 @@ async def _build(kernel: Kernel) -> Parts:
     server.unary(AuditService.LIST_EVENTS, audit.list_events)
     server.stream(AuditService.VERIFY_LOG, audit.verify_log)
     server.stream(AuditService.REPLAY_LOG, audit.replay_log)
-    return Parts()
+    return Parts(background=_seal(kernel, settings))
+
+
+def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
+    """Bind proofs, and return the work that seals and publishes: one process at a time does it."""
+    store = SealStore(kernel.pool)
+    keyring = Keyring(
+        store,
+        settings.secret_key.get_secret_value(),
+        settings.audit_signing_key.get_secret_value(),
+        settings.audit_origin,
+    )
+    sealer = Sealer(
+        kernel.pool,
+        store,
+        keyring,
+        kernel.clock,
+        every_events=settings.audit_seal_events,
+        every_s=settings.audit_seal_s,
+    )
+    known = witnesses(settings.audit_witnesses)
+    _bind_proofs(kernel.server, Proofs(kernel.pool, store, keyring, sealer, known))
+    work: list[Background] = [sealer.run]
+    if settings.object_store_url:
+        bucket = Bucket(settings.object_store_url, "tlog/")
+        work.append(TilePublisher(kernel.pool, store, bucket, kernel.clock).run)
+    if places := checkpoint_places(settings.audit_publish):
+        every_s = settings.audit_publish_s
+        work.append(CheckpointPublisher(store, places, kernel.clock, every_s).run)
+    leader = Leader(kernel.pool, kernel.clock, "epochal.sealer")
+    return [lambda: leader.run(lambda: _all(work))]
+
+
+async def _all(work: Sequence[Background]) -> None:
+    async def one(background: Background) -> None:
+        await background()
+
+    async with asyncio.TaskGroup() as tasks:
+        for background in work:
+            tasks.create_task(one(background))
+
+
+def _bind_proofs(server: RpcServer, proofs: Proofs) -> None:
+    server.unary(ProofService.GET_CHECKPOINT, proofs.get_checkpoint)
+    server.unary(ProofService.LIST_CHECKPOINTS, proofs.list_checkpoints)
+    server.unary(ProofService.GET_PROOF, proofs.get_proof)
+    server.stream(ProofService.EXPORT_RECORDS, proofs.export_records)
+    server.stream(ProofService.EXPORT_LOG, proofs.export_log)
+    server.unary(ProofService.ADD_COSIGNATURE, proofs.add_cosignature)
+    server.unary(ProofService.ROTATE_SIGNING_KEY, proofs.rotate_signing_key)
 
 
 def _bind_models(server: RpcServer, models: Models) -> None:
