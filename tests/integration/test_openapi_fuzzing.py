@@ -58,7 +58,7 @@ def operations() -> dict[str, APIOperation]:
     return {
         operation.definition.raw["operationId"]: operation
         for operation in found
-        if not operation.path.endswith((":watch", ":tail", ":verify", ":replay"))
+        if not operation.path.endswith((":watch", ":tail", ":verify", ":replay", ":export"))
     }
 
 

@@ -23,7 +23,7 @@ def wiring(tmp_path: Path) -> Wiring:
         ("gateway", {"owner", "signing", "postgresql://db"}),
         ("scheduler", {"signing", "postgresql://db"}),
         ("tracker", {"postgresql://db"}),
-        ("lineage", {"postgresql://db"}),
+        ("lineage", {"sealing", "postgresql://db"}),
         ("notifier", {"sealing", "postgresql://db"}),
         ("agent", set()),
     ],
