@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faust_jetstream.broker import Broker, Limits, Storage
-from faust_jetstream.places import partition_of
-from faust_jetstream.reading import KEY
+from faust_jetstream.places import KEY, partition_of
 
 PROGRAM = Path(__file__).with_name("counting.py")
 PARTITIONS = 4

@@ -12,6 +12,8 @@ import zlib
 
 PREFIX = "FAUST"
 SUBJECTS = "faust"
+#: Header that has a message's key, in hex.
+KEY = "Faust-Key"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,200}\Z")
 

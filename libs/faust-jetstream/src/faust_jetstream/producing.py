@@ -10,9 +10,9 @@ from faust.exceptions import ProducerSendError
 from faust.transport.producer import Producer as Base
 from faust.types import TP, RecordMetadata
 
+from faust_jetstream import places
 from faust_jetstream.broker import FAULTS, TIMEOUT_S
 from faust_jetstream.errors import TransportError
-from faust_jetstream.reading import KEY
 from faust_jetstream.sharing import shared
 
 IN_FLIGHT = 512
@@ -104,7 +104,7 @@ class Producer(Base):
         items = headers.items() if isinstance(headers, Mapping) else headers or ()
         sent = {name: bytes(text).decode() for name, text in items}
         if key is not None:
-            sent[KEY] = key.hex()
+            sent[places.KEY] = key.hex()
         subject = self._broker.subject(topic, partition, key)
         try:
             jetstream = await self._broker.jetstream()

@@ -29,8 +29,6 @@ HEARTBEAT_S = 1.0
 RETRY_S = 0.5
 IDLE_S = 60.0
 
-KEY = "Faust-Key"
-
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -143,7 +141,7 @@ class Reader:
     def _put(self, message: Msg) -> None:
         sequence = message.metadata.sequence.stream
         headers = dict(message.headers or {})
-        key = headers.pop(KEY, None)
+        key = headers.pop(places.KEY, None)
         self._records.append(
             Record(
                 offset=sequence - 1,

@@ -185,6 +185,15 @@ class Bus:
             )
         return message.data
 
+    async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+        """Publish and forget: for what can be derived again. Nobody may be there to hear it.
+
+        Raises:
+            Unavailable: no broker.
+        """
+        with adapting():
+            await self.client.publish(subject, payload, headers=dict(headers))
+
     async def publish_durably(
         self,
         subject: str,

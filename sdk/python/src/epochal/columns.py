@@ -114,6 +114,11 @@ def encode_points(points: Points) -> pb.PointColumn:
         max=greatest,
         last=points.values[-1],
     )
+    # Only a sum that is no number has to be looked into; finite values rarely overflow it.
+    if math.isfinite(sum(points.values)):
+        column.odd = 0
+    else:
+        column.odd = sum(1 for value in points.values if not math.isfinite(value))
     if least == least:
         column.min_step = points.steps[points.values.index(least)]
         column.max_step = points.steps[points.values.index(greatest)]

@@ -17,6 +17,7 @@ from epochal_proto.v1.services import (
     TrackingService,
 )
 
+from epochal_tracker.feeding import SummaryFeed
 from epochal_tracker.joining import Joiner
 from epochal_tracker.projections import READ_MODEL
 from epochal_tracker.retaining import Keeper
@@ -92,7 +93,8 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     )
     ingest = IngestStore(kernel.pool)
     writes = WriteStore(kernel.pool, ingest)
-    writer = PointWriter(writes, bells, kernel.clock)
+    feed = SummaryFeed(kernel.bus, kernel.clock)
+    writer = PointWriter(writes, bells, kernel.clock, feed)
     kernel.server.unary(TrackingService.LOG_METRICS, Writing(lookup, writer).log_metrics)
     curves = Curves(lookup, runs, CurveStore(kernel.pool), kernel.progress, bells)
     kernel.server.unary(SeriesService.QUERY_SERIES, curves.query_series)
@@ -118,6 +120,7 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
         bells,
         kernel.clock,
         settings.telemetry_max_bytes,
+        feed,
     )
     return Parts(
         listeners=[bells],

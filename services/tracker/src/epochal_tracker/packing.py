@@ -59,6 +59,7 @@ def encode(metric: str, points: Sequence[Point]) -> pb.PointColumn:
             min=value,
             max=value,
             last=value,
+            odd=0 if math.isfinite(value) else 1,
         )
         if value == value:
             column.min_step = column.max_step = step
@@ -89,6 +90,7 @@ def encode_arrays(metric: str, points: Points) -> pb.PointColumn:
         min=math.nan,
         max=math.nan,
         last=float(values[-1]),
+        odd=int(np.count_nonzero(~np.isfinite(values))),
     )
     numbers = np.flatnonzero(~np.isnan(values))
     if len(numbers):

@@ -25,6 +25,7 @@ from epochal_kernel.pulling import Pulled, Puller, PullSpec
 from google.protobuf.message import DecodeError
 
 from epochal_tracker.columns import MAX_COLUMN_BYTES
+from epochal_tracker.feeding import SummaryFeed, summary_of
 from epochal_tracker.signals import RunBells
 from epochal_tracker.store.ingest import (
     ChunkRow,
@@ -52,6 +53,13 @@ class Parsed:
     chunks: Sequence[ChunkRow]
     log: LogRow | None
     refusal: Refusal | None = None
+    columns: Sequence[pb.PointColumn] = ()
+
+    def summary(self) -> pb.BatchSummary:
+        """Return what it says; a batch of log lines, or one that was refused, says it was there."""
+        return summary_of(
+            self.batch.run_id, self.batch.producer, self.batch.batch, self.columns
+        )
 
     def refused(self, reason: str) -> Parsed:
         """Return it as a batch that is remembered and holds nothing."""
@@ -72,9 +80,16 @@ class Sink:
     """Drains the TELEMETRY stream."""
 
     def __init__(
-        self, bus: Bus, store: IngestStore, bells: RunBells, clock: Clock, max_bytes: int
+        self,
+        bus: Bus,
+        store: IngestStore,
+        bells: RunBells,
+        clock: Clock,
+        max_bytes: int,
+        feed: SummaryFeed | None = None,
     ) -> None:
         self._bus = bus
+        self._feed = feed
         self._store = store
         self._bells = bells
         self._clock = clock
@@ -108,6 +123,8 @@ class Sink:
         await self._store_all(parsed)
         failpoint("sink.after_commit")
         self._bells.ring({item.batch.run_id for item in parsed})
+        if self._feed is not None:
+            await self._feed.tell(item.summary() for item in parsed)
         for message in messages:
             await message.acknowledge()
 
@@ -168,7 +185,7 @@ def parse(data: bytes, today: date) -> Parsed | None:
                 for part, column in enumerate(columns)
             ]
             reason = next((why for column in columns if (why := unfit(column))), "")
-            found = Parsed(row, chunks, None)
+            found = Parsed(row, chunks, None, columns=columns)
         else:
             content = pb.LogLines.FromString(batch.payload)
             row = replace(row, lines=max(0, content.lines))

@@ -19,6 +19,7 @@ from epochal_kernel.cancelling import check_cancelled
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import EpochalError, Internal, InvalidArgument, ResourceExhausted
 
+from epochal_tracker.feeding import SummaryFeed, summary_of
 from epochal_tracker.packing import pack
 from epochal_tracker.signals import RunBells
 from epochal_tracker.store.writing import NewRequest, WriteStore
@@ -38,9 +39,16 @@ class _Waiting:
 class PointWriter:
     """Writes points that came without a spool."""
 
-    def __init__(self, store: WriteStore, bells: RunBells, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: WriteStore,
+        bells: RunBells,
+        clock: Clock,
+        feed: SummaryFeed | None = None,
+    ) -> None:
         self._store = store
         self._bells = bells
+        self._feed = feed
         self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._points = 0
@@ -116,7 +124,7 @@ class PointWriter:
 
     async def _write(self, taken: Sequence[_Waiting]) -> None:
         try:
-            await self._store.write(
+            claimed = await self._store.write(
                 [waiting.request for waiting in taken],
                 [waiting.columns for waiting in taken],
                 self._clock.now().date(),
@@ -133,6 +141,17 @@ class PointWriter:
         else:
             self._bells.ring({waiting.request.run_id for waiting in taken})
             self._answer(taken, None)
+            if self._feed is None:
+                return
+            await self._feed.tell(
+                summary_of(
+                    taken[one.place].request.run_id,
+                    one.producer,
+                    one.batch,
+                    taken[one.place].columns,
+                )
+                for one in claimed
+            )
 
     def _answer(self, taken: Sequence[_Waiting], error: EpochalError | None) -> None:
         for waiting in taken:

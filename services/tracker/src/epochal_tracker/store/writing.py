@@ -27,6 +27,15 @@ class NewRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """Which of the calls was stored, and as which batch."""
+
+    place: int
+    producer: UUID
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sealable:
     """A producer of the tracker's own that may be sealed."""
 
@@ -48,8 +57,8 @@ class WriteStore:
         requests: Sequence[NewRequest],
         columns: Sequence[Sequence[pb.PointColumn]],
         today: date,
-    ) -> None:
-        """Store what is new of these calls, all or nothing.
+    ) -> list[Claimed]:
+        """Store what is new of these calls, all or nothing; return which it was, as what batches.
 
         Args:
             requests: at most one of a run and request_id.
@@ -62,17 +71,20 @@ class WriteStore:
         """
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
-                claimed = await connection.fetch(
+                rows = await connection.fetch(
                     _SQL["claim_batches"],
                     [one.run_id for one in requests],
                     [one.request_id for one in requests],
                     [one.sha256 for one in requests],
                     [one.points for one in requests],
                 )
+                claimed = [Claimed(place - 1, producer, batch) for place, producer, batch in rows]
                 fresh = [
-                    chunk_row(requests[place - 1].run_id, producer, batch, part, column, today)
-                    for place, producer, batch in claimed
-                    for part, column in enumerate(columns[place - 1])
+                    chunk_row(
+                        requests[one.place].run_id, one.producer, one.batch, part, column, today
+                    )
+                    for one in claimed
+                    for part, column in enumerate(columns[one.place])
                 ]
                 if fresh:
                     await self._ingest.store_chunks(connection, fresh)

@@ -1,0 +1,70 @@
+"""The monitor process: the only place that builds its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import uvloop
+from epochal_kernel.errors import Unavailable
+from epochal_kernel.log.reader import LogReader
+from epochal_kernel.runtime.logs import configure_logs
+from epochal_kernel.runtime.service import Kernel, Parts, run_service
+from epochal_proto.v1.services import AlertService
+
+from epochal_tracker.monitoring.projections import READ_MODEL
+from epochal_tracker.monitoring.proposing import Proposer
+from epochal_tracker.monitoring.services import AlertRules
+from epochal_tracker.monitoring.settings import MonitorSettings
+from epochal_tracker.monitoring.store import MonitorStore
+from epochal_tracker.monitoring.worker import Monitor
+
+
+def main() -> None:
+    """Run the monitor until it is told to stop."""
+    settings = MonitorSettings()
+    configure_logs("monitor", settings.log_level)
+    uvloop.run(run(settings))
+
+
+async def run(settings: MonitorSettings) -> None:
+    """Run the monitor in this event loop."""
+
+    async def build(kernel: Kernel) -> Parts:
+        return _build(kernel, settings)
+
+    await run_service(settings, READ_MODEL, "epochal_tracker.monitoring", build)
+
+
+def _build(kernel: Kernel, settings: MonitorSettings) -> Parts:
+    store = MonitorStore(kernel.pool)
+    proposer = Proposer(kernel.ledger, kernel.ids)
+    log = LogReader(kernel.pool)
+    monitor = Monitor(store, proposer, log, kernel.progress, kernel.clock)
+    broker = f"{settings.nats_url}?storage={settings.monitor_storage}&max_age=3600"
+    app = monitor.application(
+        broker, Path(settings.data_dir), settings.monitor_worker, settings.monitor_workers
+    )
+    rules = AlertRules(kernel.ledger, store, kernel.progress, monitor)
+    kernel.server.unary(AlertService.DECLARE_ALERT_RULES, rules.declare_alert_rules)
+    kernel.server.unary(AlertService.LIST_ALERT_RULES, rules.list_alert_rules)
+    kernel.server.unary(AlertService.LIST_ALERTS, rules.list_alerts)
+    kernel.server.unary(AlertService.GET_RUN_ACTIVITY, rules.get_run_activity)
+
+    async def watch() -> None:
+        """Run the Faust application; its end is this process's, so that it is started again."""
+        await kernel.bus.wait_connected(timeout_s=None)
+        app.finalize()
+        await app.start()
+        try:
+            await app.wait_until_stopped()
+        except asyncio.CancelledError:
+            await app.stop()
+            raise
+        raise Unavailable("the stream application has ended", reason="MONITOR_ENDED")
+
+    return Parts(background=[watch])
+
+
+if __name__ == "__main__":
+    main()

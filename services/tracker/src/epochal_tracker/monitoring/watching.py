@@ -1,0 +1,116 @@
+"""What is kept of one run that is watched, and what a summary makes of it. Pure.
+
+Kept in a Faust table as bytes. `seen` makes a summary count once: of each producer the last batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import epochal_proto.v1 as pb
+
+from epochal_tracker.domain.judging import Memory, Verdict, judge, watches
+
+#: Weight of the newest pause between batches in the usual one.
+NEWEST = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One run.
+
+    Attributes:
+        seen: last batch by producer, hex.
+        memories: of rules, by "RULE METRIC"; a name of a rule has no space.
+        points: counted so far.
+        last_us: when the last batch was persisted; 0 before the first.
+        last_step: of the last point.
+        lag_us: between the last point's own time and its batch being persisted.
+        pause_s: usual time between batches; 0 while it is not known.
+        stalled: names of stall rules that hold.
+    """
+
+    seen: Mapping[str, int] = field(default_factory=dict)
+    memories: Mapping[str, Memory] = field(default_factory=dict)
+    points: int = 0
+    last_us: int = 0
+    last_step: int = 0
+    lag_us: int = 0
+    pause_s: float = 0.0
+    stalled: tuple[str, ...] = ()
+
+    def pack(self) -> bytes:
+        """Return it as bytes."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Watch:
+        """Return it from bytes; none is a run that was not watched before."""
+        if not data:
+            return cls()
+        kept = json.loads(data)
+        memories = {
+            name: Memory(**{**one, "recent": tuple(one["recent"])})
+            for name, one in kept.pop("memories").items()
+        }
+        return cls(**{**kept, "stalled": tuple(kept["stalled"])}, memories=memories)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A verdict on a rule and a metric; `step` is of the last point it was judged by."""
+
+    rule: pb.AlertRule
+    metric: str
+    verdict: Verdict
+    step: int
+
+
+def next_batch(watch: Watch, summary: pb.BatchSummary) -> int:
+    """Return the batch that is wanted next of a summary's producer."""
+    return watch.seen.get(summary.producer.hex(), 0) + 1
+
+
+def observe(
+    watch: Watch, rules: Mapping[str, pb.AlertRule], summary: pb.BatchSummary
+) -> tuple[Watch, Sequence[Proposal]]:
+    """Show a watched run the next batch; one that was seen changes nothing."""
+    if summary.batch < next_batch(watch, summary):
+        return watch, ()
+    proposals: list[Proposal] = []
+    memories = dict(watch.memories)
+    for column in summary.columns:
+        for rule in rules.values():
+            if not watches(rule, column.metric):
+                continue
+            key = f"{rule.name} {column.metric}"
+            memory, verdict = judge(rule, memories.get(key, Memory()), column)
+            if memory != Memory():
+                memories[key] = memory
+            elif key in memories:
+                del memories[key]
+            if verdict is not None:
+                proposals.append(Proposal(rule, column.metric, verdict, column.last_step))
+    watch = replace(
+        watch,
+        seen={**watch.seen, summary.producer.hex(): summary.batch},
+        memories=memories,
+    )
+    if not summary.columns:
+        return watch, proposals
+    last = max(summary.columns, key=lambda column: column.last_time_us)
+    pause_s = watch.pause_s
+    if watch.last_us and summary.time_us > watch.last_us:
+        newest = (summary.time_us - watch.last_us) / 1e6
+        pause_s = newest if pause_s == 0 else (1 - NEWEST) * pause_s + NEWEST * newest
+    watch = replace(
+        watch,
+        points=watch.points + sum(column.points for column in summary.columns),
+        last_us=max(watch.last_us, summary.time_us),
+        last_step=last.last_step,
+        lag_us=max(0, summary.time_us - last.last_time_us),
+        pause_s=pause_s,
+    )
+    return watch, proposals

@@ -1,0 +1,190 @@
+"""The Faust application: an agent over summaries, a table of watches, a table of windows.
+
+For each batch of messages: effects first (alerts into the log), then the tables, then Faust's
+acknowledgement. A process that dies in between sees the messages again and finds that their effects
+are there. A broker that loses its memory ends the application; it begins again with empty tables
+and reads from PostgreSQL what it has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import epochal_proto.v1 as pb
+import faust
+import structlog
+from epochal_kernel.clock import Clock
+from epochal_kernel.errors import EpochalError
+from epochal_kernel.log.reader import LogReader
+from epochal_kernel.projections.store import Progress
+from faust_jetstream import configure
+from google.protobuf.message import DecodeError
+
+from epochal_tracker.domain.judging import stalled_after_s
+from epochal_tracker.feeding import PARTITIONS, TOPIC
+from epochal_tracker.monitoring.proposing import Proposer
+from epochal_tracker.monitoring.store import MonitorStore, Watched
+from epochal_tracker.monitoring.watching import Watch, next_batch, observe
+
+TOGETHER = 200
+WITHIN_S = 0.05
+WINDOW_S = 10.0
+TICK_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Monitor:
+    """Watches runs."""
+
+    def __init__(
+        self,
+        store: MonitorStore,
+        proposer: Proposer,
+        log: LogReader,
+        progress: Progress,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._proposer = proposer
+        self._log = log
+        self._progress = progress
+        self._clock = clock
+        self._watches: Any = None
+        self._windows: Any = None
+
+    def application(self, broker: str, folder: Path, worker: int, workers: int) -> faust.App:
+        """Return the Faust application of this worker."""
+        app = faust.App(
+            "epochal-monitor",
+            broker=broker,
+            store="memory://",
+            topic_partitions=PARTITIONS,
+            topic_disable_leader=True,
+            broker_commit_interval=1.0,
+            stream_wait_empty=False,
+            web_enabled=False,
+            datadir=str(folder),
+            key_serializer="raw",
+            value_serializer="raw",
+        )
+        configure(app, worker=worker, workers=workers)
+        topic = app.topic(TOPIC, partitions=PARTITIONS, key_serializer="raw", value_serializer="raw")
+        # By key, not by the message at hand: many are taken together, and the clock ticks too.
+        options = {"partitions": PARTITIONS, "key_type": bytes, "use_partitioner": True}
+        self._watches = app.Table("watches", default=bytes, value_type=bytes, **options)
+        points = app.Table("points", default=int, value_type=int, **options)
+        self._windows = points.tumbling(
+            timedelta(seconds=WINDOW_S), expires=timedelta(seconds=6 * WINDOW_S)
+        ).relative_to_now()
+
+        @app.agent(topic)  # type: ignore[untyped-decorator]  # Faust is not typed for its users
+        async def watch(stream: Any) -> None:
+            async for events in stream.take_events(TOGETHER, within=WITHIN_S):
+                await self._observe(events)
+
+        @app.timer(interval=TICK_S)  # type: ignore[untyped-decorator]  # as above
+        async def tick() -> None:
+            await self._tick()
+
+        return app
+
+    def watch_of(self, run_id: UUID) -> Watch:
+        """Return what is known of a run; of one that is not watched, nothing."""
+        return Watch.unpack(self._watches.get(run_id.bytes) or b"")
+
+    def points_per_second(self, run_id: UUID) -> float:
+        """Return how many points a second came in the last full window."""
+        return float(self._windows[run_id.bytes].delta(timedelta(seconds=WINDOW_S))) / WINDOW_S
+
+    async def _observe(self, events: Sequence[Any]) -> None:
+        # What was declared before a batch was sent is known before the batch is judged.
+        await self._progress.wait_for((await self._log.head()).position)
+        summaries = [one for event in events if (one := _summary(event.value)) is not None]
+        runs = await self._store.watched({UUID(bytes=one.run) for one in summaries})
+        for summary in summaries:
+            run_id = UUID(bytes=summary.run)
+            watched = runs.get(run_id)
+            if watched is not None:
+                await self._take(run_id, watched, summary)
+
+    async def _take(self, run_id: UUID, watched: Watched, summary: pb.BatchSummary) -> None:
+        watch = self.watch_of(run_id)
+        producer = UUID(bytes=summary.producer)
+        while (after := next_batch(watch, summary) - 1) < summary.batch - 1:
+            missed = await self._store.missed(run_id, producer, after, summary.batch - 1)
+            if not missed:
+                break
+            for one in missed:
+                watch = await self._judge(run_id, watched, watch, one)
+        watch = await self._judge(run_id, watched, watch, summary)
+        if watch.stalled:
+            words, about = "points come again", f"{producer} {summary.batch}"
+            await self._proposer.resolve_all(run_id, watched, watch.stalled, words, about)
+            watch = replace(watch, stalled=())
+        self._watches[run_id.bytes] = watch.pack()
+
+    async def _judge(
+        self, run_id: UUID, watched: Watched, watch: Watch, summary: pb.BatchSummary
+    ) -> Watch:
+        before = watch.points
+        watch, proposals = observe(watch, watched.rules, summary)
+        producer = UUID(bytes=summary.producer)
+        for proposal in proposals:
+            await self._proposer.propose(run_id, watched, proposal, producer, summary.batch)
+        if watch.points > before:
+            self._windows[run_id.bytes] += watch.points - before
+        return watch
+
+    async def _tick(self) -> None:
+        """Look for runs from which nothing comes, and let go of those that have ended."""
+        now_us = int(self._clock.now().timestamp() * 1e6)
+        keys = list(self._watches.keys())
+        runs = await self._store.watched(UUID(bytes=key) for key in keys)
+        for key in keys:
+            run_id = UUID(bytes=key)
+            watched = runs.get(run_id)
+            if watched is None:
+                continue
+            watch = self.watch_of(run_id)
+            try:
+                await self._look_at(run_id, watched, watch, now_us)
+            except EpochalError as error:
+                _log.warning("monitor.tick_waits", run=watched.name, error=error.message)
+                return
+
+    async def _look_at(self, run_id: UUID, watched: Watched, watch: Watch, now_us: int) -> None:
+        if watched.ended:
+            idle_s = (now_us - watch.last_us) / 1e6
+            if idle_s > 6 * WINDOW_S or not watch.last_us:
+                words = "the run has ended"
+                await self._proposer.resolve_all(run_id, watched, None, words, str(watch.last_us))
+                del self._watches[run_id.bytes]
+            return
+        for rule in watched.rules.values():
+            if rule.WhichOneof("condition") != "stall" or rule.name in watch.stalled:
+                continue
+            limit_s = stalled_after_s(rule.stall, watch.pause_s)
+            if watch.last_us and now_us - watch.last_us > limit_s * 1e6:
+                await self._proposer.stalled(
+                    run_id, watched, rule, watch.last_us, watch.last_step
+                )
+                watch = replace(watch, stalled=(*watch.stalled, rule.name))
+                self._watches[run_id.bytes] = watch.pack()
+
+
+def _summary(data: bytes) -> pb.BatchSummary | None:
+    """Return a summary; what is none is logged and left out: what it told will be read."""
+    try:
+        summary = pb.BatchSummary.FromString(data)
+        UUID(bytes=summary.run)
+        UUID(bytes=summary.producer)
+    except (DecodeError, ValueError) as error:
+        _log.error("monitor.unreadable_summary", error=repr(error))
+        return None
+    return summary
