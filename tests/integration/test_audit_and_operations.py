@@ -146,7 +146,7 @@ def test_no_secret_is_in_the_log_the_answers_or_the_files(
         assert not any(secret in text for text in texts)
 
 
-SERVICES = ("gateway", "scheduler", "tracker", "lineage", "notifier")
+SERVICES = ("gateway", "scheduler", "tracker", "monitor", "lineage", "notifier")
 
 
 def samples(text: str, name: str) -> dict[str, float]:

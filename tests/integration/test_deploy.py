@@ -188,7 +188,7 @@ def test_network_is_closed_and_opened_by_name(overlay: str) -> None:
     assert opened("egress", "notifier") == {53, 443, 465, 587, 4222, 5432}
     assert opened("egress", "gateway") == {53, 443, 1024, 4222, 5432}
     assert opened("egress", "lineage") == {53, 443, 4222, 5432}
-    for name in ("scheduler", "tracker"):
+    for name in ("scheduler", "tracker", "monitor"):
         assert opened("egress", name) == {53, 4222, 5432}, name
     assert opened("egress", "nats") == {53}
     assert opened("ingress", "nats") == {4222}
@@ -213,6 +213,7 @@ def test_workload_is_told_only_the_secrets_it_needs(overlay: str) -> None:
         "gateway": {"database-url", "nats-url", "bootstrap-token", "run-token-secret"},
         "scheduler": {"database-url", "nats-url", "run-token-secret"},
         "tracker": {"database-url", "nats-url"},
+        "monitor": {"database-url", "nats-url"},
         "lineage": {"database-url", "nats-url", "secret-key"},
         "notifier": {"database-url", "nats-url", "secret-key"},
         "agent": {"nats-url"},
@@ -260,6 +261,7 @@ def test_production_has_replicas_and_the_trial_a_database() -> None:
         each["metadata"]["name"]: each["spec"]["replicas"]
         for each in of_kind("overlays/production", "Deployment")
     }
+    assert replicas.pop("monitor") == 1, "its partitions belong to one process"
     assert all(count >= 2 for count in replicas.values())
     assert "postgres" in workloads("overlays/trial")
     assert "postgres" not in workloads("overlays/production")

@@ -91,6 +91,7 @@ PROGRAMS: tuple[Program, ...] = (
         secrets=(DATABASE_URL, RUN_TOKEN_SECRET),
     ),
     Program("tracker", "epochal_tracker.main", stop_order=2),
+    Program("monitor", "epochal_tracker.monitoring.main", stop_order=2),
     Program("lineage", "epochal_lineage.main", stop_order=2, secrets=(DATABASE_URL, SECRET_KEY)),
     Program("notifier", "epochal_notifier.main", stop_order=2, secrets=(DATABASE_URL, SECRET_KEY)),
 )

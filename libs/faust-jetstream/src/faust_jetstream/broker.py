@@ -207,7 +207,7 @@ class Broker:
             except NotFoundError:
                 info = await jetstream.add_stream(config)
         except FAULTS as error:
-            raise TransportError(f"{topic}/{partition} cannot be made: {error!r}") from error
+            raise TransportError(f"{topic}/{partition} cannot be made: {error}") from error
         self._extents.setdefault((topic, partition), _extent(info))
 
 

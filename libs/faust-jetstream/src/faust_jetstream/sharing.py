@@ -15,7 +15,7 @@ class Shared(Protocol):
         """The connection of the application."""
         ...
 
-    def key_partition(self, topic: str, key: bytes | None) -> int:
+    def key_partition(self, topic: str, key: object) -> int:
         """Return the partition that a key goes to."""
         ...
 

@@ -51,7 +51,14 @@ class Transport(Base):
             _BROKERS[self.app] = Broker(servers, storage, limits)
         self.broker = _BROKERS[self.app]
 
-    def key_partition(self, topic: str, key: bytes | None) -> int:
-        """Return the partition that a key goes to."""
+    def key_partition(self, topic: str, key: object) -> int:
+        """Return the partition that a key goes to.
+
+        Tables with `use_partitioner` ask with keys that are not serialised yet, windowed ones with
+        pairs of key and window. What belongs together stays together: the window does not count.
+        """
+        while isinstance(key, tuple):
+            key = key[0]
+        plain = key if isinstance(key, bytes | None) else str(key).encode()
         count = self.broker.partitions(topic) or int(self.app.conf.topic_partitions)
-        return places.partition_of(key, count)
+        return places.partition_of(plain, count)

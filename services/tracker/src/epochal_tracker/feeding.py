@@ -32,9 +32,10 @@ class SummaryFeed:
         now_us = int(self._clock.now().timestamp() * 1e6)
         for summary in summaries:
             summary.time_us = now_us
-            partition = places.partition_of(summary.run, PARTITIONS)
-            subject = places.subject_of(TOPIC, partition, summary.run, compacted=False)
-            headers = {places.KEY: summary.run.hex()}
+            key = str(UUID(bytes=summary.run)).encode()
+            partition = places.partition_of(key, PARTITIONS)
+            subject = places.subject_of(TOPIC, partition, key, compacted=False)
+            headers = {places.KEY: key.hex()}
             try:
                 await self._bus.publish(subject, summary.SerializeToString(), headers)
             except (Unavailable, DeadlineExceeded):

@@ -57,9 +57,7 @@ class Parsed:
 
     def summary(self) -> pb.BatchSummary:
         """Return what it says; a batch of log lines, or one that was refused, says it was there."""
-        return summary_of(
-            self.batch.run_id, self.batch.producer, self.batch.batch, self.columns
-        )
+        return summary_of(self.batch.run_id, self.batch.producer, self.batch.batch, self.columns)
 
     def refused(self, reason: str) -> Parsed:
         """Return it as a batch that is remembered and holds nothing."""

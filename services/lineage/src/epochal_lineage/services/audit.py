@@ -25,7 +25,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from epochal_lineage.store.audit import AuditStore, EventQuery
 
 #: Services whose read models a replay rebuilds.
-SERVICES: Final = ("gateway", "scheduler", "tracker", "lineage", "notifier")
+SERVICES: Final = ("gateway", "scheduler", "tracker", "monitor", "lineage", "notifier")
 
 #: Fields that no reader of the audit needs: hashes of secrets and sealed secrets.
 _HIDDEN: Final = ("secretSha256", "sealedChannel")

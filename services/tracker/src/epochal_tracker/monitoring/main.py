@@ -19,6 +19,9 @@ from epochal_tracker.monitoring.settings import MonitorSettings
 from epochal_tracker.monitoring.store import MonitorStore
 from epochal_tracker.monitoring.worker import Monitor
 
+#: What a partition of summaries keeps; what is gone before it was heard is read from PostgreSQL.
+MAX_BYTES = 16 * 1024**2
+
 
 def main() -> None:
     """Run the monitor until it is told to stop."""
@@ -41,7 +44,7 @@ def _build(kernel: Kernel, settings: MonitorSettings) -> Parts:
     proposer = Proposer(kernel.ledger, kernel.ids)
     log = LogReader(kernel.pool)
     monitor = Monitor(store, proposer, log, kernel.progress, kernel.clock)
-    broker = f"{settings.nats_url}?storage={settings.monitor_storage}&max_age=3600"
+    broker = f"{settings.nats_url}?storage={settings.monitor_storage}&max_bytes={MAX_BYTES}"
     app = monitor.application(
         broker, Path(settings.data_dir), settings.monitor_worker, settings.monitor_workers
     )

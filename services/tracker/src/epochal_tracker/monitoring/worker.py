@@ -74,21 +74,25 @@ class Monitor:
             value_serializer="raw",
         )
         configure(app, worker=worker, workers=workers)
-        topic = app.topic(TOPIC, partitions=PARTITIONS, key_serializer="raw", value_serializer="raw")
+        topic = app.topic(
+            TOPIC, partitions=PARTITIONS, key_serializer="raw", value_serializer="raw"
+        )
         # By key, not by the message at hand: many are taken together, and the clock ticks too.
-        options = {"partitions": PARTITIONS, "key_type": bytes, "use_partitioner": True}
-        self._watches = app.Table("watches", default=bytes, value_type=bytes, **options)
-        points = app.Table("points", default=int, value_type=int, **options)
+        options: dict[str, Any] = {"partitions": PARTITIONS, "use_partitioner": True}
+        self._watches = app.Table(
+            "watches", default=bytes, key_type=str, value_type=bytes, **options
+        )
+        points = app.Table("points", default=int, key_type=str, value_type=int, **options)
         self._windows = points.tumbling(
             timedelta(seconds=WINDOW_S), expires=timedelta(seconds=6 * WINDOW_S)
-        ).relative_to_now()
+        )
 
-        @app.agent(topic)  # type: ignore[untyped-decorator]  # Faust is not typed for its users
+        @app.agent(topic)
         async def watch(stream: Any) -> None:
             async for events in stream.take_events(TOGETHER, within=WITHIN_S):
                 await self._observe(events)
 
-        @app.timer(interval=TICK_S)  # type: ignore[untyped-decorator]  # as above
+        @app.timer(interval=TICK_S)  # type: ignore[untyped-decorator]  # Faust does not type it
         async def tick() -> None:
             await self._tick()
 
@@ -96,11 +100,12 @@ class Monitor:
 
     def watch_of(self, run_id: UUID) -> Watch:
         """Return what is known of a run; of one that is not watched, nothing."""
-        return Watch.unpack(self._watches.get(run_id.bytes) or b"")
+        return Watch.unpack(self._watches.get(str(run_id)) or b"")
 
     def points_per_second(self, run_id: UUID) -> float:
         """Return how many points a second came in the last full window."""
-        return float(self._windows[run_id.bytes].delta(timedelta(seconds=WINDOW_S))) / WINDOW_S
+        before = self._clock.now().timestamp() - WINDOW_S
+        return float(self._windows.relative_to(before)[str(run_id)].value()) / WINDOW_S
 
     async def _observe(self, events: Sequence[Any]) -> None:
         # What was declared before a batch was sent is known before the batch is judged.
@@ -127,7 +132,7 @@ class Monitor:
             words, about = "points come again", f"{producer} {summary.batch}"
             await self._proposer.resolve_all(run_id, watched, watch.stalled, words, about)
             watch = replace(watch, stalled=())
-        self._watches[run_id.bytes] = watch.pack()
+        self._watches[str(run_id)] = watch.pack()
 
     async def _judge(
         self, run_id: UUID, watched: Watched, watch: Watch, summary: pb.BatchSummary
@@ -138,16 +143,17 @@ class Monitor:
         for proposal in proposals:
             await self._proposer.propose(run_id, watched, proposal, producer, summary.batch)
         if watch.points > before:
-            self._windows[run_id.bytes] += watch.points - before
+            windows = self._windows.relative_to(summary.time_us / 1e6)
+            windows[str(run_id)] += watch.points - before
         return watch
 
     async def _tick(self) -> None:
         """Look for runs from which nothing comes, and let go of those that have ended."""
         now_us = int(self._clock.now().timestamp() * 1e6)
         keys = list(self._watches.keys())
-        runs = await self._store.watched(UUID(bytes=key) for key in keys)
+        runs = await self._store.watched(UUID(key) for key in keys)
         for key in keys:
-            run_id = UUID(bytes=key)
+            run_id = UUID(key)
             watched = runs.get(run_id)
             if watched is None:
                 continue
@@ -164,18 +170,16 @@ class Monitor:
             if idle_s > 6 * WINDOW_S or not watch.last_us:
                 words = "the run has ended"
                 await self._proposer.resolve_all(run_id, watched, None, words, str(watch.last_us))
-                del self._watches[run_id.bytes]
+                del self._watches[str(run_id)]
             return
         for rule in watched.rules.values():
             if rule.WhichOneof("condition") != "stall" or rule.name in watch.stalled:
                 continue
             limit_s = stalled_after_s(rule.stall, watch.pause_s)
             if watch.last_us and now_us - watch.last_us > limit_s * 1e6:
-                await self._proposer.stalled(
-                    run_id, watched, rule, watch.last_us, watch.last_step
-                )
+                await self._proposer.stalled(run_id, watched, rule, watch.last_us, watch.last_step)
                 watch = replace(watch, stalled=(*watch.stalled, rule.name))
-                self._watches[run_id.bytes] = watch.pack()
+                self._watches[str(run_id)] = watch.pack()
 
 
 def _summary(data: bytes) -> pb.BatchSummary | None:

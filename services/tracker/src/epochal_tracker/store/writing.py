@@ -93,6 +93,7 @@ class WriteStore:
                     )
                 failpoint("writer.before_commit")
         failpoint("writer.after_commit")
+        return claimed
 
     async def sealable(self, idle_s: float, limit: int) -> list[Sealable]:
         """Return producers of runs that have ended, which nothing is written to any more."""
