@@ -71,5 +71,14 @@ def occasion_of(event: Event) -> tuple[pb.Occasion, str]:
             return pb.OCCASION_RUN_FAILED, message
         case pb.RunStopped(reason=reason):
             return pb.OCCASION_RUN_STOPPED, reason
+        case pb.MetricAlertRaised() as raised:
+            return pb.OCCASION_ALERT_RAISED, f"{_level(raised.severity)}: {raised.message}"
+        case pb.MetricAlertResolved() as resolved:
+            about = f"{resolved.rule} {resolved.metric}".strip()
+            return pb.OCCASION_ALERT_RESOLVED, f"{about}: {resolved.message}"
         case _:
             return pb.OCCASION_UNSPECIFIED, ""
+
+
+def _level(severity: pb.AlertSeverity) -> str:
+    return pb.AlertSeverity.Name(severity).removeprefix("ALERT_SEVERITY_").lower()

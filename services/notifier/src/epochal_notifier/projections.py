@@ -122,6 +122,8 @@ READ_MODEL = ReadModel(
         pb.RunSucceeded,
         pb.RunFailed,
         pb.RunStopped,
+        pb.MetricAlertRaised,
+        pb.MetricAlertResolved,
         pb.RunNotificationRequested,
     ),
 )

@@ -69,6 +69,7 @@ class _Net:
         self._later: dict[UUID, list[_Due]] = {}
         self._cleared: dict[UUID, None] = {}
         self._sealed: dict[UUID, None] = {}
+        self._alarmed: dict[UUID, Event] = {}
 
     def add(self, event: Event) -> None:
         """Takes one more event into account."""
@@ -98,10 +99,13 @@ class _Net:
                 self._follow(_Due("retry", not_before.ToDatetime(tzinfo=UTC), event))
             case pb.TelemetrySealed(run=run_name):
                 self._sealed[run_id_of(run_name)] = None
+            case pb.MetricAlertRaised(stop_run=True):
+                self._alarmed[run_id] = event
             case payload if isinstance(payload, ENDS):
                 self._free(run_id)
                 self._next.pop(run_id, None)
                 self._later.pop(run_id, None)
+                self._alarmed.pop(run_id, None)
                 self._ended[run_id] = event
 
     async def write(self, transaction: Connection) -> None:
@@ -132,7 +136,10 @@ class _Net:
         await self._write_due(
             transaction,
             "later_tasks",
-            [due for dues in self._later.values() for due in dues],
+            [
+                *(due for dues in self._later.values() for due in dues),
+                *(_Due("stop", one.recorded_at, one) for one in self._alarmed.values()),
+            ],
         )
         if self._sealed:
             await transaction.execute(_SQL["hasten_settling"], list(self._sealed))

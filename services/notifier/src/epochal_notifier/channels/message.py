@@ -15,6 +15,8 @@ _WORDS: Final = {
     pb.OCCASION_RUN_FAILED: ("failed", "run.failed"),
     pb.OCCASION_RUN_CRASHED: ("crashed", "run.crashed"),
     pb.OCCASION_RUN_STOPPED: ("was stopped", "run.stopped"),
+    pb.OCCASION_ALERT_RAISED: ("raised an alert", "alert.raised"),
+    pb.OCCASION_ALERT_RESOLVED: ("resolved an alert", "alert.resolved"),
 }
 
 

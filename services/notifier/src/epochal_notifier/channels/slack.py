@@ -26,6 +26,8 @@ _SIGNS = {
     pb.OCCASION_RUN_FAILED: ":x:",
     pb.OCCASION_RUN_CRASHED: ":boom:",
     pb.OCCASION_RUN_STOPPED: ":octagonal_sign:",
+    pb.OCCASION_ALERT_RAISED: ":rotating_light:",
+    pb.OCCASION_ALERT_RESOLVED: ":large_green_circle:",
 }
 
 

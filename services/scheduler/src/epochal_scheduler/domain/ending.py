@@ -61,6 +61,13 @@ def stop(state: RunState, requester: str, reason: str) -> Sequence[Message]:
     return (pb.RunStopped(reason=reason),)
 
 
+def stop_alarmed(state: RunState) -> Sequence[Message]:
+    """Decides on the wish of an alert's rule to stop a run; nothing when it has ended."""
+    if state.status == pb.RUN_STATUS_UNSPECIFIED or state.is_over:
+        return ()
+    return stop(state, "services/monitor", "an alert's rule stops it: see its alerts")
+
+
 def time_out(state: RunState) -> Sequence[Message]:
     """Decides that a pipeline has run too long; nothing when it has ended or is asked to."""
     if not state.is_pipeline or state.status != pb.RUN_STATUS_RUNNING:

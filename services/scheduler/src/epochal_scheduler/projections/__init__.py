@@ -64,5 +64,7 @@ READ_MODEL = ReadModel(
         pb.ArtifactLogged,
         pb.DatasetUsed,
         pb.ModelAliasSet,
+        # What triggers may wait for, and what may stop a run.
+        pb.MetricAlertRaised,
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -125,12 +126,32 @@ def _other(
                 (f"models.{name}",),
                 values,
             )
+        case pb.MetricAlertRaised() as alert:
+            return _alert(alert)
         case pb.CustomEventEmitted(kind=kind, attributes=given):
             values = {name: from_value(value) for name, value in given.items()}
             kinds = ("project_custom_event", "org_custom_event")
             return kinds, (f"events.{kind}",), {"kind": kind, **values}
         case _:
             return None
+
+
+def _alert(
+    alert: pb.MetricAlertRaised,
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, JsonValue]]:
+    severity = pb.AlertSeverity.Name(alert.severity).removeprefix("ALERT_SEVERITY_").lower()
+    attributes: dict[str, JsonValue] = {
+        "run": alert.run,
+        "uuid": alert.run.rpartition("/")[2],
+        "rule": alert.rule,
+        "metric": alert.metric,
+        "severity": severity,
+        "message": alert.message,
+        "value": alert.value if math.isfinite(alert.value) else None,
+        "step": alert.step,
+    }
+    subjects = (f"runs.{attributes['uuid']}", f"alerts.{alert.rule}")
+    return (f"alert_{severity}",), subjects, attributes
 
 
 def _project(event: Message) -> str:

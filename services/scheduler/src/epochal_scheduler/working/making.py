@@ -18,6 +18,7 @@ from epochal_scheduler.spec.compiled import CompiledOperation
 from epochal_scheduler.spec.contexts import RunScope
 from epochal_scheduler.store import SchedulerStore
 from epochal_scheduler.values import to_value
+from epochal_scheduler.working.alerting import rules_of
 from epochal_scheduler.working.caching import CacheLevels, cache_key, is_used, reuse
 from epochal_scheduler.working.policies import Policies
 from epochal_scheduler.working.resources import resources_of
@@ -169,6 +170,8 @@ class RunMaker:
             upload=scope.run_name if wishes.awaits_upload else provenance.upload,
             paused=plan.schedule is not None and plan.schedule.paused,
         )
+        if kind not in PIPELINES:
+            created.alert_rules.extend(rules_of(plan.alerts or ()))
         if provenance.schedule_time is not None:
             created.schedule_time.FromDatetime(provenance.schedule_time)
         if wishes.backfill is not None:

@@ -29,7 +29,13 @@ AT_ONCE = 32
 POLL_S = 1.0
 AGAIN_S = 1.0
 RECHECK_S = 10.0
-_URGENT = (pb.RunProcessExited, pb.TelemetrySealed, pb.RunRetrying, *ENDS)
+_URGENT = (
+    pb.RunProcessExited,
+    pb.TelemetrySealed,
+    pb.RunRetrying,
+    pb.MetricAlertRaised,
+    *ENDS,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -137,6 +143,8 @@ class TaskWorker:
                 await self._commands.execute(target, ending.time_out)
             case "hooks":
                 await self._hooks.run_hooks(target)
+            case "stop":
+                await self._commands.execute(target, ending.stop_alarmed)
             case _:
                 return await self._settle(task, target, producers)
         return True

@@ -117,8 +117,6 @@ def _threshold(
     bound = condition.above if high else condition.below
     words = f"{column.metric} is {value:g}, {'above' if high else 'below'} {bound:g}"
     if condition.for_batches <= 1:
-        if memory.open:  # it ceases when a whole batch is as it should be
-            return memory, value if high or low else None, words
         return memory, value if high or low else None, words
     altogether = (condition.HasField("above") and column.min > condition.above) or (
         condition.HasField("below") and column.max < condition.below

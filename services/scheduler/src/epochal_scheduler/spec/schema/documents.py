@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
+from epochal_scheduler.spec.schema.alerts import AlertSpec
 from epochal_scheduler.spec.schema.base import (
     TEMPLATED,
     TEMPLATED_MANY,
@@ -145,6 +146,7 @@ class Document(SpecModel):
     mount: list[Mount] | None = None
     approval: Approval | None = None
     retry: Retry | None = None
+    alerts: list[AlertSpec] | None = None
 
 
 class Operation(Document):
