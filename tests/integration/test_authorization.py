@@ -260,6 +260,12 @@ def registry_requests(world: World) -> dict[str, Message]:
         "SearchLoggedModels": pb.SearchLoggedModelsRequest(parents=[project]),
         "LinkLoggedModels": pb.LinkLoggedModelsRequest(run=world.run, used=[logged]),
         "ListLinkedModels": pb.ListLinkedModelsRequest(run=world.run),
+        "DeclareAlertRules": pb.DeclareAlertRulesRequest(
+            run=world.run, rules=[pb.AlertRule(name="walked", never=pb.NeverCondition())]
+        ),
+        "ListAlertRules": pb.ListAlertRulesRequest(run=world.run),
+        "ListAlerts": pb.ListAlertsRequest(parent=project),
+        "GetRunActivity": pb.GetRunActivityRequest(run=world.run),
     }
 
 

@@ -108,12 +108,13 @@ def test_rows_tell_of_rules_ends_and_alerts() -> None:
     )
     watched = found["watched"][ID,]
     declared = pb.AlertRulesDeclared.FromString(watched.rules).rules
-    assert ([rule.name for rule in declared], watched.ended) == (["high", "not-a-number"], True)
+    assert [rule.name for rule in declared] == ["high", "not-a-number"]
+    assert watched.end_time is not None
     first, second = (found["alert"][RUN, "high", "loss", number] for number in (1, 2))
     assert (first.value, first.resolution, first.position) == (11, "fine", 3)
     assert (second.value, second.resolve_time) == (12, None)
     resumed = rows(pb.RunCreated(name=RUN), pb.RunSucceeded(), pb.RunResumed())
-    assert not resumed["watched"][ID,].ended
+    assert resumed["watched"][ID,].end_time is None
 
 
 payloads = st.one_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import epochal_proto.v1 as pb
 from epochal_proto.v1.services import (
+    AlertService,
     LineageService,
     RecordService,
     RegistryService,
@@ -71,6 +72,8 @@ class Operator:
                 return call(SearchService.ANNOTATE_RUN, operation, patience_s=patient)
             case pb.FinishRunRequest():
                 return call(RunService.FINISH_RUN, operation, patience_s=patient)
+            case pb.DeclareAlertRulesRequest():
+                return call(AlertService.DECLARE_ALERT_RULES, operation, patience_s=patient)
             case pb.CommitArtifactRequest():
                 return self._upload(operation, patience_s)
 

@@ -11,6 +11,7 @@ from typing import SupportsFloat
 
 import epochal_proto.v1 as pb
 
+from epochal.alerting import Goal, Severity, alert_rule
 from epochal.artifacts import media_type
 from epochal.capturing import Capturer
 from epochal.digests import Content, describe, file_sha256
@@ -198,6 +199,70 @@ class Run(MediaCalls, CurveCalls, ReferenceCalls):
         if tags:
             text = {str(name): str(value) for name, value in tags.items()}
             self._recorder.record(pb.SetTagsRequest(run=self.name, tags=text))
+
+    def alert_when(
+        self,
+        metric: str = "",
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        for_batches: int = 0,
+        change_percent: float | None = None,
+        not_a_number: bool = False,
+        plateau_points: int | None = None,
+        divergence_factor: float | None = None,
+        stalled_s: int | None = None,
+        min_delta: float = 0.0,
+        goal: Goal = "minimize",
+        severity: Severity = "warning",
+        message: str = "",
+        stop: bool = False,
+        name: str = "",
+    ) -> None:
+        """Has the platform raise an alert about a metric, from what is logged from now on.
+
+            run.alert_when("loss", above=10, severity="critical", stop=True)
+            run.alert_when("loss", plateau_points=1000, min_delta=1e-4)
+
+        Args:
+            metric: Which; empty for every metric, and with `stalled_s`.
+            above: Values above are too high; may go with `below`.
+            below: Values below are too low.
+            for_batches: Only if so many batches of points in a row are altogether so.
+            change_percent: The last value differs by so much from the one before.
+            not_a_number: A value is NaN or infinite. A rule of this kind is there by itself.
+            plateau_points: The best value has not become better for so many points.
+            divergence_factor: Further from the best than so many times the gain since the first.
+            stalled_s: No points come for so many seconds.
+            min_delta: What does not count as better (`plateau_points`) or worse.
+            goal: Which way is better, for `plateau_points` and `divergence_factor`.
+            severity: "info", "warning" or "critical".
+            message: What people are told; made up without.
+            stop: Whether the run is stopped.
+            name: Of the rule; a rule of the same name is replaced. Made up without.
+
+        Raises:
+            InvalidArgument: Not exactly one condition is given.
+        """
+        self._check_open()
+        rule = alert_rule(
+            metric,
+            name=name,
+            above=above,
+            below=below,
+            for_batches=for_batches,
+            change_percent=change_percent,
+            not_a_number=not_a_number,
+            plateau_points=plateau_points,
+            divergence_factor=divergence_factor,
+            stalled_s=stalled_s,
+            min_delta=min_delta,
+            goal=goal,
+            severity=severity,
+            message=message,
+            stop=stop,
+        )
+        self._recorder.record(pb.DeclareAlertRulesRequest(run=self.name, rules=[rule]))
 
     def log_artifact(self, path: str | Path, name: str | None = None, kind: str = "file") -> str:
         """Uploads a file, or every file of a folder, and returns its path under the run.

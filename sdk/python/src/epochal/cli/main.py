@@ -14,6 +14,7 @@ import typer
 
 # These add commands to `epochal runs` and `epochal projects`.
 from epochal.cli import (  # noqa: F401 - see above
+    alerts,
     audit,
     backfills,
     captures,
@@ -81,6 +82,7 @@ def build() -> typer.Typer:
         "artifacts": files.app,
         "lineage": lineage.app,
         "notifications": notifications.app,
+        "alerts": alerts.app,
         "audit": audit.app,
         "config": identity.app,
     }.items():

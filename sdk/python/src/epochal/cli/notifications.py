@@ -25,6 +25,8 @@ class When(StrEnum):
     failed = "failed"
     crashed = "crashed"
     stopped = "stopped"
+    alert_raised = "alert-raised"
+    alert_resolved = "alert-resolved"
 
 
 _OCCASIONS: Final = {
@@ -32,6 +34,8 @@ _OCCASIONS: Final = {
     When.failed: pb.OCCASION_RUN_FAILED,
     When.crashed: pb.OCCASION_RUN_CRASHED,
     When.stopped: pb.OCCASION_RUN_STOPPED,
+    When.alert_raised: pb.OCCASION_ALERT_RAISED,
+    When.alert_resolved: pb.OCCASION_ALERT_RESOLVED,
 }
 
 _FIELDS = [
@@ -175,4 +179,5 @@ def _target(channel: pb.Channel) -> str:
 
 
 def _word(occasion: pb.Occasion) -> str:
-    return pb.Occasion.Name(occasion).removeprefix("OCCASION_RUN_").lower()
+    name = pb.Occasion.Name(occasion).removeprefix("OCCASION_").removeprefix("RUN_")
+    return name.lower().replace("_", "-")

@@ -32,6 +32,7 @@ Operation = (
     | pb.RenameRunRequest
     | pb.AnnotateRunRequest
     | pb.FinishRunRequest
+    | pb.DeclareAlertRulesRequest
 )
 """Requests a journal holds. `CommitArtifactRequest` stands for the upload of its file."""
 
@@ -49,6 +50,7 @@ _KINDS: tuple[type[Operation], ...] = (
     pb.LogRecordsRequest,
     pb.RenameRunRequest,
     pb.AnnotateRunRequest,
+    pb.DeclareAlertRulesRequest,
 )
 
 

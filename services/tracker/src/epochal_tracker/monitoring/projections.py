@@ -41,7 +41,7 @@ class WatchedProjector:
         payload = event.payload
         if isinstance(payload, pb.RunCreated):
             rules = _rules(pb.AlertRulesDeclared(), payload.alert_rules)
-            row = WatchedRow(event.stream_id, payload.name, event.org_id, False, rules)
+            row = WatchedRow(event.stream_id, payload.name, event.org_id, None, rules)
             rows.put(WATCHED, row)
             return
         if not isinstance(payload, (pb.AlertRulesDeclared, pb.RunResumed, *_ENDS)):
@@ -53,7 +53,8 @@ class WatchedProjector:
             rules = _rules(pb.AlertRulesDeclared.FromString(known.rules), payload.rules)
             rows.put(WATCHED, replace(known, rules=rules))
         else:
-            rows.put(WATCHED, replace(known, ended=not isinstance(payload, pb.RunResumed)))
+            resumed = isinstance(payload, pb.RunResumed)
+            rows.put(WATCHED, replace(known, end_time=None if resumed else event.recorded_at))
 
 
 class AlertProjector:

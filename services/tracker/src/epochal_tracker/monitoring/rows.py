@@ -16,7 +16,7 @@ class WatchedRow:
     run_id: UUID
     name: str
     org_id: str
-    ended: bool
+    end_time: datetime | None
     rules: bytes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -27,8 +28,17 @@ class Watched:
 
     name: str
     org_id: str
-    ended: bool
+    end_time: datetime | None
     rules: dict[str, pb.AlertRule]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last batch of a producer up to which all are persisted."""
+
+    run_id: UUID
+    producer: UUID
+    batch: int
 
 
 class MonitorStore:
@@ -45,8 +55,14 @@ class MonitorStore:
         for row in (WatchedRow(*row) for row in rows):
             declared = pb.AlertRulesDeclared.FromString(row.rules).rules
             rules = rules_in_force({rule.name: rule for rule in declared})
-            found[row.run_id] = Watched(row.name, row.org_id, row.ended, rules)
+            found[row.run_id] = Watched(row.name, row.org_id, row.end_time, rules)
         return found
+
+    async def cursors(self, since: datetime) -> list[Cursor]:
+        """Return how far the producers are of runs that are live or ended after a time."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["cursors"], since)
+        return [Cursor(*row) for row in rows]
 
     async def alerts(
         self, parent: str, before: int, limit: int, *, resolved_too: bool

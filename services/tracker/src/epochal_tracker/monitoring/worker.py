@@ -8,6 +8,7 @@ and reads from PostgreSQL what it has not seen.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -23,18 +24,23 @@ from epochal_kernel.errors import EpochalError
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.projections.store import Progress
 from faust_jetstream import configure
+from faust_jetstream.places import partition_of
 from google.protobuf.message import DecodeError
 
 from epochal_tracker.domain.judging import stalled_after_s
 from epochal_tracker.feeding import PARTITIONS, TOPIC
 from epochal_tracker.monitoring.proposing import Proposer
-from epochal_tracker.monitoring.store import MonitorStore, Watched
+from epochal_tracker.monitoring.store import Cursor, MonitorStore, Watched
 from epochal_tracker.monitoring.watching import Watch, next_batch, observe
 
 TOGETHER = 200
 WITHIN_S = 0.05
 WINDOW_S = 10.0
 TICK_S = 1.0
+#: How often it is looked whether the feed has kept something back.
+SWEEP_S = 5.0
+#: How long after its end a run is looked at.
+AFTERWARDS = timedelta(minutes=10)
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +63,8 @@ class Monitor:
         self._clock = clock
         self._watches: Any = None
         self._windows: Any = None
+        # Messages and clock both change watches, and wait for the log in between.
+        self._lock = asyncio.Lock()
 
     def application(self, broker: str, folder: Path, worker: int, workers: int) -> faust.App:
         """Return the Faust application of this worker."""
@@ -92,6 +100,10 @@ class Monitor:
             async for events in stream.take_events(TOGETHER, within=WITHIN_S):
                 await self._observe(events)
 
+        @app.timer(interval=SWEEP_S, on_leader=False)  # type: ignore[untyped-decorator]  # as below
+        async def sweep() -> None:
+            await self._sweep(worker, workers)
+
         @app.timer(interval=TICK_S)  # type: ignore[untyped-decorator]  # Faust does not type it
         async def tick() -> None:
             await self._tick()
@@ -116,7 +128,8 @@ class Monitor:
             run_id = UUID(bytes=summary.run)
             watched = runs.get(run_id)
             if watched is not None:
-                await self._take(run_id, watched, summary)
+                async with self._lock:
+                    await self._take(run_id, watched, summary)
 
     async def _take(self, run_id: UUID, watched: Watched, summary: pb.BatchSummary) -> None:
         watch = self.watch_of(run_id)
@@ -133,6 +146,38 @@ class Monitor:
             await self._proposer.resolve_all(run_id, watched, watch.stalled, words, about)
             watch = replace(watch, stalled=())
         self._watches[str(run_id)] = watch.pack()
+
+    async def _sweep(self, worker: int, workers: int) -> None:
+        """Judge what the feed did not tell: the end of a run has no later batch to show a gap."""
+        try:
+            cursors = await self._store.cursors(self._clock.now() - AFTERWARDS)
+            late = [
+                one
+                for one in cursors
+                if partition_of(str(one.run_id).encode(), PARTITIONS) % workers == worker
+                and self.watch_of(one.run_id).seen.get(one.producer.hex, 0) < one.batch
+            ]
+            if not late:
+                return
+            await self._progress.wait_for((await self._log.head()).position)
+            runs = await self._store.watched({one.run_id for one in late})
+            for one in late:
+                if one.run_id in runs:
+                    await self._catch_up(runs[one.run_id], one)
+        except EpochalError as error:
+            _log.warning("monitor.sweep_waits", error=error.message)
+
+    async def _catch_up(self, watched: Watched, cursor: Cursor) -> None:
+        run_id, producer = cursor.run_id, cursor.producer
+        async with self._lock:
+            watch = self.watch_of(run_id)
+            while (after := watch.seen.get(producer.hex, 0)) < cursor.batch:
+                missed = await self._store.missed(run_id, producer, after, cursor.batch)
+                if not missed:
+                    break
+                for one in missed:
+                    watch = await self._judge(run_id, watched, watch, one)
+            self._watches[str(run_id)] = watch.pack()
 
     async def _judge(
         self, run_id: UUID, watched: Watched, watch: Watch, summary: pb.BatchSummary
@@ -157,19 +202,18 @@ class Monitor:
             watched = runs.get(run_id)
             if watched is None:
                 continue
-            watch = self.watch_of(run_id)
             try:
-                await self._look_at(run_id, watched, watch, now_us)
+                async with self._lock:
+                    await self._look_at(run_id, watched, self.watch_of(run_id), now_us)
             except EpochalError as error:
                 _log.warning("monitor.tick_waits", run=watched.name, error=error.message)
                 return
 
     async def _look_at(self, run_id: UUID, watched: Watched, watch: Watch, now_us: int) -> None:
-        if watched.ended:
-            idle_s = (now_us - watch.last_us) / 1e6
-            if idle_s > 6 * WINDOW_S or not watch.last_us:
-                words = "the run has ended"
-                await self._proposer.resolve_all(run_id, watched, None, words, str(watch.last_us))
+        if watched.end_time is not None:
+            if self._clock.now() - watched.end_time > AFTERWARDS + timedelta(seconds=SWEEP_S):
+                words, about = "the run has ended", watched.end_time.isoformat()
+                await self._proposer.resolve_all(run_id, watched, None, words, about)
                 del self._watches[str(run_id)]
             return
         for rule in watched.rules.values():

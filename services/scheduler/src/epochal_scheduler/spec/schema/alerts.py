@@ -35,7 +35,7 @@ class Plateau(SpecModel):
 
 
 class Divergence(SpecModel):
-    """The last value is further from the best than `factor` times what was gained since the first."""
+    """The last value is further from the best than `factor` times the gain since the first."""
 
     factor: Annotated[float, Field(gt=0), TEMPLATED]
     min_delta: Annotated[float, Field(ge=0), TEMPLATED] | None = None

@@ -1,5 +1,5 @@
 -- watched --
-SELECT run_id, name, org_id, ended, rules FROM watched WHERE run_id = ANY($1)
+SELECT run_id, name, org_id, end_time, rules FROM watched WHERE run_id = ANY($1)
 
 -- alerts --
 SELECT run, rule, metric, number, position, project, severity, message, value, step, raise_time,
@@ -16,3 +16,7 @@ SELECT batch FROM tracker.batch
 SELECT batch, metric, points, last_step, last_time_us, min, max, last, vals
   FROM tracker.metric_chunk
  WHERE run_id = $1 AND producer = $2 AND batch = ANY($3) ORDER BY batch, part
+
+-- cursors --
+SELECT p.run_id, p.producer, p.batch FROM watched w JOIN tracker.producer_cursor p USING (run_id)
+ WHERE w.end_time IS NULL OR w.end_time > $1

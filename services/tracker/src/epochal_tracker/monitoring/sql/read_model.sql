@@ -1,7 +1,8 @@
 CREATE TABLE watched (
-    run_id uuid PRIMARY KEY, name text NOT NULL, org_id text NOT NULL, ended boolean NOT NULL,
+    run_id uuid PRIMARY KEY, name text NOT NULL, org_id text NOT NULL, end_time timestamptz,
     rules bytea NOT NULL
 );
+CREATE INDEX watched_live ON watched (end_time NULLS FIRST);
 CREATE TABLE alert (
     run text NOT NULL, rule text NOT NULL, metric text NOT NULL, number bigint NOT NULL,
     position bigint NOT NULL, project text NOT NULL, severity bigint NOT NULL, message text NOT NULL,
