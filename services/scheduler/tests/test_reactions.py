@@ -79,7 +79,7 @@ async def left(pool, batches):
 
 async def test_a_batch_leaves_what_its_events_leave_one_by_one(pool):
     seen = set()
-    for seed in range(80):
+    for seed in range(120):
         events = events_of(seed)
         # The last one or the first half decide little: cut where runs are under way.
         events = events[: random.Random(seed).randint(1, len(events))]

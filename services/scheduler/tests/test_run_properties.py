@@ -23,11 +23,11 @@ STATUSES = [pb.RUN_STATUS_SUCCEEDED, pb.RUN_STATUS_FAILED, pb.RUN_STATUS_STOPPED
 JOBS = [pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_JOB, pb.RUN_KIND_TRACKED]
 CURATED = pb.RunRenamed | pb.RunDeleted | pb.RunRestored
 PIPELINES = [pb.RUN_KIND_MATRIX, pb.RUN_KIND_MATRIX, pb.RUN_KIND_DAG]
-OF_JOBS = [
+# People rename and delete seldom: a deleted run has little more to tell.
+OF_JOBS = 4 * [
     "release", "release", "claim", "claim", "start", "exit", "lose", "retry", "retry", "preempt",
     "settle", "settle", "stop", "resume", "approve", "release_hold", "outputs", "finish",
-    "rename", "delete", "restore",
-]  # fmt: skip
+] + ["rename", "delete", "restore"]  # fmt: skip
 OF_PIPELINES = [
     "pause", "unpause", "update", "end_pipeline", "stop", "resume", "time_out", "approve", "deny",
     "release_hold", "expire",

@@ -5,7 +5,7 @@ INSERT INTO hooked (run_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING
 DELETE FROM lease WHERE run_id = ANY ($1::uuid[])
 
 -- clear_tasks --
-DELETE FROM task WHERE run_id = ANY ($1::uuid[])
+DELETE FROM task WHERE run_id = ANY ($1::uuid[]) AND kind <> 'hooks'
 
 -- begin_leases --
 WITH begun AS (
@@ -38,7 +38,10 @@ WITH next AS (
     SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::uuid[],
                          $7::uuid[], $8::text[])
         AS n (kind, run_id, org_id, name, due_at, correlation_id, causation_id, traceparent)
-), gone AS (DELETE FROM task t USING next WHERE t.run_id = next.run_id AND t.kind <> next.kind)
+), gone AS (
+    DELETE FROM task t USING next
+     WHERE t.run_id = next.run_id AND t.kind NOT IN (next.kind, 'hooks')
+)
 INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
 SELECT kind, run_id, org_id, name, due_at, clock_timestamp(), correlation_id, causation_id, traceparent
   FROM next
@@ -50,7 +53,10 @@ WITH ended AS (
     SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::uuid[],
                          $7::uuid[], $8::text[])
         AS n (kind, run_id, org_id, name, due_at, correlation_id, causation_id, traceparent)
-), gone AS (DELETE FROM task t USING ended WHERE t.run_id = ended.run_id AND t.kind <> ended.kind)
+), gone AS (
+    DELETE FROM task t USING ended
+     WHERE t.run_id = ended.run_id AND t.kind NOT IN (ended.kind, 'hooks')
+)
 INSERT INTO task (kind, run_id, org_id, name, due_at, since, correlation_id, causation_id, traceparent)
 SELECT kind, e.run_id, e.org_id, e.name,
        due_at + make_interval(secs => CASE WHEN EXISTS (
