@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
+import faust
+import structlog
 import uvloop
 from epochal_kernel.errors import Unavailable
 from epochal_kernel.log.reader import LogReader
@@ -21,6 +24,10 @@ from epochal_tracker.monitoring.worker import Monitor
 
 #: What a partition of summaries keeps; what is gone before it was heard is read from PostgreSQL.
 MAX_BYTES = 16 * 1024**2
+#: Effects are in the log before they are acknowledged: nothing is lost with a process.
+STOP_S = 10.0
+
+_log = structlog.get_logger(__name__)
 
 
 def main() -> None:
@@ -61,12 +68,21 @@ def _build(kernel: Kernel, settings: MonitorSettings) -> Parts:
         await app.start()
         try:
             await app.wait_until_stopped()
-        except asyncio.CancelledError:
-            await app.stop()
-            raise
+        finally:
+            await _stop(app)
         raise Unavailable("the stream application has ended", reason="MONITOR_ENDED")
 
     return Parts(background=[watch])
+
+
+async def _stop(app: faust.App) -> None:
+    """Stop the application, or this process with it: its supervisors restart what is cancelled."""
+    try:
+        async with asyncio.timeout(STOP_S):
+            await app.stop()
+    except TimeoutError:
+        _log.error("monitor.cannot_stop", after_s=STOP_S)
+        os._exit(1)
 
 
 if __name__ == "__main__":
