@@ -226,6 +226,7 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "AddCosignature": pb.AddCosignatureRequest(parent=world.org, size=1, line="none"),
         **registry_requests(world),
         **orchestration_requests(world, uid),
+        **trace_requests(world, uid),
     }
     return requests.get(name, method.request())
 
@@ -311,6 +312,30 @@ def orchestration_requests(world: World, uid: str) -> dict[str, Message]:
         "OpenTerminal": pb.OpenTerminalRequest(run=run),
         "ReadTerminal": pb.ReadTerminalRequest(run=run, terminal=uid),
         "WriteTerminal": pb.WriteTerminalRequest(run=run, terminal=uid),
+    }
+
+
+def trace_requests(world: World, uid: str) -> dict[str, Message]:
+    """The same for traces."""
+    project = world.project
+    trace, known = f"{project}/traces/tr-none", f"a-{'0' * 32}"
+    feedback = pb.Assessment(
+        assessment_id=known, assessment_name="good", kind=pb.ASSESSMENT_KIND_FEEDBACK
+    )
+    return {
+        "RecordTrace": pb.RecordTraceRequest(
+            parent=project, trace_id="tr-walked", trace=pb.Trace(state=pb.TRACE_STATE_OK)
+        ),
+        "WriteSpans": pb.WriteSpansRequest(parent=project, spans=[b"none"]),
+        "GetTrace": pb.GetTraceRequest(name=trace),
+        "ListSpans": pb.ListSpansRequest(parent=trace),
+        "SearchTraces": pb.SearchTracesRequest(parents=[project]),
+        "TagTrace": pb.TagTraceRequest(name=trace, tags={"a": "b"}),
+        "DeleteTraces": pb.DeleteTracesRequest(parent=project, trace_ids=["tr-none"]),
+        "AssessTrace": pb.AssessTraceRequest(parent=trace, assessment=feedback),
+        "UpdateAssessment": pb.UpdateAssessmentRequest(parent=trace, assessment=feedback),
+        "DeleteAssessment": pb.DeleteAssessmentRequest(parent=trace, assessment_id=known),
+        "LinkTraces": pb.LinkTracesRequest(run=f"{project}/runs/{uid}", trace_ids=["tr-none"]),
     }
 
 

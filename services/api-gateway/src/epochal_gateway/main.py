@@ -21,6 +21,7 @@ from epochal_gateway.doors.mlflow.artifact_parts import ArtifactParts
 from epochal_gateway.doors.mlflow.artifact_places import ArtifactPlaces
 from epochal_gateway.doors.mlflow.artifact_proxy import ArtifactProxy
 from epochal_gateway.doors.mlflow.door import MlflowDoor
+from epochal_gateway.doors.mlflow.otlp import OtlpDoor
 from epochal_gateway.doors.mlflow.resetting import Resetting, assert_loopback
 from epochal_gateway.doors.mlflow.run_names import RunNames
 from epochal_gateway.doors.mlflow.serving import mlflow_routes
@@ -96,6 +97,7 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
     )
     artifacts = ArtifactDoor(dispatcher, authorizer, objects, kernel.client, kernel.ids)
     places = ArtifactPlaces()
+    mlflow.add(OtlpDoor(mlflow.session, settings.max_message_bytes).routes())
     mlflow.add(ArtifactProxy(mlflow.session, artifacts, places).routes())
     mlflow.add(ArtifactParts(mlflow.session, artifacts, objects, places, kernel.ids).routes())
     if settings.allow_test_reset:

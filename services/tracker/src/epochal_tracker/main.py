@@ -14,6 +14,7 @@ from epochal_proto.v1.services import (
     RunService,
     SearchService,
     SeriesService,
+    TraceService,
     TrackingService,
 )
 
@@ -36,6 +37,7 @@ from epochal_tracker.services.records import Records
 from epochal_tracker.services.runs import Runs
 from epochal_tracker.services.sampling import Sampling
 from epochal_tracker.services.searching import Searching
+from epochal_tracker.services.traces import Traces
 from epochal_tracker.services.tracking import Tracking
 from epochal_tracker.services.writing import Writing
 from epochal_tracker.settings import TrackerSettings
@@ -50,6 +52,7 @@ from epochal_tracker.store.records import RecordStore
 from epochal_tracker.store.runs import RunStore
 from epochal_tracker.store.search import SearchStore
 from epochal_tracker.store.telemetry import TelemetryStore
+from epochal_tracker.store.traces import TraceStore
 from epochal_tracker.store.writing import WriteStore
 from epochal_tracker.telling import LossTeller, Teller
 from epochal_tracker.writing import PointWriter
@@ -84,6 +87,8 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
     _bind_records(kernel, Records(kernel.ledger, lookup, RecordStore(kernel.pool)))
     _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))
+    traces = TraceStore(kernel.pool)
+    _bind_traces(kernel, Traces(kernel.ledger, traces, lookup, kernel.progress, kernel.clock))
     log = LogReader(kernel.pool)
     _bind_captures(kernel, Captures(kernel.ledger, log, kernel.codec, lookup, runs, telemetry))
     kernel.server.unary(TrackingService.SAMPLE_METRICS, Sampling(telemetry).sample_metrics)
@@ -177,6 +182,21 @@ def _bind_tracking(kernel: Kernel, tracking: Tracking) -> None:
     server.unary(TrackingService.GET_METRIC_SERIES, tracking.get_metric_series)
     server.unary(TrackingService.LIST_LOG_LINES, tracking.list_log_lines)
     server.stream(TrackingService.TAIL_LOG_LINES, tracking.tail_log_lines)
+
+
+def _bind_traces(kernel: Kernel, traces: Traces) -> None:
+    server = kernel.server
+    server.unary(TraceService.RECORD_TRACE, traces.record_trace)
+    server.unary(TraceService.WRITE_SPANS, traces.write_spans)
+    server.unary(TraceService.GET_TRACE, traces.get_trace)
+    server.unary(TraceService.LIST_SPANS, traces.list_spans)
+    server.unary(TraceService.SEARCH_TRACES, traces.search_traces)
+    server.unary(TraceService.TAG_TRACE, traces.tag_trace)
+    server.unary(TraceService.DELETE_TRACES, traces.delete_traces)
+    server.unary(TraceService.ASSESS_TRACE, traces.assess_trace)
+    server.unary(TraceService.UPDATE_ASSESSMENT, traces.update_assessment)
+    server.unary(TraceService.DELETE_ASSESSMENT, traces.delete_assessment)
+    server.unary(TraceService.LINK_TRACES, traces.link_traces)
 
 
 def _bind_keeping(kernel: Kernel, keeping: Keeping) -> None:

@@ -34,6 +34,7 @@ from epochal_tracker.rows import (
     RunDatasetRow,
     RunRow,
 )
+from epochal_tracker.trace_rows import TraceProjector
 
 #: How many losses a run shows, the newest; each is an event.
 MOST_LOSSES = 20
@@ -399,7 +400,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=9,
+    version=10,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),
@@ -411,5 +412,6 @@ READ_MODEL = ReadModel(
         MarkProjector(),
         SavedSearchProjector(),
         RecordProjector(),
+        TraceProjector(),
     ),
 )

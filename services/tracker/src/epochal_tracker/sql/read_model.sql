@@ -67,3 +67,21 @@ CREATE TABLE needed_run (
 );
 CREATE TABLE purged_run (run_id uuid PRIMARY KEY);
 CREATE TABLE dead_object (sha256 bytea PRIMARY KEY, position bigint NOT NULL);
+CREATE TABLE trace (
+    name text COLLATE "C" PRIMARY KEY, project text COLLATE "C" NOT NULL,
+    trace_id text COLLATE "C" NOT NULL, state bigint NOT NULL, time_us bigint NOT NULL,
+    duration_us bigint, client_request_id text COLLATE "C" NOT NULL, tags jsonb NOT NULL,
+    metadata jsonb NOT NULL, more bytea NOT NULL
+);
+CREATE INDEX trace_by_time ON trace (project, time_us DESC, name);
+CREATE INDEX trace_by_id ON trace (trace_id);
+CREATE TABLE trace_assessment (
+    trace text COLLATE "C" NOT NULL, assessment_id text COLLATE "C" NOT NULL,
+    kind bigint NOT NULL, assessment_name text COLLATE "C" NOT NULL, value text NOT NULL,
+    content bytea NOT NULL, PRIMARY KEY (trace, assessment_id)
+);
+CREATE TABLE trace_run (
+    trace text COLLATE "C" NOT NULL, run_id text COLLATE "C" NOT NULL,
+    PRIMARY KEY (trace, run_id)
+);
+CREATE INDEX trace_run_by_run ON trace_run (run_id);

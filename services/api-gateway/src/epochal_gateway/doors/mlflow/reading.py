@@ -163,6 +163,25 @@ class Fields:
             raise self._invalid(name, value)
         return Fields(value, self.place(name))
 
+    def mapping(self, name: str) -> dict[str, str]:
+        """Return texts by name; missing is empty. Values that are no texts become JSON.
+
+        Raises:
+            MlflowError: it is no object.
+        """
+        value = self._values.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise self._invalid(name, value)
+        return {
+            str(key): one if isinstance(one, str) else json.dumps(one) for key, one in value.items()
+        }
+
+    def as_json(self, name: str) -> str:
+        """Return a field, whatever it is, as JSON; a missing one is `null`."""
+        return json.dumps(self._values.get(name), ensure_ascii=False)
+
     def missing(self, name: str) -> MlflowError:
         """Return the error of a field that has to be there."""
         return MlflowError(f"Missing value for required parameter '{self.place(name)}'.{_SEE}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from epochal_gateway.doors.mlflow import (
     artifact_lists,
+    assessments,
     experiment_search,
     experiments,
     histories,
@@ -14,6 +15,8 @@ from epochal_gateway.doors.mlflow import (
     registered_models,
     run_search,
     runs,
+    trace_versions,
+    traces,
 )
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 
@@ -32,4 +35,7 @@ def mlflow_routes() -> list[MlflowRoute]:
         *model_versions.routes(),
         *logged_models.routes(),
         *artifact_lists.routes(),
+        *traces.routes(),
+        *trace_versions.routes(),
+        *assessments.routes(),
     ]

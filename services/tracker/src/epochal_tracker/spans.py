@@ -1,0 +1,155 @@
+"""Spans as OpenTelemetry sends them, and what they tell of their trace.
+
+The keys are those of MLflow's clients (mlflow/tracing/constant.py); their values are JSON texts or
+plain ones, by the client's version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import InvalidArgument, Violation
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from epochal_tracker.store.traces import SpanRow
+
+PREVIEW_CHARS: Final = 1_000
+_NAME_CHARS: Final = 8_000
+_VALUE_CHARS: Final = 250
+_TAG_PREFIX: Final = "mlflow.traceTag."
+_LAST_NS: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A span, and the id of its trace."""
+
+    trace_id: str
+    span: Span
+    row: SpanRow
+
+
+def read(spans: Iterable[bytes]) -> list[Read]:
+    """Read serialized spans; of one that comes twice, the later.
+
+    Raises:
+        InvalidArgument: one is none, or has no ids.
+    """
+    found: dict[tuple[str, str], Read] = {}
+    for place, content in enumerate(spans):
+        one = _read(place, content)
+        found[one.trace_id, one.row.span_id] = one
+    return list(found.values())
+
+
+def observed(name: str, spans: Sequence[Read], creator: str) -> tuple[pb.Trace, bool]:
+    """Return a trace as some spans of it show it, and whether its root has ended.
+
+    Args:
+        name: of the trace.
+        spans: of this trace.
+        creator: who sent them.
+    """
+    root = next((one.span for one in spans if not one.row.parent_id), None)
+    ended = root is not None and root.end_time_unix_nano > 0
+    first_ns = min(one.row.start_ns for one in spans)
+    trace = pb.Trace(name=name, state=pb.TRACE_STATE_IN_PROGRESS, creator=creator)
+    if root is not None:
+        values = {one.key: one.value for one in root.attributes}
+        first_ns = min(root.start_time_unix_nano, _LAST_NS)
+        trace.tags["mlflow.traceName"] = root.name[:_NAME_CHARS]
+        for key, value in values.items():
+            if key.startswith(_TAG_PREFIX) and len(_TAG_PREFIX) < len(key) <= _VALUE_CHARS:
+                trace.tags[key[len(_TAG_PREFIX) :]] = text(value)[:_NAME_CHARS]
+        trace.request_preview = text(values.get("mlflow.spanInputs"))[:PREVIEW_CHARS]
+        if ended:
+            failed = root.status.code == Status.STATUS_CODE_ERROR
+            trace.state = pb.TRACE_STATE_ERROR if failed else pb.TRACE_STATE_OK
+            trace.duration_us = (root.end_time_unix_nano - root.start_time_unix_nano) // 1_000
+            trace.response_preview = text(values.get("mlflow.spanOutputs"))[:PREVIEW_CHARS]
+    for metadata, keys in (
+        ("mlflow.trace.session", ("session.id", "gen_ai.conversation.id")),
+        ("mlflow.trace.user", ("user.id",)),
+    ):
+        known = next((text(value) for value in _values(spans, keys)), "")
+        if known:
+            trace.metadata[metadata] = known[:_VALUE_CHARS]
+    trace.request_time.FromNanoseconds(first_ns)
+    return trace, ended
+
+
+def text(value: AnyValue | None) -> str:
+    """Return an attribute's value as text: a JSON text is unpacked."""
+    kind = value.WhichOneof("value") if value is not None else None
+    if value is None or kind is None:
+        return ""
+    if kind == "string_value":
+        try:
+            plain = json.loads(value.string_value)
+        except ValueError:
+            return value.string_value
+        return plain if isinstance(plain, str) else value.string_value
+    return json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _values(spans: Sequence[Read], keys: Sequence[str]) -> Iterable[AnyValue]:
+    return (
+        attribute.value
+        for one in spans
+        for attribute in one.span.attributes
+        if attribute.key in keys
+    )
+
+
+def _plain(value: AnyValue) -> object:
+    kind = value.WhichOneof("value")
+    match kind:
+        case None:
+            return None
+        case "array_value":
+            return [_plain(one) for one in value.array_value.values]
+        case "kvlist_value":
+            return {one.key: _plain(one.value) for one in value.kvlist_value.values}
+        case "bytes_value":
+            return value.bytes_value.hex()
+        case _:
+            found: object = getattr(value, kind)
+            return found
+
+
+def _read(place: int, content: bytes) -> Read:
+    try:
+        span = Span.FromString(content)
+    except DecodeError:
+        raise _refused(place, "otlp", "is no OTLP span") from None
+    if len(span.trace_id) != 16 or len(span.span_id) != 8:
+        raise _refused(place, "ids", "needs a trace_id of 16 bytes and a span_id of 8")
+    kind = next((one.value for one in span.attributes if one.key == "mlflow.spanType"), None)
+    status = {Status.STATUS_CODE_OK: "OK", Status.STATUS_CODE_ERROR: "ERROR"}
+    row = SpanRow(
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        name=_storable(span.name),
+        type=_storable(text(kind)) or "UNKNOWN",
+        status=status.get(span.status.code, "UNSET"),
+        start_ns=min(span.start_time_unix_nano, _LAST_NS),
+        end_ns=min(span.end_time_unix_nano, _LAST_NS),
+        otlp=content,
+    )
+    return Read(f"tr-{span.trace_id.hex()}", span, row)
+
+
+def _storable(name: str) -> str:
+    return name.replace("\0", "")[:_NAME_CHARS]
+
+
+def _refused(place: int, rule: str, message: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"span {place} {message}", violations=[Violation(f"spans[{place}]", rule, message)]
+    )

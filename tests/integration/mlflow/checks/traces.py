@@ -1,0 +1,298 @@
+"""Traces through MLflow's client: spans by OTLP, search, tags, feedback, links to runs."""
+
+import gzip
+import json
+import os
+import time
+from contextlib import suppress
+
+# One check waits for what is sent behind its back; the others need not.
+os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
+
+import mlflow
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import AssessmentSource, SpanType
+from refusing import fresh, refused
+
+client = MlflowClient()
+
+
+def here():
+    where = mlflow.set_experiment(fresh()).experiment_id
+    return where
+
+
+@mlflow.trace(name="answer", span_type=SpanType.CHAIN)
+def answer(question):
+    with mlflow.start_span("retrieve", span_type=SpanType.RETRIEVER) as span:
+        span.set_inputs({"query": question})
+        span.set_outputs(["doc ü"])
+    if question == "fail":
+        raise ValueError("no answer")
+    return question.upper()
+
+
+def traced(question="why?"):
+    answer(question)
+    return flushed()
+
+
+def flushed():
+    mlflow.flush_trace_async_logging()
+    return mlflow.get_last_active_trace_id()
+
+
+def found(where, filter_string=None, **more):
+    traces = client.search_traces(experiment_ids=[where], filter_string=filter_string, **more)
+    return [one.info.trace_id for one in traces]
+
+
+def check_a_traced_call_is_read_back_with_its_spans():
+    where = here()
+    trace = mlflow.get_trace(traced())
+    assert trace.info.experiment_id == where
+    assert trace.info.state == "OK"
+    assert trace.info.tags["mlflow.traceName"] == "answer"
+    assert trace.info.tags["mlflow.trace.spansLocation"] == "TRACKING_STORE"
+    assert json.loads(trace.info.request_preview) == {"question": "why?"}
+    assert trace.info.response_preview.strip('"') == "WHY?"
+    root, child = sorted(trace.data.spans, key=lambda span: span.start_time_ns)
+    assert (root.name, root.span_type, root.inputs) == ("answer", "CHAIN", {"question": "why?"})
+    assert root.outputs == "WHY?"
+    assert (child.name, child.span_type, child.parent_id) == (
+        "retrieve",
+        "RETRIEVER",
+        root.span_id,
+    )
+    assert child.outputs == ["doc ü"]
+    assert trace.info.execution_duration >= (root.end_time_ns - root.start_time_ns) // 10**6
+
+
+def check_a_failed_call_says_so():
+    where = here()
+    with suppress(ValueError):
+        answer("fail")
+    trace = mlflow.get_trace(flushed())
+    assert trace.info.state == "ERROR"
+    root = next(span for span in trace.data.spans if span.parent_id is None)
+    assert root.events[0].name == "exception"
+    assert found(where, "status = 'ERROR'") == [trace.info.trace_id]
+    assert found(where, "trace.status = 'OK'") == []
+
+
+def check_traces_are_searched_by_mlflows_filters():
+    where = here()
+    first, second = traced("one"), traced("two")
+    client.set_trace_tag(first, "team", "vision")
+    client.set_trace_tag(second, "team", "speech")
+    for filter_string, wanted in (
+        ("tags.team = 'vision'", [first]),
+        ("tag.team != 'vision'", [second]),
+        ("tags.team LIKE 'v%'", [first]),
+        ("tags.team ILIKE 'V%' AND status = 'OK'", [first]),
+        ("tags.team RLIKE '^s.*h$'", [second]),
+        ("tags.missing IS NULL", [second, first]),
+        ("name = 'answer'", [second, first]),
+        ("attributes.name IN ('other')", []),
+        (f"request_id = '{first}'", [first]),
+        ("span.name = 'retrieve'", [second, first]),
+        ("span.type = 'RETRIEVER' AND tags.team = 'speech'", [second]),
+        ("span.name LIKE 'x%'", []),
+        ("timestamp_ms > 0 AND execution_time_ms >= 0", [second, first]),
+        ("timestamp < 5", []),
+        ("metadata.`mlflow.source.type` = 'nothing'", []),
+        ("tags.team = 'vision' OR tags.team = 'speech'", [second, first]),
+    ):
+        assert found(where, filter_string) == wanted, filter_string
+    refused("INVALID_PARAMETER_VALUE", lambda: found(where, "nonsense = 'x'"), "Invalid")
+    refused("INVALID_PARAMETER_VALUE", lambda: found(where, "status > 'OK'"), "comparator")
+    refused("INVALID_PARAMETER_VALUE", lambda: found(where, "status ="))
+    refused("INVALID_PARAMETER_VALUE", lambda: found(where, order_by=["nonsense"]), "order_by")
+
+
+def check_traces_come_in_order_and_by_pages():
+    where = here()
+    ids = [traced(str(number)) for number in range(5)]
+    assert found(where) == ids[::-1]
+    assert found(where, order_by=["timestamp_ms ASC"]) == ids
+    seen, token = [], None
+    while True:
+        page = client.search_traces(
+            experiment_ids=[where], max_results=2, page_token=token, order_by=["timestamp ASC"]
+        )
+        seen += [one.info.trace_id for one in page]
+        token = page.token
+        if not token:
+            break
+    assert seen == ids
+    spans = client.search_traces(experiment_ids=[where], max_results=1)[0].data.spans
+    assert [span.name for span in spans] == ["answer", "retrieve"]
+    spare = client.search_traces(experiment_ids=[where], max_results=1, include_spans=False)
+    assert spare[0].data.spans == []
+
+
+def check_tags_of_a_trace():
+    here()
+    trace_id = traced()
+    client.set_trace_tag(trace_id, "a", "1")
+    client.set_trace_tag(trace_id, "a", "2")
+    client.set_trace_tag(trace_id, "b", "")
+    tags = mlflow.get_trace(trace_id).info.tags
+    assert (tags["a"], tags["b"]) == ("2", "")
+    client.delete_trace_tag(trace_id, "a")
+    assert "a" not in mlflow.get_trace(trace_id).info.tags
+    refused("RESOURCE_DOES_NOT_EXIST", lambda: client.delete_trace_tag(trace_id, "a"))
+    refused("RESOURCE_DOES_NOT_EXIST", lambda: client.set_trace_tag("tr-" + "0" * 32, "a", "b"))
+
+
+def check_traces_are_deleted_with_their_spans():
+    where = here()
+    first, second, third = traced("1"), traced("2"), traced("3")
+    assert client.delete_traces(where, trace_ids=[second, "tr-" + "0" * 32]) == 1
+    assert found(where) == [third, first]
+    assert client.delete_traces(where, trace_ids=[second]) == 0
+    until = int(time.time() * 1000) + 60_000
+    assert client.delete_traces(where, max_timestamp_millis=until, max_traces=1) == 1
+    assert found(where) == [third], "the oldest goes first"
+    assert client.delete_traces(where, max_timestamp_millis=until) == 1
+    assert found(where) == []
+    refused("INVALID_PARAMETER_VALUE", lambda: client.delete_traces(where))
+
+
+def check_feedback_and_expectations():
+    where = here()
+    trace_id = traced()
+    judge = AssessmentSource(source_type="LLM_JUDGE", source_id="gpt")
+    good = mlflow.log_feedback(
+        trace_id=trace_id,
+        name="good",
+        value=True,
+        source=judge,
+        rationale="so",
+        metadata={"k": "v"},
+    )
+    mlflow.log_feedback(trace_id=trace_id, name="score", value=0.75)
+    mlflow.log_expectation(trace_id=trace_id, name="facts", value={"a": [1, 2]})
+    by_name = {one.name: one for one in mlflow.get_trace(trace_id).info.assessments}
+    assert by_name["good"].value is True
+    assert by_name["good"].source.source_id == "gpt"
+    assert (by_name["good"].rationale, by_name["good"].metadata) == ("so", {"k": "v"})
+    assert by_name["facts"].value == {"a": [1, 2]}
+    assert mlflow.get_assessment(trace_id, good.assessment_id).name == "good"
+    for filter_string, wanted in (
+        ("feedback.good = 'true'", [trace_id]),
+        ("feedback.good = 'false'", []),
+        ("feedback.score > 0.5", [trace_id]),
+        ("feedback.score > 0.8", []),
+        ("feedback.absent IS NULL", [trace_id]),
+        ("expectation.facts IS NOT NULL", [trace_id]),
+    ):
+        assert found(where, filter_string) == wanted, filter_string
+
+
+def check_feedback_is_changed_overridden_and_deleted():
+    here()
+    trace_id = traced()
+    said = mlflow.log_feedback(trace_id=trace_id, name="good", value="no", metadata={"a": "1"})
+    changed = mlflow.update_assessment(
+        trace_id=trace_id,
+        assessment_id=said.assessment_id,
+        assessment=mlflow.entities.Feedback(
+            name="better", value="yes", rationale="sure", metadata={"b": "2"}
+        ),
+    )
+    assert (changed.name, changed.value, changed.rationale) == ("better", "yes", "sure")
+    assert changed.metadata == {"a": "1", "b": "2"}
+    instead = mlflow.override_feedback(
+        trace_id=trace_id, assessment_id=said.assessment_id, value="maybe"
+    )
+    before = mlflow.get_assessment(trace_id, said.assessment_id)
+    assert (before.valid, instead.valid, instead.overrides) == (False, True, said.assessment_id)
+    mlflow.delete_assessment(trace_id, instead.assessment_id)
+    assert mlflow.get_assessment(trace_id, said.assessment_id).valid
+    refused(
+        "RESOURCE_DOES_NOT_EXIST", lambda: mlflow.get_assessment(trace_id, instead.assessment_id)
+    )
+
+
+def check_feedback_that_failed_keeps_its_error():
+    here()
+    trace_id = traced()
+    failed = mlflow.log_feedback(
+        trace_id=trace_id, name="good", error=ValueError("judge fell over")
+    )
+    known = mlflow.get_assessment(trace_id, failed.assessment_id)
+    assert known.value is None
+    assert known.error.error_message == "judge fell over"
+
+
+def check_a_trace_within_a_run_belongs_to_it():
+    where = here()
+    outside = traced()
+    with mlflow.start_run() as run:
+        inside = traced()
+    assert mlflow.get_trace(inside).info.trace_metadata["mlflow.sourceRun"] == run.info.run_id
+    assert found(where, f"run_id = '{run.info.run_id}'") == [inside]
+    client.link_traces_to_run([outside], run.info.run_id)
+    assert set(found(where, f"attribute.run_id = '{run.info.run_id}'")) == {inside, outside}
+    refused(
+        "RESOURCE_DOES_NOT_EXIST",
+        lambda: client.link_traces_to_run(["tr-" + "0" * 32], run.info.run_id),
+    )
+
+
+def check_spans_that_a_client_starts_and_ends_itself():
+    where = here()
+    root = client.start_trace(name="outer", inputs={"a": 1}, tags={"t": "1"}, experiment_id=where)
+    child = client.start_span("inner", trace_id=root.trace_id, parent_id=root.span_id)
+    client.end_span(root.trace_id, child.span_id, outputs={"b": 2})
+    client.end_trace(root.trace_id, outputs={"c": 3})
+    mlflow.flush_trace_async_logging()
+    trace = client.get_trace(root.trace_id)
+    assert {span.name for span in trace.data.spans} == {"outer", "inner"}
+    assert trace.info.tags["t"] == "1"
+
+
+def exported(body, **headers):
+    return requests.post(
+        f"{os.environ['MLFLOW_TRACKING_URI']}/v1/traces",
+        data=body,
+        headers={"authorization": f"Bearer {os.environ['MLFLOW_TRACKING_TOKEN']}", **headers},
+        timeout=60,
+    )
+
+
+def otlp(trace_id):
+    span = {
+        "traceId": trace_id,
+        "spanId": "00000000000000aa",
+        "name": "from afar",
+        "startTimeUnixNano": "1700000000000000000",
+        "endTimeUnixNano": "1700000001500000000",
+        "status": {"code": 1},
+        "attributes": [
+            {"key": "session.id", "value": {"stringValue": "s-1"}},
+            {"key": "mlflow.spanType", "value": {"stringValue": "LLM"}},
+        ],
+    }
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+
+
+def check_spans_of_any_exporter_make_a_trace():
+    where = here()
+    trace_id = os.urandom(16).hex()
+    body, plain = otlp(trace_id), {"content-type": "application/json"}
+    in_experiment = {**plain, "x-mlflow-experiment-id": where}
+    packed = exported(gzip.compress(body), **in_experiment, **{"content-encoding": "gzip"})
+    assert packed.status_code == 200, packed.text
+    assert exported(body, **in_experiment).status_code == 200, "again is once"
+    trace = client.get_trace(f"tr-{trace_id}")
+    assert (trace.info.state, trace.info.execution_duration) == ("OK", 1500)
+    assert trace.info.request_time == 1_700_000_000_000
+    assert trace.info.trace_metadata["mlflow.trace.session"] == "s-1"
+    assert [(span.name, span.span_type) for span in trace.data.spans] == [("from afar", "LLM")]
+    assert exported(body, **plain).status_code == 400
+    assert exported(b"{", **in_experiment).status_code == 400
+    assert exported(body, **in_experiment, **{"content-encoding": "gzip"}).status_code == 400
+    assert exported(b"x", **{**in_experiment, "content-type": "text/plain"}).status_code == 400
