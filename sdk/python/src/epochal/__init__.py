@@ -13,6 +13,7 @@ metric never waits; what the platform has not persisted is in a spool on disk th
 death of the process, and `epochal sync` sends it.
 """
 
+from epochal.autologging import autolog
 from epochal.errors import (
     Aborted,
     AlreadyExists,
@@ -85,6 +86,7 @@ __all__ = [
     "Unavailable",
     "Unimplemented",
     "Violation",
+    "autolog",
     "current_run",
     "finish",
     "init",

@@ -1,0 +1,4 @@
+"""Callbacks for training libraries, one optional module each; none is imported before it is used.
+
+from epochal.integrations.xgboost import EpochalCallback
+"""
