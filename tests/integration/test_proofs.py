@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 from uuid import uuid4
 
 import epochal_proto.v1 as pb
 import httpx
 import pytest
+from command_line import CommandLine
 from epochal.client import Client
 from epochal.errors import FailedPrecondition, PermissionDenied
 from epochal_proto.v1.services import AccessService, ProofService
 from epochal_testing.waiting import until
 from platform_world import Platform
+
+# The key in the documentation of golang.org/x/mod/sumdb/note: it signs nothing of ours.
+OTHER_KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 
 
 def make_auditor(admin: Client, org: str) -> tuple[str, str]:
@@ -111,3 +119,80 @@ def test_errors_say_what_to_do_over_rest(platform: Platform) -> None:
         key = rest.post("/v1/log:rotateKey", json={})
         assert key.status_code == 200
         assert json.loads(key.text)["verifierKey"].startswith("epochal.local/")
+
+
+@pytest.fixture
+def auditor(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The administrator's command line, on a machine that has seen no checkpoint yet."""
+    monkeypatch.setenv("EPOCHAL_CHECKPOINTS", str(tmp_path / "seen"))
+    return CommandLine(platform, tmp_path)
+
+
+async def test_command_line_proves_the_log_and_remembers_what_it_saw(
+    auditor: CommandLine, admin: Client
+) -> None:
+    found = await sealed(admin, "orgs/default")
+    first = auditor("audit", "verify")
+    assert "intact" in first.stdout
+    assert "first checkpoint seen here" in first.stdout
+    position = found.checkpoint.size
+    assert (
+        f"event {position} is in the checkpoint" in auditor("audit", "prove", str(position)).stdout
+    )
+    admin.call(AccessService.CREATE_TOKEN, pb.CreateTokenRequest(parent="orgs/default"))
+    await sealed(admin, "orgs/default")
+    again = auditor("audit", "verify")
+    assert "It continues the checkpoint of" in again.stdout
+    assert auditor.json("audit", "verify")["intact"] is True
+    assert auditor("audit", "checkpoint").stdout.startswith(found.checkpoint.origin)
+    assert auditor.json("audit", "checkpoints", "-n", "1")[0]["origin"] == found.checkpoint.origin
+
+
+async def test_a_seen_checkpoint_that_is_contradicted_is_an_error(
+    auditor: CommandLine, admin: Client, tmp_path: Path
+) -> None:
+    await sealed(admin, "orgs/default")
+    auditor("audit", "verify")
+    (file,) = (tmp_path / "seen").iterdir()
+    kept = json.loads(file.read_text())
+    lines = kept["note"].split("\n")
+    lines[2] = "A" * 43 + "="
+    file.write_text(json.dumps(kept | {"note": "\n".join(lines)}))
+    assert "the log was rewritten" in auditor("audit", "verify", code=1).stderr
+    file.write_text(json.dumps(kept | {"note": kept["note"].replace(lines[1], "9" * 12, 1)}))
+    assert "its tail is gone" in auditor("audit", "verify", code=1).stderr
+    file.write_text(json.dumps({"note": kept["note"], "key": OTHER_KEY}))
+    assert "signed neither by" in auditor("audit", "verify", code=1).stderr
+
+
+def check_alone(folder: Path, key: str) -> subprocess.CompletedProcess[str]:
+    """Run the program that lies in the bundle."""
+    command = [sys.executable, "-I", "audit/verify.py", "audit", "--key", key, "--json"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_exported_bundle_is_proved_by_the_program_in_it(
+    auditor: CommandLine, admin: Client, tmp_path: Path, whole: bool
+) -> None:
+    found = await sealed(admin, "orgs/default")
+    auditor("audit", "export", "--out", "audit.zip", *(["--whole"] if whole else []))
+    with zipfile.ZipFile(tmp_path / "audit.zip") as bundle:
+        bundle.extractall(tmp_path / "audit")
+    key = found.verifier_keys[0]
+    done = check_alone(tmp_path, key)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    verdict = json.loads(done.stdout)
+    assert verdict["whole"] is whole
+    assert verdict["events"] > 0
+    if whole:
+        assert verdict["events"] + verdict["withheld"] == verdict["size"]
+    events = tmp_path / "audit/events.jsonl"
+    rows = [json.loads(line) for line in events.read_text().splitlines()]
+    chosen = next(row for row in rows if "actor" in row)
+    chosen["actor"] += "x"
+    events.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    broken = auditor("audit", "verify", "--bundle", "audit", "--key", key, code=1)
+    assert f"first bad position {chosen['position']}" in broken.stdout

@@ -582,6 +582,9 @@ class World(Orchestration):
 
     # notifications, audit
 
+    def GetCheckpoint(self, request):
+        raise Refused("FAILED_PRECONDITION", "NOT_SEALED_YET", message="no checkpoint yet")
+
     def CreateSubscription(self, request):
         name = f"{request.parent}/subscriptions/{uuid4()}"
         self.subscriptions[name] = pb.Subscription(

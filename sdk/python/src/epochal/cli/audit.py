@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
 import epochal_proto.v1 as pb
 import typer
 from epochal_proto.v1.services import AuditService
+from google.protobuf import json_format
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from epochal.cli.output import Output, as_json, console, errors_console, print_json
 from epochal.cli.session import OutputOption, session
-from epochal.errors import Unavailable
+from epochal.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 app = typer.Typer(no_args_is_help=True, help="Audit: prove the log and all that follows from it.")
 
 
 @app.command("verify")
-def verify(output: OutputOption = Output.table) -> None:
-    """Recompute the hash chain of the whole log; exit code 1 when it is not as recorded.
+def verify(
+    bundle: Annotated[
+        Path | None, typer.Option(help="Check this bundle instead, without any platform.")
+    ] = None,
+    key: Annotated[str, typer.Option(help="Verifier key to trust, from now on.")] = "",
+    kept: Annotated[
+        list[Path] | None, typer.Option("--checkpoint", help="A checkpoint that you kept.")
+    ] = None,
+    output: OutputOption = Output.table,
+) -> None:
+    """Prove the log: its hash chain, the signature of its tree, and that nothing was rewritten.
+
+    The newest checkpoint must continue the one this machine saw last. Exit code 1 when anything
+    is not as recorded.
 
     For example:
 
         epochal audit verify
+
+        epochal audit verify --key 'log.acme.com/epochal+1a2b3c4d+AQ...'
+
+        epochal audit verify --bundle audit.zip --checkpoint checkpoint-2026-11-01
     """
+    need_cryptography()
+    if bundle is not None:
+        _verify_bundle(bundle, key, kept or [], output)
+        return
     last: pb.VerifyLogResponse | None = None
     with session() as opened, _progress() as bars:
         bar = bars.add_task("verifying", total=None)
@@ -29,18 +56,62 @@ def verify(output: OutputOption = Output.table) -> None:
             bars.update(bar, completed=last.checked, total=last.head)
     if last is None or not last.done:
         raise Unavailable("the verification ended before its end; run it again")
-    if output is Output.json:
-        print_json(as_json(last))
-    elif last.intact:
+    if output is Output.table and last.intact:
         console().print(
             f"[green]intact[/]  {last.checked} events, chain {last.chain}", highlight=False
         )
+    seen = _newest(key) if last.intact else {"told": ""}
+    if output is Output.json:
+        print_json(json_format.MessageToDict(last) | {"checkpoint": seen})
+    elif last.intact:
+        console().print(seen["told"], highlight=False)
     if not last.intact:
         errors_console().print(
             f"[bold red]not as recorded[/] from position {last.first_bad_position}: "
             f"{last.problem}. Keep the database as it is and compare it with a backup.",
             highlight=False,
         )
+        raise typer.Exit(1)
+
+
+def need_cryptography() -> None:
+    """Raises FailedPrecondition when signatures cannot be checked here."""
+    if importlib.util.find_spec("cryptography") is None:
+        raise FailedPrecondition(
+            "checking signatures needs the package cryptography: pip install 'epochal[audit]'"
+        )
+
+
+def _newest(key: str) -> dict[str, str]:
+    """Check the newest checkpoint; a log without one has only its chain to show yet."""
+    from epochal.auditing.keeping import check_newest
+
+    with session() as opened:
+        try:
+            seen = check_newest(opened.client, opened.org, key)
+        except FailedPrecondition as error:
+            return {"told": f"[yellow]not signed[/]  {error.message}"}
+    told = f"[green]signed[/]  {seen.checkpoint.size} events by {seen.key}"
+    if seen.first_time:
+        told += "\nThis is the first checkpoint seen here: the next must continue it."
+    else:
+        told += f"\nIt continues the checkpoint of {seen.before} that was seen here before."
+    return {"told": told, "note": seen.checkpoint.note, "key": seen.key}
+
+
+def _verify_bundle(path: Path, key: str, kept: Sequence[Path], output: Output) -> None:
+    from epochal import audit_verifier
+
+    try:
+        notes = [one.read_text(encoding="utf-8") for one in kept]
+        verdict = audit_verifier.verify(audit_verifier.Bundle(path), key, notes)
+    except (audit_verifier.Unreadable, OSError) as error:
+        raise InvalidArgument(str(error)) from error
+    if output is Output.json:
+        print_json(dataclasses.asdict(verdict))
+    else:
+        console().print(audit_verifier.told(verdict), highlight=False, markup=False)
+    if not verdict.holds:
         raise typer.Exit(1)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-# These add commands to `epochal runs` and `epochal projects`.
+# Some add commands to `epochal runs`, `epochal projects` and `epochal audit`.
 from epochal.cli import (  # noqa: F401 - see above
     alerts,
     audit,
@@ -35,6 +35,7 @@ from epochal.cli import (  # noqa: F401 - see above
     notifications,
     policies,
     projects,
+    proofs,
     queues,
     records,
     runs,

@@ -1,0 +1,585 @@
+#!/usr/bin/env python3
+"""Checks an audit bundle of Epochal with nothing but Python and the package `cryptography`.
+
+    python verify.py BUNDLE [--key VERIFIER_KEY] [--checkpoint FILE ...] [--json]
+
+BUNDLE is the .zip that `epochal audit export` or `epochal audit bundle` wrote, or the folder it
+was unpacked to. This file imports nothing of Epochal and is meant to be read: it is written from
+RFC 9162 (tree and proofs) and from the C2SP formats signed-note, tlog-checkpoint and
+tlog-cosignature, apart from the platform that makes what it checks.
+
+What is proved: every event in the bundle is, byte for byte, in the tree whose head a key signed.
+Give the key you trust with --key: without it the one in the bundle is believed, which proves only
+that the bundle is of one piece. Give checkpoints that you kept, or found where the platform
+publishes them, with --checkpoint: then a past that was signed anew with the same key is found too.
+
+The entry of an event's leaf is its digest:
+
+    sha256( position i64 | event id 16 | org id s | category s | stream id 16 | version i32 |
+            type s | payload s | actor s | resource s | correlation id 16 | causation id 16 or 0s |
+            traceparent s | microseconds since 1970 i64 )
+
+Integers are big-endian; s is the length in bytes as i32, then the bytes, text as UTF-8. Each link
+of the hash chain is sha256(link before | digest), the first after 32 zero bytes.
+
+Exit status: 0 all holds, 1 something does not, 2 the bundle cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import struct
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+FORMAT = "epochal-audit-bundle/1"
+ZEROES = bytes(32)
+
+# Members of events.jsonl that are hashed, with how each is written there.
+_UUIDS = ("event_id", "stream_id", "correlation_id")
+_TEXTS = ("org_id", "category", "type", "actor", "resource", "traceparent")
+
+
+class Unreadable(Exception):
+    """The bundle is not of the format."""
+
+
+class Broken(Exception):
+    """Something does not hold; says what, and the first position it is known to concern."""
+
+    def __init__(self, problem: str, position: int | None = None) -> None:
+        super().__init__(problem)
+        self.position = position
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found."""
+
+    holds: bool
+    kind: str
+    whole: bool
+    origin: str
+    size: int
+    events: int
+    withheld: int
+    key: str
+    key_was_given: bool
+    checkpoints: int
+    first_bad_position: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A checkpoint: its text as signed, and what it says."""
+
+    text: str
+    origin: str
+    size: int
+    root: bytes
+    signatures: tuple[tuple[str, bytes, bytes], ...]
+
+
+# ---- the tree, RFC 9162 section 2.1 ----
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """HASH(0x00 || entry)."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """HASH(0x01 || left || right)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """A tree that grows by leaves; keeps one hash for each bit of its size."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[bytes] = []
+
+    def add(self, leaf: bytes) -> None:
+        """Add a leaf hash."""
+        size = self.size
+        while size & 1:
+            leaf = node_hash(self._peaks.pop(), leaf)
+            size >>= 1
+        self._peaks.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """MTH of the leaves so far."""
+        if not self._peaks:
+            return hashlib.sha256(b"").digest()
+        root = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            root = node_hash(peak, root)
+        return root
+
+
+def inclusion_holds(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
+    """Section 2.1.3.2: whether a leaf hash is at `index` (from 0) of the tree with this root."""
+    if not 0 <= index < size:
+        return False
+    fn, sn, r = index, size - 1, leaf
+    for p in path:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            r = node_hash(p, r)
+            while not fn & 1 and fn != 0:
+                fn >>= 1
+                sn >>= 1
+        else:
+            r = node_hash(r, p)
+        fn >>= 1
+        sn >>= 1
+    return sn == 0 and r == root
+
+
+def consistency_holds(
+    first: int, second: int, first_root: bytes, second_root: bytes, path: Sequence[bytes]
+) -> bool:
+    """Section 2.1.4.2: whether the tree of size `second` begins with the one of size `first`."""
+    if not 0 < first <= second:
+        return False
+    if first == second:
+        return not path and first_root == second_root
+    steps = list(path)
+    if not first & (first - 1):
+        steps.insert(0, first_root)
+    if not steps:
+        return False
+    fn, sn = first - 1, second - 1
+    while fn & 1:
+        fn >>= 1
+        sn >>= 1
+    fr = sr = steps[0]
+    for c in steps[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            fr, sr = node_hash(c, fr), node_hash(c, sr)
+            while not fn & 1 and fn != 0:
+                fn >>= 1
+                sn >>= 1
+        else:
+            sr = node_hash(sr, c)
+        fn >>= 1
+        sn >>= 1
+    return sn == 0 and fr == first_root and sr == second_root
+
+
+# ---- signed notes, C2SP ----
+
+
+@dataclass(frozen=True)
+class Key:
+    """A public Ed25519 key with the name it signs under."""
+
+    text: str
+    name: str
+    key_id: bytes
+    public: bytes
+
+    def signed(self, head: Head) -> bool:
+        """Whether one of a checkpoint's signatures is this key's and true."""
+        for name, key_id, signature in head.signatures:
+            if (name, key_id) != (self.name, self.key_id):
+                continue
+            try:
+                public = Ed25519PublicKey.from_public_bytes(self.public)
+                public.verify(signature, head.text.encode())
+            except InvalidSignature:
+                raise Broken(
+                    f"the checkpoint of size {head.size} has a false signature of {self.text}"
+                ) from None
+            return True
+        return False
+
+
+def read_key(text: str) -> Key:
+    """Read NAME+ID+BASE64.
+
+    Raises:
+        Unreadable: it is no key of a log.
+    """
+    name, _, rest = text.strip().partition("+")
+    key_id, _, data = rest.partition("+")
+    raw = _unbase64(data, "key")
+    digest = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
+    if len(raw) != 33 or raw[0] != 1 or digest.hex() != key_id:
+        raise Unreadable(f"{text!r} is no Ed25519 verifier key such as NAME+ID+BASE64")
+    return Key(text.strip(), name, digest, raw[1:])
+
+
+def read_checkpoint(note: str) -> Head:
+    """Read a signed note that holds a checkpoint.
+
+    Raises:
+        Unreadable: it holds none.
+    """
+    text, separator, lines = note.rpartition("\n\n")
+    head = (text + "\n").split("\n")
+    if not separator or len(head) < 4 or not head[0] or not head[1].isdecimal():
+        raise Unreadable("a checkpoint is no signed note of three lines")
+    signatures = []
+    for line in lines.splitlines():
+        name, _, data = line.removeprefix("\u2014 ").partition(" ")
+        raw = _unbase64(data, "signature")
+        if not line.startswith("\u2014 ") or len(raw) < 5:
+            raise Unreadable(f"{line!r} is no signature line")
+        signatures.append((name, raw[:4], raw[4:]))
+    root = _unbase64(head[2], "root")
+    return Head(text + "\n", head[0], int(head[1]), root, tuple(signatures))
+
+
+def trusted_keys(key: Key, heads: Sequence[Head], known: Sequence[Key]) -> list[Key]:
+    """Return the key, and those it led to: a checkpoint that both signed hands over."""
+    trusted = [key]
+    for head in sorted(heads, key=lambda one: one.size):
+        if any(one.signed(head) for one in trusted):
+            trusted += [one for one in known if one not in trusted and one.signed(head)]
+    return trusted
+
+
+def _unbase64(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Unreadable(f"a {what} is not base64") from None
+
+
+# ---- events ----
+
+
+def digest_of(row: dict[str, object]) -> bytes:
+    """Return the digest of an event, as the head of this file defines it.
+
+    Raises:
+        KeyError, ValueError, struct.error: the row is no event.
+    """
+    ids = {name: bytes.fromhex(str(row[name])) for name in _UUIDS}
+    texts = {name: str(row[name]).encode() for name in _TEXTS}
+    payload = base64.b64decode(str(row["payload"]), validate=True)
+    causation = bytes.fromhex(str(row["causation_id"])) or bytes(16)
+
+    def s(data: bytes) -> bytes:
+        return struct.pack(">i", len(data)) + data
+
+    return hashlib.sha256(
+        b"".join(
+            (
+                struct.pack(">q", _integer(row, "position")),
+                ids["event_id"],
+                s(texts["org_id"]),
+                s(texts["category"]),
+                ids["stream_id"],
+                struct.pack(">i", _integer(row, "version")),
+                s(texts["type"]),
+                s(payload),
+                s(texts["actor"]),
+                s(texts["resource"]),
+                ids["correlation_id"],
+                causation,
+                s(texts["traceparent"]),
+                struct.pack(">q", _integer(row, "recorded_at_us")),
+            )
+        )
+    ).digest()
+
+
+def _integer(row: dict[str, object], name: str) -> int:
+    value = row[name]
+    if not isinstance(value, int):
+        raise ValueError(f"{name} is no number")
+    return value
+
+
+# ---- bundles ----
+
+
+class Bundle:
+    """A bundle: a .zip file, or the folder it was unpacked to."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise Unreadable(f"{path} is no bundle: {error}") from error
+        self._path = path
+
+    def read(self, name: str) -> bytes:
+        """Return a whole file of the bundle."""
+        try:
+            if self._zip is not None:
+                return self._zip.read(name)
+            return (self._path / name).read_bytes()
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise Unreadable(f"{name} cannot be read: {error}") from error
+
+    def rows(self, name: str) -> Iterator[dict[str, object]]:
+        """Yield the JSON objects of a file, one from each line."""
+        try:
+            with self._open(name) as raw:
+                for number, line in enumerate(raw, 1):
+                    try:
+                        row = json.loads(line)
+                    except ValueError as error:
+                        raise Broken(f"line {number} of {name} is no JSON: {error}") from error
+                    if not isinstance(row, dict):
+                        raise Broken(f"line {number} of {name} is no object")
+                    yield row
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise Unreadable(f"{name} cannot be read: {error}") from error
+
+    def _open(self, name: str) -> IO[bytes]:
+        if self._zip is not None:
+            return self._zip.open(name)
+        return (self._path / name).open("rb")
+
+
+def verify(bundle: Bundle, key: str = "", kept: Sequence[str] = ()) -> Verdict:
+    """Check a bundle.
+
+    Args:
+        bundle: what to check.
+        key: verifier key to trust; without it, the bundle's first.
+        kept: notes of checkpoints that were kept elsewhere.
+
+    Raises:
+        Unreadable: the bundle is not of the format.
+    """
+    try:
+        manifest = json.loads(bundle.read("bundle.json"))
+        kind, size = str(manifest["kind"]), int(manifest["size"])
+        keys = [read_key(str(one)) for one in manifest["keys"]]
+        if manifest["format"] != FORMAT or kind not in ("log", "evidence") or not keys:
+            raise Unreadable(f"the bundle is not of the format {FORMAT}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unreadable(f"bundle.json cannot be read: {error}") from error
+    pinned = read_key(key) if key else keys[0]
+    state = _State(kind, size, manifest.get("whole") is True, pinned)
+    first_bad: int | None = None
+    problem = ""
+    try:
+        _check(bundle, state, keys, kept)
+    except Broken as error:
+        first_bad, problem = error.position, str(error)
+    return Verdict(
+        holds=not problem,
+        kind=kind,
+        whole=state.whole,
+        origin=state.origin,
+        size=size,
+        events=state.events,
+        withheld=state.withheld,
+        key=pinned.text,
+        key_was_given=bool(key),
+        checkpoints=state.checkpoints,
+        first_bad_position=first_bad,
+        problem=problem,
+    )
+
+
+@dataclass
+class _State:
+    kind: str
+    size: int
+    whole: bool
+    pinned: Key
+    origin: str = ""
+    events: int = 0
+    withheld: int = 0
+    checkpoints: int = 0
+
+
+def _check(bundle: Bundle, state: _State, keys: Sequence[Key], kept: Sequence[str]) -> None:
+    newest = read_checkpoint(bundle.read("checkpoint").decode())
+    state.origin = newest.origin
+    heads = [read_checkpoint(str(row["note"])) for row in bundle.rows("checkpoints.jsonl")]
+    trusted = trusted_keys(state.pinned, [*heads, newest], keys)
+    if newest.size != state.size:
+        raise Broken(f"the bundle says it has {state.size} events, its checkpoint {newest.size}")
+    for head in (*heads, newest):
+        if not any(one.signed(head) for one in trusted):
+            raise Broken(
+                f"the checkpoint of size {head.size} is signed neither by {state.pinned.text} "
+                "nor by a key it handed over to"
+            )
+    outside = [read_checkpoint(note) for note in kept]
+    for head in outside:
+        if head.origin != newest.origin:
+            raise Broken(f"a kept checkpoint is of the log {head.origin}, not {newest.origin}")
+        if head.size > newest.size:
+            raise Broken(
+                f"a kept checkpoint has {head.size} events, the bundle only {newest.size}: "
+                "the tail is gone, or the bundle is older",
+                newest.size + 1,
+            )
+    if state.kind == "log":
+        _check_log(bundle, state, [*heads, *outside, newest])
+    else:
+        _check_evidence(bundle, state, newest)
+    state.checkpoints = len({head.text for head in (*heads, *outside, newest)})
+
+
+def _check_log(bundle: Bundle, state: _State, heads: Sequence[Head]) -> None:
+    digests = bundle.read("digests.bin")
+    unsigned = _first_unsigned(digests, state.size, heads)
+    after, through = unsigned or (state.size, state.size)
+    # Rows are held against digests: up to `after` these are proved, beyond they name the place.
+    _check_rows(bundle, state, digests)
+    if unsigned:
+        raise Broken(
+            f"the log was rewritten after position {after} and not later than {through}: "
+            f"up to {after} it is as signed, at {through} it is not",
+            after + 1,
+        )
+
+
+def _first_unsigned(digests: bytes, size: int, heads: Sequence[Head]) -> tuple[int, int] | None:
+    """Where the tree over digests leaves what was signed: the last size that fits, the next."""
+    roots: dict[int, set[bytes]] = {}
+    for head in heads:
+        roots.setdefault(head.size, set()).add(head.root)
+    if len(digests) < 32 * size:
+        missing = len(digests) // 32
+        fits = max((at for at in roots if at <= missing), default=0)
+        raise Broken(f"digests end at position {missing}, the checkpoint is of {size}", fits + 1)
+    tree, good = Tree(), 0
+    for at in sorted(roots):
+        for index in range(tree.size, at):
+            tree.add(leaf_hash(digests[32 * index : 32 * index + 32]))
+        if roots[at] != {tree.root()}:
+            return good, at
+        good = at
+    return None
+
+
+def _check_rows(bundle: Bundle, state: _State, digests: bytes) -> None:
+    link, linked, last = ZEROES, 0, 0
+    for row in bundle.rows("events.jsonl"):
+        position = _position(row, last)
+        if state.whole and position != last + 1:
+            raise Broken(f"position {last + 1} is missing", last + 1)
+        if position > state.size:
+            raise Broken(f"position {position} is beyond the checkpoint", position)
+        last = position
+        if "withheld" in row:
+            state.withheld += 1
+            continue
+        if _digest(row, position) != digests[32 * position - 32 : 32 * position]:
+            raise Broken(f"event {position} is not as recorded", position)
+        while linked < position:
+            link = hashlib.sha256(link + digests[32 * linked : 32 * linked + 32]).digest()
+            linked += 1
+        if row.get("chain") != link.hex():
+            raise Broken(f"the hash chain of event {position} is not as recorded", position)
+        state.events += 1
+    if state.whole and last != state.size:
+        raise Broken(f"position {last + 1} is missing", last + 1)
+
+
+def _check_evidence(bundle: Bundle, state: _State, newest: Head) -> None:
+    proofs: dict[int, list[bytes]] = {}
+    for row in bundle.rows("proofs.jsonl"):
+        hashes = row.get("hashes")
+        if not isinstance(hashes, list):
+            raise Broken("a proof has no hashes")
+        proofs[_integer(row, "position")] = [bytes.fromhex(str(one)) for one in hashes]
+    last = 0
+    for row in bundle.rows("events.jsonl"):
+        last = position = _position(row, last)
+        path = proofs.get(position)
+        if path is None:
+            raise Broken(f"event {position} has no proof", position)
+        leaf = leaf_hash(_digest(row, position))
+        if not inclusion_holds(leaf, position - 1, newest.size, path, newest.root):
+            raise Broken(f"event {position} is not as recorded, or its proof is not", position)
+        state.events += 1
+    if state.events != len(proofs):
+        missing = sorted(proofs.keys() - _positions(bundle))
+        raise Broken(f"event {missing[0]} is missing", missing[0])
+
+
+def _positions(bundle: Bundle) -> set[int]:
+    return {_integer(row, "position") for row in bundle.rows("events.jsonl")}
+
+
+def _position(row: dict[str, object], last: int) -> int:
+    position = row.get("position")
+    if not isinstance(position, int) or position < 1:
+        raise Broken(f"the row after position {last} has no position", last + 1)
+    if position <= last:
+        raise Broken(f"position {position} comes after {last}: the order was changed", position)
+    return position
+
+
+def _digest(row: dict[str, object], position: int) -> bytes:
+    try:
+        return digest_of(row)
+    except (KeyError, ValueError, struct.error) as error:
+        raise Broken(f"event {position} is not readable: {error}", position) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check the bundle named on the command line and say what was found."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n", 1)[0],
+        epilog="example: python verify.py audit.zip --key 'log.acme.com/epochal+1a2b3c4d+AQ...'",
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--key", default="", help="verifier key that you trust")
+    parser.add_argument(
+        "--checkpoint", type=Path, action="append", default=[], help="one that you kept"
+    )
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        kept = [path.read_text(encoding="utf-8") for path in options.checkpoint]
+        verdict = verify(Bundle(options.bundle), options.key, kept)
+    except (Unreadable, OSError, UnicodeDecodeError) as error:
+        print(f"cannot be read: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(asdict(verdict), indent=2))
+    else:
+        print(told(verdict))
+    return 0 if verdict.holds else 1
+
+
+def told(verdict: Verdict) -> str:
+    """Return a verdict as people read it."""
+    if not verdict.holds:
+        where = f", first bad position {verdict.first_bad_position}"
+        return f"BROKEN{where if verdict.first_bad_position else ''}: {verdict.problem}"
+    some = "all" if verdict.whole else "chosen"
+    lines = [
+        f"HOLDS: {verdict.events} events ({some}) are in the log {verdict.origin} "
+        f"of {verdict.size}, as {verdict.checkpoints} checkpoints say",
+    ]
+    if verdict.withheld:
+        lines.append(f"{verdict.withheld} events hold secrets: only their digests are here")
+    if not verdict.key_was_given:
+        lines.append("The key is the bundle's own: give the one you trust with --key")
+        lines.append(verdict.key)
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Auditing: bundles that prove themselves, kept checkpoints, exports for other programs."""
