@@ -216,6 +216,11 @@ def request_for(method: AnyMethod, world: World) -> Message:
             occasions=[pb.OCCASION_RUN_FAILED],
         ),
         "ListSubscriptions": pb.ListSubscriptionsRequest(parent=project),
+        "GetSubscription": pb.GetSubscriptionRequest(name=f"{project}/subscriptions/{uid}"),
+        "UpdateSubscription": pb.UpdateSubscriptionRequest(
+            name=f"{project}/subscriptions/{uid}", occasions=[pb.OCCASION_RUN_FAILED]
+        ),
+        "TestSubscription": pb.TestSubscriptionRequest(name=f"{project}/subscriptions/{uid}"),
         "DeleteSubscription": pb.DeleteSubscriptionRequest(name=f"{project}/subscriptions/{uid}"),
         "ListDeliveries": pb.ListDeliveriesRequest(parent=project),
         "ListEvents": pb.ListEventsRequest(parent=world.org),

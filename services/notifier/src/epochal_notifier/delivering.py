@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import cast
 from uuid import uuid5
@@ -22,6 +23,7 @@ from epochal_kernel.log.ledger import Ledger
 from epochal_notifier.channels.message import Deliver, Message
 from epochal_notifier.domain import delivery
 from epochal_notifier.domain.delivery import Attempt
+from epochal_notifier.registry_news import EVENTS
 from epochal_notifier.sealing import Sealer
 from epochal_notifier.store.intents import Intent, IntentStore
 from epochal_notifier.store.subscriptions import SubscriptionStore
@@ -98,17 +100,25 @@ class Deliverer:
             channel = self._sealer.open(subscription.sealed_channel)
         except DataLoss as error:
             return Attempt(False, True, error.message)
-        title, creator = await self._intents.title(intent.run)
+        of_model = intent.occasion in EVENTS
+        if of_model:
+            data: dict[str, object] = json.loads(intent.message)
+            title, creator = str(data.pop("name")), ""
+            reason = ", ".join(f"{key}: {value}" for key, value in data.items() if value)
+        else:
+            title, creator = await self._intents.title(intent.run)
+            reason = intent.message
         message = Message(
             delivery=intent.name,
             occasion=intent.occasion,
             run=intent.run,
             title=title,
             creator=creator,
-            reason=intent.message,
+            reason=reason,
             occurred_at=intent.occurred_at,
             position=intent.cause_position,
             url=f"{self._public_url}/{intent.run}" if self._public_url else "",
+            data=intent.message if of_model else "",
         )
         return await self._channels[channel.WhichOneof("kind") or ""](channel, message)
 

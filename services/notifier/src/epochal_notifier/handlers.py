@@ -1,15 +1,18 @@
-"""The reactor: what happened to runs becomes intents to tell those who asked."""
+"""The reactor: what happened to runs and models becomes intents to tell those who asked."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from uuid import uuid5
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
 from epochal_kernel.postgres import Connection
 
+from epochal_notifier.registry_news import model_of, news
 from epochal_notifier.store.intents import Intent, add_intent
-from epochal_notifier.store.subscriptions import interested, named
+from epochal_notifier.store.subscriptions import interested, model_title, named
 
 _STATUSES = {
     "succeeded": pb.OCCASION_RUN_SUCCEEDED,
@@ -27,6 +30,10 @@ class TellReactor:
 
     async def react(self, transaction: Connection, event: Event) -> None:
         """Write the intents of one event; the same event gives the same delivery ids."""
+        model = model_of(event.payload)
+        if model:
+            await self._tell_of_model(transaction, event, model)
+            return
         project = event.resource.rpartition("/runs/")[0]
         if isinstance(event.payload, pb.RunNotificationRequested):
             asked = event.payload
@@ -43,21 +50,40 @@ class TellReactor:
                 return
             subscriptions = await interested(transaction, project, occasion, event.position)
         for subscription in subscriptions:
-            intent = Intent(
-                delivery_id=uuid5(event.event_id, subscription),
-                project=project,
-                subscription=subscription,
-                occasion=occasion,
-                run=run,
-                org_id=event.org_id,
-                cause_position=event.position,
-                cause_event_id=event.event_id,
-                correlation_id=event.correlation_id,
-                message=message,
-                occurred_at=event.recorded_at,
-                attempts=0,
-            )
+            intent = _intent(event, subscription, project, occasion, run, message)
             await add_intent(transaction, intent)
+
+    async def _tell_of_model(self, transaction: Connection, event: Event, model: str) -> None:
+        """Write what an event tells of a model; each of several tags is told of."""
+        title = await model_title(transaction, model)
+        project = model.partition("/models/")[0]
+        for place, one in enumerate(news(event.payload, title)):
+            data = json.dumps(one.data, ensure_ascii=False)
+            for subscription in await interested(
+                transaction, project, one.occasion, event.position
+            ):
+                told = _intent(event, subscription, project, one.occasion, model, data)
+                identity = uuid5(event.event_id, f"{subscription}:{place}")
+                await add_intent(transaction, replace(told, delivery_id=identity))
+
+
+def _intent(
+    event: Event, subscription: str, project: str, occasion: int, about: str, message: str
+) -> Intent:
+    return Intent(
+        delivery_id=uuid5(event.event_id, subscription),
+        project=project,
+        subscription=subscription,
+        occasion=occasion,
+        run=about,
+        org_id=event.org_id,
+        cause_position=event.position,
+        cause_event_id=event.event_id,
+        correlation_id=event.correlation_id,
+        message=message,
+        occurred_at=event.recorded_at,
+        attempts=0,
+    )
 
 
 def occasion_of(event: Event) -> tuple[pb.Occasion, str]:

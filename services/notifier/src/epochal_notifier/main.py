@@ -9,12 +9,15 @@ from epochal_kernel.runtime.service import Kernel, Parts, run_service
 from epochal_proto.v1.services import NotificationService
 
 from epochal_notifier.channels.mail import MailChannel, SmtpServer
+from epochal_notifier.channels.message import Deliver
+from epochal_notifier.channels.mlflow import MlflowChannel
 from epochal_notifier.channels.slack import SlackChannel
 from epochal_notifier.channels.webhook import WebhookChannel
 from epochal_notifier.delivering import Deliverer
 from epochal_notifier.handlers import TellReactor
 from epochal_notifier.projections import READ_MODEL
 from epochal_notifier.sealing import Sealer
+from epochal_notifier.services.changing import Changing
 from epochal_notifier.services.notifications import Notifications
 from epochal_notifier.settings import NotifierSettings
 from epochal_notifier.store.intents import IntentStore
@@ -43,39 +46,51 @@ async def run(settings: NotifierSettings) -> None:
 def _build(kernel: Kernel, settings: NotifierSettings, client: httpx.AsyncClient) -> Parts:
     sealer = Sealer(settings.secret_key.get_secret_value())
     store = SubscriptionStore(kernel.pool)
+    channels = _channels(kernel, settings, client)
     notifications = Notifications(kernel.ledger, store, sealer, kernel.progress)
+    changing = Changing(kernel.ledger, store, sealer, kernel.progress, channels, kernel.clock)
     server = kernel.server
+    server.unary(NotificationService.GET_SUBSCRIPTION, notifications.get_subscription)
+    server.unary(NotificationService.UPDATE_SUBSCRIPTION, changing.update_subscription)
+    server.unary(NotificationService.TEST_SUBSCRIPTION, changing.test_subscription)
     server.unary(NotificationService.CREATE_SUBSCRIPTION, notifications.create_subscription)
     server.unary(NotificationService.LIST_SUBSCRIPTIONS, notifications.list_subscriptions)
     server.unary(NotificationService.DELETE_SUBSCRIPTION, notifications.delete_subscription)
     server.unary(NotificationService.LIST_DELIVERIES, notifications.list_deliveries)
-    private = settings.notify_private_hosts
     deliverer = Deliverer(
         intents=IntentStore(kernel.pool),
         subscriptions=store,
         ledger=kernel.ledger,
         sealer=sealer,
-        channels={
-            "slack": SlackChannel(client, private_allowed=private),
-            "email": MailChannel(
-                SmtpServer(
-                    settings.smtp_host,
-                    settings.smtp_port,
-                    settings.smtp_user,
-                    settings.smtp_password.get_secret_value(),
-                    settings.smtp_tls,
-                    settings.smtp_sender,
-                    settings.delivery_timeout_s,
-                )
-            ),
-            "webhook": WebhookChannel(client, kernel.clock, private_allowed=private),
-        },
+        channels=channels,
         clock=kernel.clock,
         max_attempts=settings.max_attempts,
         first_retry_s=settings.first_retry_s,
         public_url=settings.public_url,
     )
     return Parts(reactors=[TellReactor()], background=[deliverer.run])
+
+
+def _channels(
+    kernel: Kernel, settings: NotifierSettings, client: httpx.AsyncClient
+) -> dict[str, Deliver]:
+    private = settings.notify_private_hosts
+    return {
+        "slack": SlackChannel(client, private_allowed=private),
+        "email": MailChannel(
+            SmtpServer(
+                settings.smtp_host,
+                settings.smtp_port,
+                settings.smtp_user,
+                settings.smtp_password.get_secret_value(),
+                settings.smtp_tls,
+                settings.smtp_sender,
+                settings.delivery_timeout_s,
+            )
+        ),
+        "webhook": WebhookChannel(client, kernel.clock, private_allowed=private),
+        "mlflow": MlflowChannel(client, kernel.clock, private_allowed=private),
+    }
 
 
 if __name__ == "__main__":

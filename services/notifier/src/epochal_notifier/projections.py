@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import resources
 
@@ -27,6 +27,18 @@ class SubscriptionRow:
     occasions: Json
     create_time: datetime
     position: int
+    description: str
+    paused: bool
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTitleRow:
+    """What a message calls a model, and whether it is a prompt."""
+
+    model: str
+    display_name: str
+    prompt: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +66,48 @@ class DeliveryRow:
 
 
 SUBSCRIPTIONS = Table("subscription", SubscriptionRow, ("name",))
+MODEL_TITLES = Table("model_title", ModelTitleRow, ("model",))
 RUN_TITLES = Table("run_title", RunTitleRow, ("run",))
 DELIVERIES = Table("delivery", DeliveryRow, ("name",))
+
+
+#: What MLflow tells prompts from models by.
+PROMPT_TAG = "mlflow.prompt.is_prompt"
 
 
 class NotifyProjector:
     """Projects subscriptions, titles and deliveries."""
 
     name = "notify"
-    tables = (SUBSCRIPTIONS, RUN_TITLES, DELIVERIES)
+    tables = (SUBSCRIPTIONS, RUN_TITLES, MODEL_TITLES, DELIVERIES)
 
     def touches(self, event: Event) -> Iterable[RowRef]:
-        """Every row is written whole; nothing is read."""
-        return ()
+        """A subscription that is another keeps its age; a model that is renamed stays a prompt."""
+        match event.payload:
+            case pb.SubscriptionReplaced(name=name):
+                yield SUBSCRIPTIONS.ref(name)
+            case pb.ModelRenamed(model=model):
+                yield MODEL_TITLES.ref(model)
+            case _:
+                return
 
     def apply(self, rows: Rows, event: Event) -> None:
         """Write what an event changes."""
         match event.payload:
             case pb.SubscriptionCreated() as created:
-                rows.put(
-                    SUBSCRIPTIONS,
-                    SubscriptionRow(
-                        created.name,
-                        created.name.rpartition("/subscriptions/")[0],
-                        created.display_name,
-                        created.channel.SerializeToString(deterministic=True),
-                        created.sealed_channel,
-                        Json(json.dumps(sorted(created.occasions))),
-                        event.recorded_at,
-                        event.position,
-                    ),
-                )
+                rows.put(SUBSCRIPTIONS, _subscription(created, event, event.recorded_at))
+            case pb.SubscriptionReplaced() as replaced:
+                known = rows.get(SUBSCRIPTIONS, replaced.name)
+                if known is not None:
+                    rows.put(SUBSCRIPTIONS, _subscription(replaced, event, known.create_time))
+            case pb.ModelRegistered() as model:
+                title = model.display_name or model.name.rpartition("/")[2]
+                prompt = model.tags.get(PROMPT_TAG) == "true"
+                rows.put(MODEL_TITLES, ModelTitleRow(model.name, title, prompt))
+            case pb.ModelRenamed() as renamed:
+                titled = rows.get(MODEL_TITLES, renamed.model)
+                if titled is not None:
+                    rows.put(MODEL_TITLES, replace(titled, display_name=renamed.display_name))
             case pb.SubscriptionDeleted() as deleted:
                 rows.delete(SUBSCRIPTIONS, deleted.name)
             case pb.RunCreated() as run:
@@ -108,15 +131,35 @@ class NotifyProjector:
                 return
 
 
+def _subscription(
+    payload: pb.SubscriptionCreated | pb.SubscriptionReplaced, event: Event, made_at: datetime
+) -> SubscriptionRow:
+    return SubscriptionRow(
+        payload.name,
+        payload.name.rpartition("/subscriptions/")[0],
+        payload.display_name,
+        payload.channel.SerializeToString(deterministic=True),
+        payload.sealed_channel,
+        Json(json.dumps(sorted(payload.occasions))),
+        made_at,
+        event.position,
+        payload.description,
+        payload.paused,
+        event.recorded_at,
+    )
+
+
 READ_MODEL = ReadModel(
     service="notifier",
-    version=1,
+    version=2,
     ddl=resources.files("epochal_notifier").joinpath("sql/read_model.sql").read_text(),
     projectors=(NotifyProjector(),),
-    # The last three are what TellReactor looks at.
+    # From RunSucceeded on, they are what TellReactor looks at.
     interests=event_types(
         pb.SubscriptionCreated,
+        pb.SubscriptionReplaced,
         pb.SubscriptionDeleted,
+        pb.ModelRenamed,
         pb.RunCreated,
         pb.DeliveryAttempted,
         pb.RunSucceeded,
@@ -125,5 +168,11 @@ READ_MODEL = ReadModel(
         pb.MetricAlertRaised,
         pb.MetricAlertResolved,
         pb.RunNotificationRequested,
+        pb.ModelRegistered,
+        pb.ModelTagged,
+        pb.ModelVersionRegistered,
+        pb.ModelVersionTagged,
+        pb.ModelAliasSet,
+        pb.ModelAliasDeleted,
     ),
 )

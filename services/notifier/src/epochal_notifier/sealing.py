@@ -50,4 +50,19 @@ def without_secrets(channel: pb.Channel) -> pb.Channel:
         shown.slack.url = f"{scheme}://{rest.split('/', 1)[0]}/..."
     elif shown.WhichOneof("kind") == "webhook":
         shown.webhook.secret = ""
+    elif shown.WhichOneof("kind") == "mlflow":
+        shown.mlflow.secret = ""
     return shown
+
+
+def with_secret_of(channel: pb.Channel, known: pb.Channel) -> pb.Channel:
+    """Return a channel that keeps the secret that was known, when it has none and is alike."""
+    kept = pb.Channel()
+    kept.CopyFrom(channel)
+    kind = channel.WhichOneof("kind")
+    if kind == known.WhichOneof("kind"):
+        if kind == "webhook" and not channel.webhook.secret:
+            kept.webhook.secret = known.webhook.secret
+        elif kind == "mlflow" and not channel.mlflow.secret:
+            kept.mlflow.secret = known.mlflow.secret
+    return kept

@@ -44,6 +44,7 @@ from epochal.cli import (  # noqa: F401 - see above
     syncs,
     terminals,
     tokens,
+    traces,
     triggers,
 )
 from epochal.cli.failures import reported
@@ -68,6 +69,7 @@ def build() -> typer.Typer:
         "runs": runs.app,
         "backfill": backfills.app,
         "searches": searches.app,
+        "traces": traces.app,
         "schedules": schedules.app,
         "triggers": triggers.app,
         "events": history.app,

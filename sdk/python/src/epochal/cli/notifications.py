@@ -174,6 +174,8 @@ def _target(channel: pb.Channel) -> str:
             return f"mail {' '.join(channel.email.to)}"
         case "webhook":
             return f"webhook {channel.webhook.url}"
+        case "mlflow":
+            return f"mlflow webhook {channel.mlflow.url}"
         case _:
             return ""
 

@@ -17,6 +17,20 @@ _WORDS: Final = {
     pb.OCCASION_RUN_STOPPED: ("was stopped", "run.stopped"),
     pb.OCCASION_ALERT_RAISED: ("raised an alert", "alert.raised"),
     pb.OCCASION_ALERT_RESOLVED: ("resolved an alert", "alert.resolved"),
+    pb.OCCASION_MODEL_CREATED: ("was registered", "model.created"),
+    pb.OCCASION_MODEL_VERSION_CREATED: ("has a new version", "model_version.created"),
+    pb.OCCASION_MODEL_VERSION_TAG_SET: ("has a tag set", "model_version_tag.set"),
+    pb.OCCASION_MODEL_VERSION_TAG_DELETED: ("has a tag removed", "model_version_tag.deleted"),
+    pb.OCCASION_MODEL_ALIAS_SET: ("has an alias set", "model_alias.set"),
+    pb.OCCASION_MODEL_ALIAS_DELETED: ("has an alias removed", "model_alias.deleted"),
+    pb.OCCASION_PROMPT_CREATED: ("was registered", "prompt.created"),
+    pb.OCCASION_PROMPT_VERSION_CREATED: ("has a new version", "prompt_version.created"),
+    pb.OCCASION_PROMPT_TAG_SET: ("has a tag set", "prompt_tag.set"),
+    pb.OCCASION_PROMPT_TAG_DELETED: ("has a tag removed", "prompt_tag.deleted"),
+    pb.OCCASION_PROMPT_VERSION_TAG_SET: ("has a tag set", "prompt_version_tag.set"),
+    pb.OCCASION_PROMPT_VERSION_TAG_DELETED: ("has a tag removed", "prompt_version_tag.deleted"),
+    pb.OCCASION_PROMPT_ALIAS_SET: ("has an alias set", "prompt_alias.set"),
+    pb.OCCASION_PROMPT_ALIAS_DELETED: ("has an alias removed", "prompt_alias.deleted"),
 }
 
 
@@ -27,13 +41,14 @@ class Message:
     Attributes:
         delivery: resource name of the delivery; the idempotency key.
         occasion: pb.Occasion.
-        run: resource name.
-        title: of the run.
+        run: resource name of the run, or of the model.
+        title: of the run or model.
         creator: who asked for the run.
         reason: in words, may be empty.
         occurred_at: when.
         position: of the event it tells of.
         url: where to see more, may be empty.
+        data: JSON of what happened to a model; empty for runs.
     """
 
     delivery: str
@@ -45,10 +60,11 @@ class Message:
     occurred_at: datetime
     position: int
     url: str
+    data: str = ""
 
     @property
     def verb(self) -> str:
-        """What the run did, in words."""
+        """What the run or model did, in words."""
         return _WORDS[self.occasion][0]  # type: ignore[index]  # an enum is an int at run time
 
     @property
@@ -59,12 +75,12 @@ class Message:
     @property
     def headline(self) -> str:
         """One line."""
-        return f"Run {self.title} {self.verb}"
+        return f"{'Model' if self.data else 'Run'} {self.title} {self.verb}"
 
     @property
     def project(self) -> str:
         """Resource name of the project."""
-        return self.run.rpartition("/runs/")[0]
+        return "/".join(self.run.split("/")[:4])
 
 
 class Deliver(Protocol):

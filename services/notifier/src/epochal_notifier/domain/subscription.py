@@ -32,6 +32,8 @@ class SubscriptionAggregate:
         match event:
             case pb.SubscriptionCreated():
                 return SubscriptionState(exists=True)
+            case pb.SubscriptionReplaced():
+                return state
             case pb.SubscriptionDeleted():
                 return SubscriptionState(exists=True, deleted=True)
             case _:
@@ -58,3 +60,14 @@ def delete(state: SubscriptionState, name: str) -> Sequence[Message]:
     if not state.exists:
         raise NotFound(f"there is no {name}", resource=name)
     return [] if state.deleted else [pb.SubscriptionDeleted(name=name)]
+
+
+def replace(state: SubscriptionState, event: pb.SubscriptionReplaced) -> Sequence[Message]:
+    """Make another of a subscription, under its name.
+
+    Raises:
+        NotFound: there is none by that name.
+    """
+    if not state.exists or state.deleted:
+        raise NotFound(f"there is no {event.name}", resource=event.name)
+    return [event]

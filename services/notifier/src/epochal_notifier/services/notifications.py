@@ -7,6 +7,7 @@ from typing import cast
 from uuid import UUID, uuid5
 
 import epochal_proto.v1 as pb
+from epochal_kernel.errors import NotFound
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.paging import DEFAULT_PAGE, foreign, pack, unpack
 from epochal_kernel.projections.store import Progress
@@ -45,6 +46,8 @@ class Notifications:
             channel=without_secrets(request.channel),
             occasions=sorted(request.occasions),
             sealed_channel=self._sealer.seal(request.channel),
+            description=request.description,
+            paused=request.paused,
         )
         outcome = await self._ledger.execute(
             self._aggregate, uid, event.name, lambda state: domain.create(state, event), command
@@ -53,7 +56,17 @@ class Notifications:
         await self._progress.wait_for(outcome.position)
         row = await self._store.subscription(event.name)
         assert row is not None, "it was just projected"
-        return _subscription(row)
+        return subscription_message(row)
+
+    async def get_subscription(
+        self, request: pb.GetSubscriptionRequest, context: CallContext
+    ) -> pb.Subscription:
+        """Read a subscription, without its secrets."""
+        await self._progress.wait_for(context.min_position)
+        row = await self._store.subscription(request.name)
+        if row is None:
+            raise NotFound(f"there is no {request.name}", resource=request.name)
+        return subscription_message(row)
 
     async def list_subscriptions(
         self, request: pb.ListSubscriptionsRequest, context: CallContext
@@ -63,7 +76,7 @@ class Notifications:
         size = request.page_size or DEFAULT_PAGE
         rows = await self._store.subscriptions(request.parent, unpack(request.page_token), size + 1)
         return pb.ListSubscriptionsResponse(
-            subscriptions=[_subscription(row) for row in rows[:size]],
+            subscriptions=[subscription_message(row) for row in rows[:size]],
             next_page_token=pack(rows[size - 1].name) if len(rows) > size else "",
         )
 
@@ -95,13 +108,17 @@ class Notifications:
         )
 
 
-def _subscription(row: SubscriptionRow) -> pb.Subscription:
+def subscription_message(row: SubscriptionRow) -> pb.Subscription:
+    """Return a subscription as answers show it."""
     message = pb.Subscription(
         name=row.name,
         display_name=row.display_name,
         channel=pb.Channel.FromString(row.channel),
         occasions=json.loads(row.occasions),
+        description=row.description,
+        paused=row.paused,
     )
+    message.update_time.FromDatetime(row.update_time)
     message.create_time.FromDatetime(row.create_time)
     return message
 

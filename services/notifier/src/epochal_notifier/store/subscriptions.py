@@ -9,7 +9,7 @@ from uuid import UUID
 
 from epochal_kernel.postgres import Connection, Pool, adapting, load_sql
 
-from epochal_notifier.projections import SubscriptionRow
+from epochal_notifier.projections import ModelTitleRow, SubscriptionRow
 
 _SQL = load_sql("epochal_notifier", "subscriptions.sql")
 
@@ -71,3 +71,9 @@ async def named(
     """Return the subscriptions, older than a position, that have one of these names for people."""
     rows = await connection.fetch(_SQL["named"], project, list(names), position)
     return [row[0] for row in rows]
+
+
+async def model_title(connection: Connection, model: str) -> ModelTitleRow:
+    """Return what a message calls a model; its id, when it is not known."""
+    row = await connection.fetchrow(_SQL["model_title"], model)
+    return ModelTitleRow(*row) if row else ModelTitleRow(model, model.rpartition("/")[2], False)

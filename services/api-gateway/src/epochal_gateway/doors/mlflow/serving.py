@@ -17,6 +17,7 @@ from epochal_gateway.doors.mlflow import (
     runs,
     trace_versions,
     traces,
+    webhooks,
 )
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 
@@ -38,4 +39,5 @@ def mlflow_routes() -> list[MlflowRoute]:
         *traces.routes(),
         *trace_versions.routes(),
         *assessments.routes(),
+        *webhooks.routes(),
     ]
