@@ -68,6 +68,13 @@ def test_every_record_is_listed_and_read_from_its_place(admin: Client, run: str)
     door.close()
 
 
+def test_a_run_is_read_back_by_its_name_for_people(run: str) -> None:
+    with epochal.get_run("with records") as known:
+        assert known.name == run
+        (record,) = known.records(kind="histogram")
+        assert known.read(record).startswith(b'{"edges"')
+
+
 def test_names_are_listed_with_their_newest(admin: Client, run: str) -> None:
     answer = admin.call(RecordService.LIST_RECORD_SERIES, pb.ListRecordSeriesRequest(run=run))
     shown = {(one.kind, one.series): (one.count, one.latest.step) for one in answer.series}

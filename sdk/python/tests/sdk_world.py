@@ -252,6 +252,8 @@ class World(Orchestration):
         for field, wanted in conditions.items():
             if field == "pipeline":
                 found = [r for r in found if r.pipeline.endswith(wanted)]
+            if field == "name":
+                found = [r for r in found if r.display_name == wanted.strip('"')]
             if field == "kind":
                 found = [r for r in found if pb.RunKind.Name(r.kind)[9:].lower() == wanted]
         if request.filter.startswith("status:"):

@@ -149,6 +149,18 @@ def test_frames_and_figures_of_real_libraries(train: Train, admin: Client) -> No
     door.close()
 
 
+def test_event_files_of_tensorboardx(train: Train, admin: Client) -> None:
+    run = train("tensorboard_files")
+    assert points(run) == {"train/loss": 50}
+    assert run.metrics["train/loss"].last == pytest.approx(1 / 50)
+    logged = records(admin, run).items()
+    found = {(kind, name.partition("/text")[0]): one for (kind, name), one in logged}
+    assert sum(found["histogram", "train/weights"].histogram.counts) == 480
+    image = found["image", "train/sample"]
+    assert (image.image.width, image.image.height, image.step) == (6, 4, 4)
+    assert found["text", "train/note"].text.excerpt == "hello"
+
+
 def test_keras_callback_keeps_the_best_model(train_net: Train, admin: Client) -> None:
     run = train_net("keras_callback")
     shown = points(run)

@@ -240,6 +240,20 @@ def frames_and_figures():
     return run.name
 
 
+def tensorboard_files():
+    from tensorboardX import SummaryWriter
+
+    with tempfile.TemporaryDirectory() as folder, epochal.init() as run:
+        run.follow_tensorboard(folder)
+        with SummaryWriter(f"{folder}/train") as writer:
+            for step in range(50):
+                writer.add_scalar("loss", 1 / (step + 1), step)
+            writer.add_histogram("weights", X, 3)
+            writer.add_image("sample", np.zeros((3, 4, 6)), 4)
+            writer.add_text("note", "hello", 5)
+    return run.name
+
+
 if __name__ == "__main__":
     os.chdir(tempfile.mkdtemp(dir=Path.cwd()))
     print(globals()[sys.argv[1]]())

@@ -27,10 +27,10 @@ _OPTIONS: Final = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 60_000),
-    # A stream is read by the thread that iterates it: none is started, which at the end of the
-    # process would fail.
-    (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
 )
+# A stream is read by the thread that iterates it: none is started, which at the end of the process
+# would fail.
+_SINGLE_THREADED: Final = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
 
 
 class Channel:
@@ -57,7 +57,7 @@ class Channel:
         with self._lock:
             if (call := self._unary.get(method.path)) is None:
                 call = self._unary[method.path] = self._channel().unary_unary(
-                    method.path, _serialize, method.response.FromString
+                    method.path, serialize, method.response.FromString
                 )
             return call
 
@@ -70,7 +70,7 @@ class Channel:
         with self._lock:
             if (call := self._stream.get(method.path)) is None:
                 call = self._stream[method.path] = self._channel().unary_stream(
-                    method.path, _serialize, method.response.FromString
+                    method.path, serialize, method.response.FromString
                 )
             return call
 
@@ -110,12 +110,18 @@ class Channel:
         self._open, self._unary, self._stream = None, {}, {}
 
 
+def options_for(address: Address) -> list[tuple[str, int]]:
+    """The options of a channel to an address; loopback never goes through a proxy."""
+    return [*_OPTIONS, ("grpc.enable_http_proxy", int(not address.loopback))]
+
+
 def _open(address: Address) -> grpc.Channel:
-    options = [*_OPTIONS, ("grpc.enable_http_proxy", int(not address.loopback))]
+    options = [*options_for(address), _SINGLE_THREADED]
     if address.secure:
         return grpc.secure_channel(address.target, grpc.ssl_channel_credentials(), options)
     return grpc.insecure_channel(address.target, options)
 
 
-def _serialize(message: Message) -> bytes:
+def serialize(message: Message) -> bytes:
+    """A request as bytes."""
     return message.SerializeToString()

@@ -88,7 +88,7 @@ class Client:
             EpochalError: Of the class that stands for the status, with its details.
         """
         started = time.monotonic()
-        request = _with_request_id(request)
+        request = with_request_id(request)
         backoff = Backoff()
         while True:
             left_s = started + timeout_s - time.monotonic()
@@ -96,12 +96,12 @@ class Client:
                 return self._attempt(method, request, max(left_s, 0.001))
             except EpochalError as error:
                 delay_s = backoff.next_delay_s(error)
-                allowed_s = min(timeout_s, patience_s if _gone(error) else timeout_s)
-                if not (error.retryable and _repeatable(method)):
+                allowed_s = min(timeout_s, patience_s if gone(error) else timeout_s)
+                if not (error.retryable and repeatable(method)):
                     raise
                 if time.monotonic() + delay_s > started + allowed_s:
                     raise
-                moved = _gone(error)
+                moved = gone(error)
             self._sleep(delay_s)
             if moved:
                 self.relocate()
@@ -163,7 +163,7 @@ class Client:
         def translated() -> Iterator[Response]:
             try:
                 for response in call:
-                    yield _checked(method, response)
+                    yield checked(method, response)
             except grpc.RpcError as error:
                 raise self._translate(error) from None
 
@@ -204,34 +204,41 @@ class Client:
             if key == "epochal-position":
                 with contextlib.suppress(ValueError):
                     self.saw_position(int(value))
-        return _checked(method, response)
+        return checked(method, response)
 
     def _metadata(self, method: Method[Message, Message]) -> _Metadata:
         metadata: list[tuple[str, str | bytes]] = []
         if self.connection.token:
             metadata.append(("authorization", f"Bearer {self.connection.token}"))
-        if self._position and _reads(method):
+        if self._position and reads(method):
             metadata.append(("epochal-min-position", str(self._position)))
         return tuple(metadata)
 
     def _translate(self, error: grpc.RpcError) -> EpochalError:
         translated = from_rpc(error)
-        if _gone(translated) and "connect" in translated.message.lower():
+        if gone(translated) and "connect" in translated.message.lower():
             return unreachable(self.connection, "its gRPC door refuses the connection")
         return translated
 
 
-def _gone(error: EpochalError) -> bool:
+def gone(error: EpochalError) -> bool:
+    """Whether the platform, or a part of it, does not answer."""
     return isinstance(error, Unavailable)
 
 
-def _checked(method: Method[Request, Response], response: Message) -> Response:
+def checked(method: Method[Request, Response], response: Message) -> Response:
+    """Returns an answer that is of its method's type.
+
+    Raises:
+        EpochalError: It is not.
+    """
     if not isinstance(response, method.response):
         raise EpochalError(f"{method.full_name} answered with {type(response).__name__}")
     return response
 
 
-def _with_request_id(request: Request) -> Request:
+def with_request_id(request: Request) -> Request:
+    """Returns the request with a request id, a new one when it has none and can have one."""
     if "request_id" not in request.DESCRIPTOR.fields_by_name or getattr(
         request, "request_id", None
     ):
@@ -243,14 +250,16 @@ def _with_request_id(request: Request) -> Request:
 
 
 @lru_cache(maxsize=256)
-def _reads(method: Method[Message, Message]) -> bool:
+def reads(method: Method[Message, Message]) -> bool:
+    """Whether a method only reads."""
     return method.policy.access == pb.ACCESS_READ
 
 
 @lru_cache(maxsize=256)
-def _repeatable(method: Method[Message, Message]) -> bool:
+def repeatable(method: Method[Message, Message]) -> bool:
+    """Whether a call may be made again after a lost reply."""
     return (
-        _reads(method)
+        reads(method)
         or method.policy.transport == pb.TRANSPORT_TELEMETRY  # numbered: a repeat is recognised
         or "request_id" in method.request.DESCRIPTOR.fields_by_name
     )

@@ -103,14 +103,14 @@ class ReferenceCalls(TakesRecords):
         """
         self.log_record("env", encode_json("env", MessageToDict(surroundings.describe())))
 
-    def log_inputs(self, inputs: Mapping[str, object] | None = None, **more: object) -> None:
+    def log_inputs(self, /, inputs: Mapping[str, object] | None = None, **more: object) -> None:
         """Logs inputs: another name for `log_params`.
 
         >>> run.log_inputs(depth=3)
         """
         self.log_params({**(inputs or {}), **more})
 
-    def log_meta(self, meta: Mapping[str, object] | None = None, **more: object) -> None:
+    def log_meta(self, /, meta: Mapping[str, object] | None = None, **more: object) -> None:
         """Notes facts about the run, as tags "meta.NAME", which searches find.
 
         >>> run.log_meta(cluster="blue")

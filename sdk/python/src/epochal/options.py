@@ -41,6 +41,13 @@ def captures(given: bool | None, environ: Mapping[str, str] = os.environ) -> boo
     return environ.get("EPOCHAL_CAPTURE", "1").lower() in _TRUE
 
 
+def silenced(given: bool | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a run does nothing: as given, else EPOCHAL_NO_OP, else no."""
+    if given is not None:
+        return given
+    return environ.get("EPOCHAL_NO_OP", "").lower() in _TRUE
+
+
 def from_environment(
     mode: str | None, strict: bool | None, environ: Mapping[str, str] = os.environ
 ) -> RunOptions:

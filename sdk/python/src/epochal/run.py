@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,16 +11,12 @@ from typing import SupportsFloat
 import epochal_proto.v1 as pb
 
 from epochal.alerting import Goal, Severity, alert_rule
-from epochal.artifacts import media_type
 from epochal.capturing import Capturer
-from epochal.digests import Content, describe, file_sha256
 from epochal.ending import Outcome, end_run, finish_request, outcome_of
-from epochal.errors import InvalidArgument, RunClosed, Violation
-from epochal.files import named_files
+from epochal.errors import RunClosed
 from epochal.logging_curves import CurveCalls
+from epochal.logging_files import FileCalls
 from epochal.logging_media import MediaCalls
-from epochal.logging_references import ReferenceCalls
-from epochal.modelfiles import write_model
 from epochal.names import last_part, project_of
 from epochal.notices import say
 from epochal.options import RunOptions
@@ -29,14 +24,14 @@ from epochal.outputs import tell_outputs
 from epochal.recording import Recorder
 from epochal.records.gathering import Gatherer
 from epochal.records.made import Made
-from epochal.results import Dataset, LoggedModel
 from epochal.series import to_points
 from epochal.spool.folder import RunFolder
 from epochal.telemetry import Telemetry
+from epochal.tensorboard.ingesting import Follower
 from epochal.values import to_values
 
 
-class Run(MediaCalls, CurveCalls, ReferenceCalls):
+class Run(FileCalls, MediaCalls, CurveCalls):
     """One run. Made by `epochal.init`; safe to use from any number of threads.
 
     with epochal.init(project="vision", params={"lr": 0.1}) as run:
@@ -65,6 +60,7 @@ class Run(MediaCalls, CurveCalls, ReferenceCalls):
             max_bytes=options.spool_max_bytes,
             on_drop=telemetry.drop,
         )
+        self._followers: list[Follower] = []
         self._ending = threading.Lock()
         self._ended = False
         self._add = telemetry.buffer.add
@@ -264,94 +260,6 @@ class Run(MediaCalls, CurveCalls, ReferenceCalls):
         )
         self._recorder.record(pb.DeclareAlertRulesRequest(run=self.name, rules=[rule]))
 
-    def log_artifact(self, path: str | Path, name: str | None = None, kind: str = "file") -> str:
-        """Uploads a file, or every file of a folder, and returns its path under the run.
-
-        Args:
-            path: On this machine.
-            name: Path under the run; the file's or folder's own name without.
-            kind: Such as "file", "data" or "model".
-
-        Raises:
-            InvalidArgument: There is no such file, or the name cannot be.
-        """
-        self._check_open()
-        source = Path(path).expanduser()
-        under = name or source.resolve().name
-        for file, artifact in named_files(source, under):
-            self._upload(file, artifact, kind)
-        return under
-
-    def log_model(
-        self,
-        model: object,
-        name: str = "model",
-        *,
-        register: str | None = None,
-        alias: str | None = None,
-        description: str = "",
-    ) -> LoggedModel:
-        """Uploads a model below `model/<name>/` and registers it if asked.
-
-        Args:
-            model: A path to a file or folder, or a Python object, saved with joblib or pickle.
-            name: Of the model within this run.
-            register: Id in the registry to make a new version of, such as "digits".
-            alias: Alias to point to the new version, such as "champion".
-            description: What is new.
-
-        Raises:
-            InvalidArgument: There is no such file, or the object cannot be pickled.
-        """
-        self._check_open()
-        if alias and not register:
-            message = "an alias points to a registered version: give register= as well"
-            raise InvalidArgument(message, violations=[Violation("alias", "needs", message)])
-        under = f"model/{name}"
-        if isinstance(model, str | Path):
-            source = Path(model).expanduser()
-            target = f"{under}/{source.resolve().name}" if source.is_file() else under
-            for file, artifact in named_files(source, target):
-                self._upload(file, artifact, "model")
-        else:
-            with tempfile.TemporaryDirectory(dir=self._folder.path) as made:
-                for file in write_model(model, Path(made)):
-                    self._upload(file, f"{under}/{file.name}", "model", move=True)
-        if not register:
-            return LoggedModel(under)
-        answer = self._recorder.record(
-            pb.RegisterModelVersionRequest(
-                parent=self.project,
-                model_id=register,
-                run=self.name,
-                artifact_path=f"{under}/",
-                description=description,
-                alias=alias or "",
-            )
-        )
-        version = answer.name if isinstance(answer, pb.ModelVersion) else ""
-        return LoggedModel(under, version)
-
-    def use_dataset(self, name: str, data: object, digest: str | None = None) -> Dataset:
-        """Records that this run reads a dataset, known by the digest of its content.
-
-        Args:
-            name: Such as "digits".
-            data: A file, a folder, a URI, bytes, a numpy array, a pandas frame, or a tuple of them.
-            digest: "sha256:HEX", if you know better; computed otherwise, except for a URI.
-
-        Raises:
-            InvalidArgument: There is no such file, or the object has no digest.
-        """
-        self._check_open()
-        known = isinstance(data, str) and "://" in data
-        content = Content(str(data), digest or "") if known else describe(data)
-        digest = digest or content.digest
-        self._recorder.record(
-            pb.UseDatasetRequest(run=self.name, dataset=name, uri=content.uri, digest=digest)
-        )
-        return Dataset(name, content.uri, digest)
-
     def finish(self, status: Outcome = "succeeded", message: str = "") -> None:
         """Ends the run here: waits, bounded, until all is persisted, seals and finishes it.
 
@@ -367,6 +275,8 @@ class Run(MediaCalls, CurveCalls, ReferenceCalls):
         with self._ending:
             if self._ended:
                 return
+            for follower in self._followers:
+                follower.close()
             self._ended = True
             self._capturer.finish()
             try:
@@ -397,21 +307,6 @@ class Run(MediaCalls, CurveCalls, ReferenceCalls):
     def _check_open(self) -> None:
         if self._ended:
             raise RunClosed
-
-    def _upload(self, file: Path, artifact: str, kind: str, *, move: bool = False) -> None:
-        sha256 = file_sha256(file)
-        size_bytes = file.stat().st_size
-        self._recorder.stage(file, sha256, move=move)
-        self._recorder.record(
-            pb.CommitArtifactRequest(
-                run=self.name,
-                path=artifact,
-                sha256=sha256,
-                size_bytes=size_bytes,
-                kind=kind,
-                media_type=media_type(artifact),
-            )
-        )
 
 
 def _ignore(metric: str, value: SupportsFloat, step: int | None) -> None:

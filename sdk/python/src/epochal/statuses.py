@@ -7,6 +7,7 @@ whichever door they used.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -104,4 +105,5 @@ def from_problem(http_status: int, body: bytes) -> EpochalError:
 
 
 def _pairs(metadata: object) -> list[tuple[str, str | bytes]]:
-    return [(pair[0], pair[1]) for pair in metadata] if isinstance(metadata, tuple) else []
+    # A tuple of grpc, its own kind of mapping in grpc.aio: both iterate over pairs.
+    return [(key, value) for key, value in metadata] if isinstance(metadata, Iterable) else []

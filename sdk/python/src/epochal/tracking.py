@@ -16,9 +16,10 @@ from epochal import starting
 from epochal.ending import Outcome, outcome_of
 from epochal.errors import EpochalError, NoActiveRun
 from epochal.notices import say
-from epochal.options import captures, from_environment
+from epochal.options import captures, from_environment, silenced
 from epochal.results import Dataset, LoggedModel
 from epochal.run import Run
+from epochal.silent import SilentRun
 
 _lock: Final = threading.Lock()
 _runs: Final[list[Run]] = []
@@ -35,6 +36,7 @@ def init(
     run: str = "",
     resume: Literal["continue", "truncate"] | None = None,
     from_step: int | None = None,
+    no_op: bool | None = None,
 ) -> Run:
     """Begins a run, or joins the scheduled run this process belongs to, and makes it current.
 
@@ -60,11 +62,15 @@ def init(
             step count on; "truncate" hides those of `from_step` and later, which this process logs
             again, as after a restart from a checkpoint. Nothing is deleted, and seals verify.
         from_step: First step to be logged again.
+        no_op: Whether the run does nothing at all, as for all ranks but the first. Default:
+            EPOCHAL_NO_OP, else no.
 
     Raises:
         NotConfigured, PlatformUnreachable: Online, and there is no platform.
         EpochalError: The platform refused it.
     """
+    if silenced(no_op):
+        return _known(SilentRun(_forget))
     options = from_environment(mode, strict)
     if scheduled := os.environ.get("EPOCHAL_RUN"):
         begun = starting.attach(scheduled, params or {}, tags or {}, options, _forget)
@@ -76,6 +82,11 @@ def init(
         begun = starting.create(project, name, params or {}, tags or {}, options, _forget)
         if captures(capture):
             begun.capture()
+    return _known(begun)
+
+
+def _known(begun: Run) -> Run:
+    """Makes a run the current one, until it is finished."""
     with _lock:
         _runs.append(begun)
     if multiprocessing.parent_process() is not None:

@@ -90,7 +90,7 @@ class Gatherer:
             record.id = f"{self._folder.producer.hex[:12]}-{self._number}"
             record.series = series
             record.step = self._next_step(record.kind, series, step)
-            record.time_us = time.time_ns() // 1000
+            record.time_us = record.time_us or time.time_ns() // 1000
             try:
                 self._write(record, made)
             except OSError as error:

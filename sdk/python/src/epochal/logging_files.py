@@ -1,0 +1,174 @@
+"""What a run keeps besides telemetry: files, models, datasets by reference, event files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import epochal_proto.v1 as pb
+
+from epochal.artifacts import media_type
+from epochal.digests import Content, describe, file_sha256
+from epochal.errors import InvalidArgument, Violation
+from epochal.files import named_files
+from epochal.logging_references import ReferenceCalls
+from epochal.modelfiles import write_model
+from epochal.notices import say
+from epochal.results import Dataset, LoggedModel
+from epochal.spool.folder import RunFolder
+from epochal.tensorboard.ingesting import Follower, Ingester, existing_folder
+
+
+class FileCalls(ReferenceCalls):
+    """Calls that keep files. All may raise RunClosed."""
+
+    _folder: RunFolder
+    _followers: list[Follower]
+
+    @property
+    def project(self) -> str:
+        """Resource name of the run's project."""
+        raise NotImplementedError
+
+    def log_series(
+        self,
+        name: str,
+        values: Iterable[float],
+        steps: Iterable[int] | None = None,
+        times_us: Iterable[int] | None = None,
+    ) -> None:
+        """See `Run.log_series`."""
+        raise NotImplementedError
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def log_artifact(self, path: str | Path, name: str | None = None, kind: str = "file") -> str:
+        """Uploads a file, or every file of a folder, and returns its path under the run.
+
+        Args:
+            path: On this machine.
+            name: Path under the run; the file's or folder's own name without.
+            kind: Such as "file", "data" or "model".
+
+        Raises:
+            InvalidArgument: There is no such file, or the name cannot be.
+        """
+        self._check_open()
+        source = Path(path).expanduser()
+        under = name or source.resolve().name
+        for file, artifact in named_files(source, under):
+            self._upload(file, artifact, kind)
+        return under
+
+    def log_model(
+        self,
+        model: object,
+        name: str = "model",
+        *,
+        register: str | None = None,
+        alias: str | None = None,
+        description: str = "",
+    ) -> LoggedModel:
+        """Uploads a model below `model/<name>/` and registers it if asked.
+
+        Args:
+            model: A path to a file or folder, or a Python object, saved with joblib or pickle.
+            name: Of the model within this run.
+            register: Id in the registry to make a new version of, such as "digits".
+            alias: Alias to point to the new version, such as "champion".
+            description: What is new.
+
+        Raises:
+            InvalidArgument: There is no such file, or the object cannot be pickled.
+        """
+        self._check_open()
+        if alias and not register:
+            message = "an alias points to a registered version: give register= as well"
+            raise InvalidArgument(message, violations=[Violation("alias", "needs", message)])
+        under = f"model/{name}"
+        if isinstance(model, str | Path):
+            source = Path(model).expanduser()
+            target = f"{under}/{source.resolve().name}" if source.is_file() else under
+            for file, artifact in named_files(source, target):
+                self._upload(file, artifact, "model")
+        else:
+            with tempfile.TemporaryDirectory(dir=self._folder.path) as made:
+                for file in write_model(model, Path(made)):
+                    self._upload(file, f"{under}/{file.name}", "model", move=True)
+        if not register:
+            return LoggedModel(under)
+        answer = self._recorder.record(
+            pb.RegisterModelVersionRequest(
+                parent=self.project,
+                model_id=register,
+                run=self.name,
+                artifact_path=f"{under}/",
+                description=description,
+                alias=alias or "",
+            )
+        )
+        version = answer.name if isinstance(answer, pb.ModelVersion) else ""
+        return LoggedModel(under, version)
+
+    def use_dataset(self, name: str, data: object, digest: str | None = None) -> Dataset:
+        """Records that this run reads a dataset, known by the digest of its content.
+
+        Args:
+            name: Such as "digits".
+            data: A file, a folder, a URI, bytes, a numpy array, a pandas frame, or a tuple of them.
+            digest: "sha256:HEX", if you know better; computed otherwise, except for a URI.
+
+        Raises:
+            InvalidArgument: There is no such file, or the object has no digest.
+        """
+        self._check_open()
+        known = isinstance(data, str) and "://" in data
+        content = Content(str(data), digest or "") if known else describe(data)
+        digest = digest or content.digest
+        self._recorder.record(
+            pb.UseDatasetRequest(run=self.name, dataset=name, uri=content.uri, digest=digest)
+        )
+        return Dataset(name, content.uri, digest)
+
+    def log_tensorboard(self, folder: str | Path) -> int:
+        """Logs what TensorBoard's event files below a folder hold; returns how much that was.
+
+        Scalars become metrics with their own steps and times; histograms, images, sounds and texts
+        become records. Sub-folders are prefixes of names, as TensorBoard shows them.
+
+        >>> run.log_tensorboard(".")
+        0
+
+        Raises:
+            InvalidArgument: There is no such folder.
+            DataLoss: A file is damaged; what came before is logged.
+        """
+        self._check_open()
+        return Ingester(existing_folder(folder), self.log_series, self.log_record).read()
+
+    def follow_tensorboard(self, folder: str | Path) -> None:
+        """Logs what is written to event files below a folder until the run is finished.
+
+        >>> run.follow_tensorboard("not there yet")
+        """
+        self._check_open()
+        follower = Follower(Ingester(folder, self.log_series, self.log_record), say)
+        self._followers.append(follower)
+        follower.start()
+
+    def _upload(self, file: Path, artifact: str, kind: str, *, move: bool = False) -> None:
+        sha256 = file_sha256(file)
+        size_bytes = file.stat().st_size
+        self._recorder.stage(file, sha256, move=move)
+        self._recorder.record(
+            pb.CommitArtifactRequest(
+                run=self.name,
+                path=artifact,
+                sha256=sha256,
+                size_bytes=size_bytes,
+                kind=kind,
+                media_type=media_type(artifact),
+            )
+        )
