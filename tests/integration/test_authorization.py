@@ -224,6 +224,12 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "DeleteSubscription": pb.DeleteSubscriptionRequest(name=f"{project}/subscriptions/{uid}"),
         "ListDeliveries": pb.ListDeliveriesRequest(parent=project),
         "ListEvents": pb.ListEventsRequest(parent=world.org),
+        "GetEvent": pb.GetEventRequest(name=f"{world.org}/events/1"),
+        "GetState": pb.GetStateRequest(parent=world.org),
+        "CompareStates": pb.CompareStatesRequest(parent=world.org),
+        "CheckRule": pb.CheckRuleRequest(
+            parent=world.org, rule=pb.AUDIT_RULE_ROLE_GIVEN_BY_ANOTHER
+        ),
         "GetCheckpoint": pb.GetCheckpointRequest(parent=world.org),
         "ListCheckpoints": pb.ListCheckpointsRequest(parent=world.org),
         "GetProof": pb.GetProofRequest(parent=world.org, position=1),

@@ -12,6 +12,7 @@ from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Background, Kernel, Parts, run_service
 from epochal_proto.v1.services import (
     AuditService,
+    HistoryService,
     LineageService,
     LoggedModelService,
     ProofService,
@@ -25,6 +26,7 @@ from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublishe
 from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.services.audit import Audit
 from epochal_lineage.services.graph import Graph
+from epochal_lineage.services.history import History
 from epochal_lineage.services.logged_models import LoggedModels
 from epochal_lineage.services.model_versions import ModelVersions
 from epochal_lineage.services.models import Models
@@ -32,6 +34,7 @@ from epochal_lineage.services.proofs import Proofs
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
 from epochal_lineage.store.graph import GraphStore
+from epochal_lineage.store.history import HistoryStore
 from epochal_lineage.store.logged_models import LoggedModelStore
 from epochal_lineage.store.registry import RegistryStore
 from epochal_lineage.store.sealing import SealStore
@@ -71,6 +74,10 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     server.unary(AuditService.LIST_EVENTS, audit.list_events)
     server.stream(AuditService.VERIFY_LOG, audit.verify_log)
     server.stream(AuditService.REPLAY_LOG, audit.replay_log)
+    seals = SealStore(kernel.pool)
+    _bind_history(
+        server, History(kernel.pool, HistoryStore(kernel.pool), events, seals, kernel.codec)
+    )
     return Parts(background=_seal(kernel, settings))
 
 
@@ -121,6 +128,13 @@ def _bind_proofs(server: RpcServer, proofs: Proofs) -> None:
     server.stream(ProofService.EXPORT_LOG, proofs.export_log)
     server.unary(ProofService.ADD_COSIGNATURE, proofs.add_cosignature)
     server.unary(ProofService.ROTATE_SIGNING_KEY, proofs.rotate_signing_key)
+
+
+def _bind_history(server: RpcServer, history: History) -> None:
+    server.unary(HistoryService.GET_EVENT, history.get_event)
+    server.unary(HistoryService.GET_STATE, history.get_state)
+    server.unary(HistoryService.COMPARE_STATES, history.compare_states)
+    server.unary(HistoryService.CHECK_RULE, history.check_rule)
 
 
 def _bind_models(server: RpcServer, models: Models) -> None:

@@ -33,6 +33,7 @@ from epochal.cli import (  # noqa: F401 - see above
     members,
     models,
     notifications,
+    past,
     policies,
     projects,
     proofs,

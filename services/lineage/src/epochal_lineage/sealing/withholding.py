@@ -9,8 +9,7 @@ from epochal_kernel.log.chain import leaf
 from epochal_kernel.log.events import EventRecord
 from epochal_proto.v1.events import EVENTS
 
-#: Fields that no reader of the log needs.
-SECRET_FIELDS: Final = frozenset({"secret_sha256", "sealed_channel"})
+from epochal_lineage.domain.standing import SECRET_FIELDS
 
 _WITH_SECRETS: Final = frozenset(
     name

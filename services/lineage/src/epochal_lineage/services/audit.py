@@ -61,7 +61,7 @@ class Audit:
             )
         )
         return pb.ListEventsResponse(
-            events=[self._event(record) for record in records[:size]],
+            events=[shown(self._codec, record) for record in records[:size]],
             next_page_token=(
                 paging.pack(str(records[size - 1].position)) if len(records) > size else ""
             ),
@@ -99,31 +99,34 @@ class Audit:
             except EpochalError as error:
                 yield pb.ReplayLogResponse(service=service, done=True, problem=error.message)
 
-    def _event(self, record: EventRecord) -> pb.AuditEvent:
-        event = pb.AuditEvent(
-            name=f"orgs/{record.org_id}/events/{record.position}",
-            position=record.position,
-            event_id=str(record.event_id),
-            category=record.category,
-            stream_id=str(record.stream_id),
-            version=record.version,
-            type=record.type,
-            actor=record.actor,
-            resource=record.resource,
-            correlation_id=str(record.correlation_id),
-            causation_id=str(record.causation_id) if record.causation_id else "",
-            payload_json=self._payload(record),
-        )
-        event.record_time.FromDatetime(record.recorded_at)
-        return event
 
-    def _payload(self, record: EventRecord) -> str:
-        message = self._codec.decode_payload(record.type, record.payload, record.position)
-        content = json_format.MessageToDict(message)
-        for name in _HIDDEN:
-            if name in content:
-                content[name] = "(hidden)"
-        return json.dumps(content, ensure_ascii=False)
+def shown(codec: EventCodec, record: EventRecord) -> pb.AuditEvent:
+    """Return an event as auditors see it, its secrets hidden."""
+    event = pb.AuditEvent(
+        name=f"orgs/{record.org_id}/events/{record.position}",
+        position=record.position,
+        event_id=str(record.event_id),
+        category=record.category,
+        stream_id=str(record.stream_id),
+        version=record.version,
+        type=record.type,
+        actor=record.actor,
+        resource=record.resource,
+        correlation_id=str(record.correlation_id),
+        causation_id=str(record.causation_id) if record.causation_id else "",
+        payload_json=_payload(codec, record),
+    )
+    event.record_time.FromDatetime(record.recorded_at)
+    return event
+
+
+def _payload(codec: EventCodec, record: EventRecord) -> str:
+    message = codec.decode_payload(record.type, record.payload, record.position)
+    content = json_format.MessageToDict(message)
+    for name in _HIDDEN:
+        if name in content:
+            content[name] = "(hidden)"
+    return json.dumps(content, ensure_ascii=False)
 
 
 def _full_type(name: str) -> str:

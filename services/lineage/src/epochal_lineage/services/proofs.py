@@ -62,7 +62,7 @@ class Proofs:
         """Return a checkpoint with the keys that sign."""
         head = await self._reader.head()
         return pb.GetCheckpointResponse(
-            checkpoint=await self._message(await self._seal(request.size)),
+            checkpoint=await checkpoint_message(self._store, await self._seal(request.size)),
             verifier_keys=[key.verifier for key in await self._store.keys()],
             handovers=await self._store.handovers(),
             head=head.position,
@@ -77,7 +77,7 @@ class Proofs:
         after = paging.unpack_number(request.page_token) or 0
         seals = await self._store.notes(after, 2**62, size + 1)
         return pb.ListCheckpointsResponse(
-            checkpoints=[await self._message(seal) for seal in seals[:size]],
+            checkpoints=[await checkpoint_message(self._store, seal) for seal in seals[:size]],
             next_page_token=paging.pack(str(seals[size - 1].size)) if len(seals) > size else "",
         )
 
@@ -98,7 +98,7 @@ class Proofs:
                 "the next one is signed soon",
                 reason="NOT_SEALED_YET",
             )
-        found = pb.GetProofResponse(checkpoint=await self._message(seal))
+        found = pb.GetProofResponse(checkpoint=await checkpoint_message(self._store, seal))
         if request.position:
             path = inclusion_path(request.position - 1, seal.size)
             (record,) = await self._reader.page(Position(request.position - 1), 1)
@@ -179,17 +179,19 @@ class Proofs:
         tiles = await self._store.tiles(tiles_needed(path))
         return [hash_of(one, tiles) for one in path]
 
-    async def _message(self, seal: Seal) -> pb.Checkpoint:
-        text, _ = split_note(seal.note)
-        found = pb.Checkpoint(
-            origin=Checkpoint.parse(text).origin,
-            size=seal.size,
-            root=seal.root.hex(),
-            chain=seal.chain.hex(),
-            note=await whole_note(self._store, seal),
-        )
-        found.seal_time.FromDatetime(seal.sealed_at)
-        return found
+
+async def checkpoint_message(store: SealStore, seal: Seal) -> pb.Checkpoint:
+    """Return a seal as answers show it."""
+    text, _ = split_note(seal.note)
+    found = pb.Checkpoint(
+        origin=Checkpoint.parse(text).origin,
+        size=seal.size,
+        root=seal.root.hex(),
+        chain=seal.chain.hex(),
+        note=await whole_note(store, seal),
+    )
+    found.seal_time.FromDatetime(seal.sealed_at)
+    return found
 
 
 def _bad_line(message: str) -> InvalidArgument:
