@@ -28,6 +28,7 @@ NAMES = (
     "gateway",
     "ingest",
     "series",
+    "monitor",
     "log_call",
     "artifacts",
     "search",

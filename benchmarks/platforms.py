@@ -16,13 +16,23 @@ from epochal_embedded.home import Home
 
 def peak_mb(home: Home, unit: str) -> float:
     """Returns the greatest memory that a program of the platform has held, in MiB."""
+    lines = (_process(home, unit) / "status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def cpu_s(home: Home, unit: str) -> float:
+    """Returns the processor time that a program of the platform has taken, in seconds."""
+    fields = (_process(home, unit) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _process(home: Home, unit: str) -> Path:
     report = control.observe(home)
     marks = [found.mark for found in report.units if found.name == unit] if report else []
     process = marks[0].process() if marks and marks[0] is not None else None
     if process is None:
         raise RuntimeError(f"{unit} does not run")
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+    return Path(f"/proc/{process.pid}")
 
 
 @contextmanager

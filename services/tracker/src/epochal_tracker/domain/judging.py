@@ -31,16 +31,16 @@ class Memory:
         best: best value so far; None before the first.
         since_best: points since the best became better.
         streak: batches in a row that broke the rule altogether.
-        recent: last values of the batches before, the oldest first.
         open: whether the rule holds.
+        recent: last values of the batches before, the oldest first.
     """
 
     first: float | None = None
     best: float | None = None
     since_best: int = 0
     streak: int = 0
-    recent: tuple[float, ...] = ()
     open: bool = False
+    recent: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

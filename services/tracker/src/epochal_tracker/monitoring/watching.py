@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 import epochal_proto.v1 as pb
 
@@ -43,19 +44,23 @@ class Watch:
 
     def pack(self) -> bytes:
         """Return it as bytes."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        memories = {name: _MEMORY(one) for name, one in self.memories.items()}
+        return json.dumps((self.seen, memories, *_REST(self)), separators=(",", ":")).encode()
 
     @classmethod
     def unpack(cls, data: bytes) -> Watch:
         """Return it from bytes; none is a run that was not watched before."""
         if not data:
             return cls()
-        kept = json.loads(data)
+        seen, packed, *rest, stalled = json.loads(data)
         memories = {
-            name: Memory(**{**one, "recent": tuple(one["recent"])})
-            for name, one in kept.pop("memories").items()
+            name: Memory(*values, recent=tuple(recent)) for name, (*values, recent) in packed.items()
         }
-        return cls(**{**kept, "stalled": tuple(kept["stalled"])}, memories=memories)
+        return cls(seen, memories, *rest, stalled=tuple(stalled))
+
+
+_MEMORY = attrgetter("first", "best", "since_best", "streak", "open", "recent")
+_REST = attrgetter("points", "last_us", "last_step", "lag_us", "pause_s", "stalled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +105,15 @@ def observe(
     )
     if not summary.columns:
         return watch, proposals
-    last = max(summary.columns, key=lambda column: column.last_time_us)
+    columns = list(summary.columns)
+    last = max(columns, key=lambda column: column.last_time_us)
     pause_s = watch.pause_s
     if watch.last_us and summary.time_us > watch.last_us:
         newest = (summary.time_us - watch.last_us) / 1e6
         pause_s = newest if pause_s == 0 else (1 - NEWEST) * pause_s + NEWEST * newest
     watch = replace(
         watch,
-        points=watch.points + sum(column.points for column in summary.columns),
+        points=watch.points + sum([column.points for column in columns]),
         last_us=max(watch.last_us, summary.time_us),
         last_step=last.last_step,
         lag_us=max(0, summary.time_us - last.last_time_us),

@@ -33,8 +33,8 @@ from epochal_tracker.monitoring.proposing import Proposer
 from epochal_tracker.monitoring.store import Cursor, MonitorStore, Watched
 from epochal_tracker.monitoring.watching import Watch, next_batch, observe
 
-TOGETHER = 200
-WITHIN_S = 0.05
+TOGETHER = 1000
+WITHIN_S = 0.25
 WINDOW_S = 10.0
 TICK_S = 1.0
 #: How often it is looked whether the feed has kept something back.
@@ -122,29 +122,41 @@ class Monitor:
     async def _observe(self, events: Sequence[Any]) -> None:
         # What was declared before a batch was sent is known before the batch is judged.
         await self._progress.wait_for((await self._log.head()).position)
-        summaries = [one for event in events if (one := _summary(event.value)) is not None]
-        runs = await self._store.watched({UUID(bytes=one.run) for one in summaries})
-        for summary in summaries:
-            run_id = UUID(bytes=summary.run)
-            watched = runs.get(run_id)
-            if watched is not None:
-                async with self._lock:
-                    await self._take(run_id, watched, summary)
+        by_run: dict[UUID, list[pb.BatchSummary]] = {}
+        for event in events:
+            summary = _summary(event.value)
+            if summary is not None:
+                by_run.setdefault(UUID(bytes=summary.run), []).append(summary)
+        for run_id, watched in (await self._store.watched(by_run)).items():
+            async with self._lock:
+                await self._take(run_id, watched, by_run[run_id])
 
-    async def _take(self, run_id: UUID, watched: Watched, summary: pb.BatchSummary) -> None:
+    async def _take(
+        self, run_id: UUID, watched: Watched, summaries: Sequence[pb.BatchSummary]
+    ) -> None:
         watch = self.watch_of(run_id)
-        producer = UUID(bytes=summary.producer)
-        while (after := next_batch(watch, summary) - 1) < summary.batch - 1:
-            missed = await self._store.missed(run_id, producer, after, summary.batch - 1)
-            if not missed:
-                break
-            for one in missed:
-                watch = await self._judge(run_id, watched, watch, one)
-        watch = await self._judge(run_id, watched, watch, summary)
-        if watch.stalled:
-            words, about = "points come again", f"{producer} {summary.batch}"
-            await self._proposer.resolve_all(run_id, watched, watch.stalled, words, about)
-            watch = replace(watch, stalled=())
+        for summary in summaries:
+            while (after := next_batch(watch, summary) - 1) < summary.batch - 1:
+                producer = UUID(bytes=summary.producer)
+                missed = await self._store.missed(run_id, producer, after, summary.batch - 1)
+                if not missed:
+                    break
+                for one in missed:
+                    watch = await self._judge(run_id, watched, watch, one)
+            watch = await self._judge(run_id, watched, watch, summary)
+            if watch.stalled:
+                producer = UUID(bytes=summary.producer)
+                words, about = "points come again", f"{producer} {summary.batch}"
+                await self._proposer.resolve_all(run_id, watched, watch.stalled, words, about)
+                watch = replace(watch, stalled=())
+        self._keep(run_id, watch)
+
+    def _keep(self, run_id: UUID, watch: Watch) -> None:
+        """Write what is known of a run, and count the points that came since it was written."""
+        came = watch.points - self.watch_of(run_id).points
+        if came:
+            windows = self._windows.relative_to(watch.last_us / 1e6)
+            windows[str(run_id)] += came
         self._watches[str(run_id)] = watch.pack()
 
     async def _sweep(self, worker: int, workers: int) -> None:
@@ -177,19 +189,15 @@ class Monitor:
                     break
                 for one in missed:
                     watch = await self._judge(run_id, watched, watch, one)
-            self._watches[str(run_id)] = watch.pack()
+            self._keep(run_id, watch)
 
     async def _judge(
         self, run_id: UUID, watched: Watched, watch: Watch, summary: pb.BatchSummary
     ) -> Watch:
-        before = watch.points
         watch, proposals = observe(watch, watched.rules, summary)
-        producer = UUID(bytes=summary.producer)
         for proposal in proposals:
+            producer = UUID(bytes=summary.producer)
             await self._proposer.propose(run_id, watched, proposal, producer, summary.batch)
-        if watch.points > before:
-            windows = self._windows.relative_to(summary.time_us / 1e6)
-            windows[str(run_id)] += watch.points - before
         return watch
 
     async def _tick(self) -> None:
@@ -223,7 +231,7 @@ class Monitor:
             if watch.last_us and now_us - watch.last_us > limit_s * 1e6:
                 await self._proposer.stalled(run_id, watched, rule, watch.last_us, watch.last_step)
                 watch = replace(watch, stalled=(*watch.stalled, rule.name))
-                self._watches[str(run_id)] = watch.pack()
+                self._keep(run_id, watch)
 
 
 def _summary(data: bytes) -> pb.BatchSummary | None:
