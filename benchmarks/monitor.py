@@ -55,10 +55,11 @@ async def run(seconds: float) -> list[Row]:
 def prepared(connection: Connection) -> list[str]:
     """Create the runs and declare their rules."""
     names: list[str] = []
+    jump = pb.ChangeCondition(percent=1e15, over_batches=10)
     rules = [
         pb.AlertRule(name="high", metric="m0", threshold=pb.ThresholdCondition(above=1e6)),
         pb.AlertRule(name="flat", metric="m1", plateau=pb.PlateauCondition(points=10**9)),
-        pb.AlertRule(name="jumps", metric="m2", change=pb.ChangeCondition(percent=1e15, over_batches=10)),
+        pb.AlertRule(name="jumps", metric="m2", change=jump),
         pb.AlertRule(name="silent", stall=pb.StallCondition(seconds=3600)),
     ]
     with Client(connection) as client:
@@ -73,30 +74,31 @@ def prepared(connection: Connection) -> list[str]:
 def told(names: Sequence[str]) -> list[pb.BatchSummary]:
     """Make the summaries: batch by batch, the runs in turn."""
     producers = {name: uuid4().bytes for name in names}
-    made: list[pb.BatchSummary] = []
-    for batch in range(1, BATCHES + 1):
-        value = 2e6 if batch == BATCHES // 2 else math.sin(batch)
-        for name in names:
-            made.append(
-                pb.BatchSummary(
-                    run=UUID(name.rpartition("/")[2]).bytes,
-                    producer=producers[name],
-                    batch=batch,
-                    columns=[
-                        pb.ColumnSummary(
-                            metric=f"m{metric}",
-                            points=POINTS,
-                            last_step=batch * POINTS,
-                            last_time_us=int(time.time() * 1e6),
-                            min=value,
-                            max=value,
-                            last=value,
-                        )
-                        for metric in range(METRICS)
-                    ],
-                )
-            )
-    return made
+    return [
+        pb.BatchSummary(
+            run=UUID(name.rpartition("/")[2]).bytes,
+            producer=producers[name],
+            batch=batch,
+            columns=_columns(batch, 2e6 if batch == BATCHES // 2 else math.sin(batch)),
+        )
+        for batch in range(1, BATCHES + 1)
+        for name in names
+    ]
+
+
+def _columns(batch: int, value: float) -> list[pb.ColumnSummary]:
+    return [
+        pb.ColumnSummary(
+            metric=f"m{metric}",
+            points=POINTS,
+            last_step=batch * POINTS,
+            last_time_us=int(time.time() * 1e6),
+            min=value,
+            max=value,
+            last=value,
+        )
+        for metric in range(METRICS)
+    ]
 
 
 async def watched(

@@ -54,7 +54,8 @@ class Watch:
             return cls()
         seen, packed, *rest, stalled = json.loads(data)
         memories = {
-            name: Memory(*values, recent=tuple(recent)) for name, (*values, recent) in packed.items()
+            name: Memory(*values, recent=tuple(recent))
+            for name, (*values, recent) in packed.items()
         }
         return cls(seen, memories, *rest, stalled=tuple(stalled))
 
