@@ -53,11 +53,10 @@ class Watch:
         if not data:
             return cls()
         seen, packed, *rest, stalled = json.loads(data)
-        memories = {
-            name: Memory(*values, recent=tuple(recent))
-            for name, (*values, recent) in packed.items()
-        }
-        return cls(seen, memories, *rest, stalled=tuple(stalled))
+        memories: dict[str, Memory] = {}
+        for name, (*values, recent) in packed.items():
+            memories[name] = Memory(*values, tuple(recent))
+        return cls(seen, memories, *rest, tuple(stalled))
 
 
 _MEMORY = attrgetter("first", "best", "since_best", "streak", "open", "recent")
