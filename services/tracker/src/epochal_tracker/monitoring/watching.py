@@ -55,8 +55,8 @@ class Watch:
         seen, packed, *rest, stalled = json.loads(data)
         memories: dict[str, Memory] = {}
         for name, (*values, recent) in packed.items():
-            memories[name] = Memory(*values, tuple(recent))
-        return cls(seen, memories, *rest, tuple(stalled))
+            memories[name] = Memory(*[*values, tuple(recent)])
+        return cls(*[seen, memories, *rest, tuple(stalled)])
 
 
 _MEMORY = attrgetter("first", "best", "since_best", "streak", "open", "recent")
