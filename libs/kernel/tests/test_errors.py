@@ -96,7 +96,7 @@ async def test_a_database_that_is_not_there_is_unavailable() -> None:
 
 def test_named_statements_are_read() -> None:
     statements = load_sql("epochal_tracker", "ingest.sql")
-    assert statements["ensure_day"] == "SELECT tracker.ensure_day($1)"
+    assert statements["ensure_day"] == "SELECT tracker.ensure_old_day($1)"
 
 
 @pytest.mark.parametrize(
