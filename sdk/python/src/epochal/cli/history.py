@@ -59,8 +59,8 @@ def events(
             actor=actor,
             resource=resource,
             types=types or [],
-            start_time=_time(since),
-            end_time=_time(until),
+            start_time=time_stamp(since),
+            end_time=time_stamp(until),
             correlation_id=correlation,
             descending=newest,
         )
@@ -95,7 +95,12 @@ def emit(
         console().print(f"{kind} is event {found.position} of the log", highlight=False)
 
 
-def _time(text: str) -> Timestamp | None:
+def time_stamp(text: str) -> Timestamp | None:
+    """Reads a time; nothing means none.
+
+    Raises:
+        InvalidArgument: It is no time.
+    """
     if not text:
         return None
     try:

@@ -7,11 +7,16 @@ from typing import Annotated
 
 import epochal_proto.v1 as pb
 import typer
-from epochal_proto.v1.services import ProofService
+from epochal_proto.v1.services import AuditService, ProofService
 
+from epochal.auditing.bundles import records_of, write_evidence, write_log
+from epochal.auditing.evidence import gather
+from epochal.auditing.formats import Format, write
 from epochal.cli.audit import app, need_cryptography
+from epochal.cli.history import time_stamp
 from epochal.cli.output import Column, Output, as_json, console, print_json, show_list, when
-from epochal.cli.session import LimitOption, OutputOption, session
+from epochal.cli.session import LimitOption, OutputOption, ProjectOption, session
+from epochal.errors import InvalidArgument
 
 _FIELDS = [
     Column[pb.Checkpoint]("SIZE", lambda one: str(one.size), "bold", right=True),
@@ -90,29 +95,87 @@ def prove(
 
 @app.command("export")
 def export(
-    out: Annotated[Path, typer.Option("--out", help="The .zip to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    how: Annotated[
+        Format, typer.Option("--format", help="A bundle that proves itself, or only text.")
+    ] = Format.bundle,
     whole: Annotated[
-        bool, typer.Option("--whole", help="Everybody's events; for the administrator.")
+        bool, typer.Option("--whole", help="Everybody's events; a bundle, by the administrator.")
     ] = False,
+    actor: Annotated[str, typer.Option(help="Text only: only by, such as users/alice.")] = "",
+    resource: Annotated[str, typer.Option(help="Text only: only on this and below.")] = "",
+    types: Annotated[
+        list[str] | None, typer.Option("--type", "-t", help="Text only: such as RunQueued.")
+    ] = None,
+    since: Annotated[str, typer.Option(help="Text only: not before this time.")] = "",
+    until: Annotated[str, typer.Option(help="Text only: before this time.")] = "",
 ) -> None:
-    """Write the log with all that proves it, and the program that checks it offline.
+    """Write the log: with all that proves it, or as JSON Lines, CSV or CloudEvents.
 
-    Events of other organisations are there as digests only.
+    A bundle holds the program that checks it offline. Events of other organisations are there as
+    digests only.
 
     For example:
 
-        epochal audit export --out audit.zip
-
-        epochal audit export --whole --out audit.zip && unzip audit.zip -d audit
+        epochal audit export --out audit.zip && unzip audit.zip -d audit
 
         python audit/verify.py audit --key "$KEY"
-    """
-    from epochal.auditing.bundles import write_log
 
+        epochal audit export --format csv --since 2026-11-01 --out november.csv
+
+        epochal audit export --format cloudevents --type ModelAliasSet --out moves.jsonl
+    """
     with session() as opened:
-        count = write_log(opened.client, opened.org, out, whole=whole)
+        if how is Format.bundle:
+            if actor or resource or types or since or until:
+                raise InvalidArgument("a bundle is the log without a gap: filter only texts")
+            count = write_log(opened.client, opened.org, out, whole=whole)
+        else:
+            request = pb.ListEventsRequest(
+                parent=opened.org,
+                actor=actor,
+                resource=resource,
+                types=types or [],
+                start_time=time_stamp(since),
+                end_time=time_stamp(until),
+            )
+            found = opened.paged(AuditService.LIST_EVENTS, request, lambda page: page.events)
+            fresh = out.with_suffix(out.suffix + ".new")
+            with fresh.open("w", encoding="utf-8", newline="") as file:
+                count = write(found, file, how)
+            fresh.replace(out)
+    told = f"; check it with epochal audit verify --bundle {out}"
     console().print(
-        f"{out} has {count} positions; check it with [bold]epochal audit verify --bundle {out}[/]",
+        f"{out} has {count} events{told if how is Format.bundle else ''}", highlight=False
+    )
+
+
+@app.command("bundle")
+def bundle(
+    model: Annotated[str, typer.Argument(help="The model, in your project.")],
+    version: Annotated[int, typer.Argument(min=1, help="Its version.")],
+    out: Annotated[Path, typer.Option("--out", help="The .zip to write.")],
+    project: ProjectOption = "",
+) -> None:
+    """Write the evidence for one model version: data, run, approvals, every move; with proofs.
+
+    It is checked offline by the program in it, like an export of the log.
+
+    For example:
+
+        epochal audit bundle digits 3 --out digits-3.zip
+
+        epochal audit verify --bundle digits-3.zip --key "$KEY"
+    """
+    with session(project) as opened:
+        name = model if "/models/" in model else f"{opened.project}/models/{model}"
+        records = records_of(opened.client, opened.org, whole=False)
+        events = (record.event for record in records if record.HasField("event"))
+        evidence = gather(events, name, version)
+        count = write_evidence(opened.client, opened.org, out, evidence.events, evidence.subject)
+    console().print(
+        f"{out} has {count} events with their proofs; check it with "
+        f"epochal audit verify --bundle {out}",
         highlight=False,
     )
 
