@@ -272,6 +272,53 @@ def test_what_does_not_fit_on_disk_is_dropped_and_said(platform, monkeypatch, tm
     assert "10 bytes" in why
 
 
+GREY, BOX = np.zeros((2, 2)), (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "call"),
+    [
+        ("name", lambda run: run.log_text("", "x")),
+        ("name", lambda run: run.log_text("a\0", "x")),
+        ("name", lambda run: run.log_text("a\ud800", "x")),
+        ("step", lambda run: run.log_text("a", "x", step=2**63)),
+        ("caption", lambda run: run.log_image("a", np.zeros((2, 2)), caption="x" * 2001)),
+        (
+            "boxes",
+            lambda run: run.log_image_with_boxes("a", GREY, [BOX] * 201),
+        ),
+        (
+            "labels",
+            lambda run: run.log_image_with_boxes(
+                "a", np.zeros((2, 2)), [(0, 0, 1, 1)], ["x" * 251]
+            ),
+        ),
+        ("trace_id", lambda run: run.log_span(epochal.Span("a", trace_id="x"))),
+        ("span_id", lambda run: run.log_span(epochal.Span("a", span_id="x"))),
+        ("parent_span_id", lambda run: run.log_span(epochal.Span("a", parent_span_id="x"))),
+        ("kind", lambda run: run.log_record("a", texts.encode_json("No Word", 1))),
+    ],
+)
+def test_a_record_that_the_platform_would_refuse_is_refused_alone(platform, field, call):
+    with epochal.init() as run:
+        run.log_text("good", "x")
+        with pytest.raises(InvalidArgument) as refused:
+            call(run)
+    assert [one.field for one in refused.value.violations] == [field]
+    assert [one.series for one in recorded(platform)] == ["good"]
+
+
+def test_in_strict_mode_a_dropped_record_raises(platform, monkeypatch):
+    monkeypatch.setenv("EPOCHAL_SPOOL_MAX_MB", "0")
+    run = epochal.init(mode="offline", strict=True)
+    run.log_text("a", "x")
+    run._gatherer.flush()
+    with pytest.raises(epochal.DataIncomplete):
+        run.log_text("a", "y")
+    with pytest.raises(epochal.DataIncomplete):
+        run.finish()
+
+
 def test_spans_inside_one_another_are_one_trace(platform):
     with epochal.init() as run:
         with run.span("answer", kind="agent", inputs={"q": "2+2"}) as outer:

@@ -13,7 +13,7 @@ import epochal_proto.v1 as pb
 from epochal.alerting import Goal, Severity, alert_rule
 from epochal.capturing import Capturer
 from epochal.ending import Outcome, end_run, finish_request, outcome_of
-from epochal.errors import RunClosed
+from epochal.errors import DataIncomplete, RunClosed
 from epochal.logging_curves import CurveCalls
 from epochal.logging_files import FileCalls
 from epochal.logging_media import MediaCalls
@@ -148,6 +148,8 @@ class Run(FileCalls, MediaCalls, CurveCalls):
         """Logs a record that is encoded. See `MediaCalls`."""
         self._check_open()
         self._gatherer.add(made, name, step)
+        if self._options.strict and self._telemetry.dropped:
+            raise DataIncomplete(f"{self._telemetry.dropped} points or records were dropped")
 
     def log_param(self, name: str, value: object) -> None:
         """Logs one parameter; a parameter keeps its first value. See `log_params`."""

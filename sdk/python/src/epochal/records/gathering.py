@@ -22,8 +22,9 @@ import epochal_proto.v1 as pb
 
 from epochal.digests import file_sha256
 from epochal.errors import EpochalError
-from epochal.records.made import Made, wrong
+from epochal.records.made import Made
 from epochal.records.packs import digest, file_name, in_batches, write_pack
+from epochal.records.rules import check
 from epochal.spool.drafts import Draft, DraftFile, draft_files, read_drafts
 from epochal.spool.folder import RunFolder
 from epochal.spool.journal import Operation
@@ -34,7 +35,6 @@ PACK_BYTES: Final = 8 * 1024 * 1024
 #: What is larger gets an artifact of its own.
 ALONE_BYTES: Final = 2 * 1024 * 1024
 _PATHS: Final = "records"
-_MOST_SERIES: Final = 250
 
 Record = Callable[[Operation], object]
 
@@ -75,14 +75,7 @@ class Gatherer:
             InvalidArgument: The name or step cannot be stored.
             OSError: A file of content cannot be read.
         """
-        if not isinstance(series, str) or not 0 < len(series) <= _MOST_SERIES or "\0" in series:
-            raise wrong(
-                "name",
-                "name",
-                f"a name has 1 to {_MOST_SERIES} characters, not {series!r}",
-            )
-        if step is not None and not -(2**63) <= step < 2**63:
-            raise wrong("step", "int64", f"a step is a whole number of 64 bits, not {step}")
+        check(made.about, series, step)
         with self._writing:
             self._number += 1
             record = pb.Record()
