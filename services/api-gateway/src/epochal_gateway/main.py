@@ -26,6 +26,7 @@ from epochal_gateway.doors.mlflow.resetting import Resetting, assert_loopback
 from epochal_gateway.doors.mlflow.run_names import RunNames
 from epochal_gateway.doors.mlflow.serving import mlflow_routes
 from epochal_gateway.doors.mlflow.session import Platform
+from epochal_gateway.doors.reading import ReadLog
 from epochal_gateway.doors.rest_door import RestDoor
 from epochal_gateway.doors.service_access import ServiceAccess
 from epochal_gateway.doors.service_door import ServiceDoor
@@ -95,7 +96,8 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
         mlflow_routes(),
         settings.max_message_bytes,
     )
-    artifacts = ArtifactDoor(dispatcher, authorizer, objects, kernel.client, kernel.ids)
+    reads = ReadLog(directory, kernel.ledger, kernel.ids)
+    artifacts = ArtifactDoor(dispatcher, authorizer, objects, kernel.client, kernel.ids, reads)
     places = ArtifactPlaces()
     mlflow.add(OtlpDoor(mlflow.session, settings.max_message_bytes).routes())
     mlflow.add(ArtifactProxy(mlflow.session, artifacts, places).routes())

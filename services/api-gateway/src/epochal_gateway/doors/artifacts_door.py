@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from epochal_gateway.doors.dispatch import Caller, Dispatcher
 from epochal_gateway.doors.problems import problem_response
+from epochal_gateway.doors.reading import ReadLog
 from epochal_gateway.doors.rest_door import POSITION, caller_of
 from epochal_gateway.doors.transcoding import response_json
 from epochal_gateway.doors.validation import validate
@@ -39,12 +40,14 @@ class ArtifactDoor:
         objects: Objects,
         remote: RpcClient,
         ids: Ids,
+        reads: ReadLog,
     ) -> None:
         self._dispatcher = dispatcher
         self._authorizer = authorizer
         self._objects = objects
         self._remote = remote
         self._ids = ids
+        self._reads = reads
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request; every error is problem JSON."""
@@ -139,6 +142,7 @@ class ArtifactDoor:
         media_type = artifact.media_type or "application/octet-stream"
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type=media_type)
+        await self._reads.record(run, artifact, start, end, context)
         digest = bytes.fromhex(artifact.digest.removeprefix("sha256:"))
         return StreamingResponse(
             self._objects.get(digest, start, end), status, headers, media_type=media_type
