@@ -346,6 +346,10 @@ class World(Orchestration):
         self.captures.setdefault(request.run, []).append(request.capture)
         return pb.RecordCaptureResponse()
 
+    def SearchRuns(self, request):
+        found = [r for r in reversed(self.runs.values()) if r.name.startswith(request.parents[0])]
+        return page(pb.SearchRunsResponse, "runs", found, request)
+
     def RenameRun(self, request):
         self.run(request.name).display_name = request.display_name
         return self.runs[request.name]

@@ -4,7 +4,7 @@ import asyncio
 
 import epochal_proto.v1 as pb
 import pytest
-from epochal import config
+from epochal import aio, config
 from epochal.aio import AsyncClient
 from epochal.errors import InvalidArgument, NotFound, PlatformUnreachable, Unavailable
 from epochal_proto.v1.services import RunService, TrackingService
@@ -85,6 +85,22 @@ def test_calls_run_side_by_side_and_a_stream_ends_when_it_is_left(platform):
     runs, cursor = run(called())
     assert len({one.name for one in runs}) == 20
     assert cursor.epoch == 1
+
+
+@pytest.mark.parametrize("limit", [0, 2, 5])
+def test_a_search_goes_on_to_its_limit(platform, monkeypatch, limit):
+    monkeypatch.setattr(aio, "PAGE", 2)
+
+    async def called():
+        async with client() as opened:
+            for _ in range(5):
+                await opened.call(RunService.CREATE_RUN, made())
+            return await aio.search_runs(opened, "status:running", limit=limit)
+
+    found = run(called())
+    newest = [one.name for one in reversed(platform.world.runs.values())]
+    assert [one.name for one in found] == newest[: limit or 5]
+    assert {one.filter for one in platform.requests("SearchRuns")} == {"status:running"}
 
 
 def test_a_platform_that_moved_is_found_again(platform):

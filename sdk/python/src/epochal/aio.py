@@ -1,6 +1,7 @@
 """The client for asyncio: the same calls, errors and retries as `epochal.client.Client`.
 
 async with AsyncClient(config.find()) as client:
+    found = await search_runs(client, "metrics.acc:>0.9")
     run = await client.call(RunService.GET_RUN, pb.GetRunRequest(name=name))
     async for page in client.stream(TrackingService.TAIL_LOG_LINES, request):
         ...
@@ -11,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+import epochal_proto.v1 as pb
 import grpc
 import grpc.aio
 from epochal_proto.method import Method, StreamMethod, UnaryMethod
+from epochal_proto.v1.services import SearchService
 from google.protobuf.message import Message
 
 from epochal.channel import options_for, serialize
@@ -33,6 +36,7 @@ from epochal.config import Connection
 from epochal.discovery import Address, locate, unreachable
 from epochal.errors import EpochalError
 from epochal.retrying import Backoff
+from epochal.searching import PAGE, FoundRuns, search_request
 from epochal.statuses import from_rpc
 
 Request = TypeVar("Request", bound=Message)
@@ -193,3 +197,32 @@ class AsyncClient:
         if gone(translated) and "connect" in translated.message.lower():
             return unreachable(self.connection, "its gRPC door refuses the connection")
         return translated
+
+
+async def search_runs(
+    client: AsyncClient,
+    filter: str = "",
+    *,
+    projects: Sequence[str] = (),
+    order_by: str = "",
+    limit: int = 1000,
+    grammar: str = "epochal",
+    view: str = "active",
+) -> FoundRuns:
+    """Finds runs. See `epochal.search_runs`.
+
+    Raises:
+        InvalidArgument: The filter, the order or an argument cannot be read.
+        PermissionDenied: One of the projects may not be read.
+    """
+    request = search_request(
+        client.connection.project, filter, projects, order_by=order_by, grammar=grammar, view=view
+    )
+    found: list[pb.Run] = []
+    while True:
+        request.page_size = min(limit - len(found), PAGE) if limit else PAGE
+        answer = await client.call(SearchService.SEARCH_RUNS, request)
+        found += answer.runs
+        if not answer.next_page_token or (limit and len(found) >= limit):
+            return FoundRuns(tuple(found))
+        request.page_token = answer.next_page_token

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
-_PAGE: Final = 1000
+PAGE: Final = 1000
 _GRAMMARS: Final = {
     "epochal": pb.FILTER_GRAMMAR_EPOCHAL,
     "mlflow": pb.FILTER_GRAMMAR_MLFLOW,
@@ -164,15 +164,27 @@ def search_runs(
                 filter, projects=projects, order_by=order_by, limit=limit, grammar=grammar,
                 view=view, client=opened,
             )  # fmt: skip
-    home = client.connection.project
-    request = pb.SearchRunsRequest(
+    request = search_request(
+        client.connection.project, filter, projects, order_by=order_by, grammar=grammar, view=view
+    )
+    return FoundRuns(tuple(_pages(client, request, limit)))
+
+
+def search_request(
+    home: str, filter: str, projects: Sequence[str], *, order_by: str, grammar: str, view: str
+) -> pb.SearchRunsRequest:
+    """Makes the request of a search; `home` is the project of names that say none.
+
+    Raises:
+        InvalidArgument: An argument cannot be read.
+    """
+    return pb.SearchRunsRequest(
         parents=[_parent(name, home) for name in projects] or [home],
         filter=filter,
         grammar=_choice("grammar", grammar, _GRAMMARS),
         order_by=order_by,
         view=_choice("view", view, _VIEWS),
     )
-    return FoundRuns(tuple(_pages(client, request, limit)))
 
 
 def row_of(run: pb.Run) -> dict[str, Cell]:
@@ -201,7 +213,7 @@ _OWN: Final = tuple(row_of(pb.Run()))
 def _pages(client: Client, request: pb.SearchRunsRequest, limit: int) -> Iterator[pb.Run]:
     left = limit
     while True:
-        request.page_size = min(left, _PAGE) if limit else _PAGE
+        request.page_size = min(left, PAGE) if limit else PAGE
         response = client.call(SearchService.SEARCH_RUNS, request)
         yield from response.runs
         left -= len(response.runs)
