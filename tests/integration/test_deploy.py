@@ -17,10 +17,13 @@ from epochal_kernel.runtime.settings import ServiceSettings
 from epochal_lineage.settings import LineageSettings
 from epochal_scheduler.agent.settings import AgentSettings
 from epochal_scheduler.settings import SchedulerSettings
+from epochal_tracker.monitoring.settings import MonitorSettings
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
-SERVICES = {"gateway", "scheduler", "tracker", "lineage", "notifier"}
+IMAGES = {"gateway", "scheduler", "tracker", "lineage", "notifier"}
+#: The monitor runs from the tracker's image.
+SERVICES = IMAGES | {"monitor"}
 OVERLAYS = ["base", "overlays/trial", "overlays/production"]
 
 needs_kubectl = pytest.mark.skipif(
@@ -234,6 +237,7 @@ def test_every_variable_is_a_setting_that_exists(overlay: str) -> None:
         **dict.fromkeys(SERVICES, ServiceSettings),
         "gateway": GatewaySettings,
         "lineage": LineageSettings,
+        "monitor": MonitorSettings,
         "scheduler": SchedulerSettings,
         "agent": AgentSettings,
     }
@@ -314,7 +318,7 @@ def test_dockerfile_has_a_target_for_each_program_and_none_runs_as_root() -> Non
     git = stages["runtime-git"]
     assert parents["runtime-git"] == "runtime"
     assert re.findall(r"^USER (.*)$", git, re.MULTILINE)[-1] == "10001:10001"
-    for name in SERVICES | {"agent"}:
+    for name in IMAGES | {"agent"}:
         assert parents[name] == ("runtime-git" if name == "agent" else "runtime")
         assert "USER" not in stages[name]
         assert f'ENTRYPOINT ["epochal-{name}"]' in stages[name]

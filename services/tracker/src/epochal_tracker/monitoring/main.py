@@ -9,7 +9,6 @@ from pathlib import Path
 import faust
 import structlog
 import uvloop
-from epochal_kernel.errors import Unavailable
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
@@ -26,6 +25,7 @@ from epochal_tracker.monitoring.worker import Monitor
 MAX_BYTES = 16 * 1024**2
 #: Effects are in the log before they are acknowledged: nothing is lost with a process.
 STOP_S = 10.0
+PAUSE_S = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -52,9 +52,6 @@ def _build(kernel: Kernel, settings: MonitorSettings) -> Parts:
     log = LogReader(kernel.pool)
     monitor = Monitor(store, proposer, log, kernel.progress, kernel.clock)
     broker = f"{settings.nats_url}?storage={settings.monitor_storage}&max_bytes={MAX_BYTES}"
-    app = monitor.application(
-        broker, Path(settings.data_dir), settings.monitor_worker, settings.monitor_workers
-    )
     rules = AlertRules(kernel.ledger, store, kernel.progress, monitor)
     kernel.server.unary(AlertService.DECLARE_ALERT_RULES, rules.declare_alert_rules)
     kernel.server.unary(AlertService.LIST_ALERT_RULES, rules.list_alert_rules)
@@ -62,15 +59,20 @@ def _build(kernel: Kernel, settings: MonitorSettings) -> Parts:
     kernel.server.unary(AlertService.GET_RUN_ACTIVITY, rules.get_run_activity)
 
     async def watch() -> None:
-        """Run the Faust application; its end is this process's, so that it is started again."""
+        """Run a Faust application, and a new one whenever the broker has taken one with it."""
         await kernel.bus.wait_connected(timeout_s=None)
-        app.finalize()
-        await app.start()
-        try:
-            await app.wait_until_stopped()
-        finally:
-            await _stop(app)
-        raise Unavailable("the stream application has ended", reason="MONITOR_ENDED")
+        while True:
+            if kernel.bus.connected:
+                worker, workers = settings.monitor_worker, settings.monitor_workers
+                app = monitor.application(broker, Path(settings.data_dir), worker, workers)
+                app.finalize()
+                await app.start()
+                try:
+                    await app.wait_until_stopped()
+                finally:
+                    await _stop(app)
+                _log.warning("monitor.begins_again")
+            await asyncio.sleep(PAUSE_S)
 
     return Parts(background=[watch])
 

@@ -2,7 +2,7 @@
 
 For each batch of messages: effects first (alerts into the log), then the tables, then Faust's
 acknowledgement. A process that dies in between sees the messages again and finds that their effects
-are there. A broker that loses its memory ends the application; it begins again with empty tables
+are there. A broker that loses its memory ends the application; a new one begins with empty tables
 and reads from PostgreSQL what it has not seen.
 """
 
