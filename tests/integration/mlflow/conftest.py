@@ -18,7 +18,7 @@ from platform_world import Platform
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from environments import CHECKS, FOLDER, PINS, Results, Run, interpreter, surroundings
+from environments import CHECKS, FOLDER, Results, Run, interpreter, surroundings
 
 HERE = Path(__file__).parent
 
@@ -38,7 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "check" in metafunc.fixturenames:
         metafunc.parametrize(
             ("version", "check"),
-            [(version, check) for version in PINS for check in checks(version)],
+            [(version, check) for version in CHECKS for check in checks(version)],
             ids=lambda one: one if isinstance(one, str) else f"{one[0]}.{one[1][6:]}",
         )
 

@@ -15,6 +15,7 @@ FOLDER = Path.home() / ".cache" / "epochal-mlflow-clients"
 PINS = {
     "3.9": ("mlflow-skinny==3.9.0",),
     "3.17": ("mlflow-skinny==3.17.2",),
+    "3.17-server": ("mlflow==3.17.2",),
     "3.17-sklearn": ("mlflow-skinny==3.17.2", "pandas==3.1.1", "scikit-learn==1.9.1"),
 }
 #: The folder whose modules each environment runs.

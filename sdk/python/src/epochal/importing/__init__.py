@@ -1,0 +1,1 @@
+"""Moving what other trackers hold into the platform: `epochal import`."""

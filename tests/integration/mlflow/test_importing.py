@@ -1,0 +1,162 @@
+"""Real MLflow stores, filled by the client, moved in twice and compared by the client."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import epochal_proto.v1 as pb
+import httpx
+import pytest
+from environments import FOLDER, interpreter, surroundings
+from epochal.errors import Unavailable
+from epochal.importing.folder import Folder
+from epochal.importing.moving import Mover
+from epochal.importing.records import File, Run
+from epochal_proto.v1.services import AccessService
+from platform_world import Platform
+
+SCRIPT = Path(__file__).parent / "moving" / "store.py"
+STARTS_IN_S = 120.0
+
+
+@contextmanager
+def served(home: Path) -> Iterator[str]:
+    """MLflow's own server over a database of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    python = interpreter("3.17-server")
+    words = [
+        str(python.parent / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--backend-store-uri", f"sqlite:///{home}/mlflow.db",
+        "--artifacts-destination", str(home / "artifacts"),
+    ]  # fmt: skip
+    with (home / "server.log").open("wb") as log:
+        environment = surroundings(PATH=f"{python.parent}:{os.environ['PATH']}")
+        server = subprocess.Popen(
+            words, cwd=home, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _await(url, server, home)
+        yield url
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+
+
+def _await(url: str, server: subprocess.Popen[bytes], home: Path) -> None:
+    ends = time.monotonic() + STARTS_IN_S
+    with httpx.Client(transport=httpx.HTTPTransport(retries=2)) as client:
+        while time.monotonic() < ends:
+            assert server.poll() is None, (home / "server.log").read_text()[-3000:]
+            try:
+                if client.get(f"{url}/health").status_code == 200:
+                    return
+            except httpx.HTTPError:
+                continue
+    raise AssertionError((home / "server.log").read_text()[-3000:])
+
+
+def client_does(uri: str, *words: str, token: str = "") -> None:
+    done = subprocess.run(
+        [interpreter("3.17-server"), SCRIPT, *words],
+        env=surroundings(
+            MLFLOW_TRACKING_URI=uri, MLFLOW_TRACKING_TOKEN=token, MLFLOW_ALLOW_FILE_STORE="true"
+        ),
+        cwd=FOLDER, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@dataclass(frozen=True)
+class Empty:
+    """An organisation with nothing in it."""
+
+    org: str
+    token: str
+
+
+@pytest.fixture
+def empty(platform: Platform) -> Empty:
+    org = f"orgs/moved-{uuid4().hex[:8]}"
+    with platform.client() as admin:
+        admin.call(AccessService.CREATE_ORGANIZATION, pb.CreateOrganizationRequest(org_id=org[5:]))
+        request = pb.CreateTokenRequest(parent=org)
+        return Empty(org, admin.call(AccessService.CREATE_TOKEN, request).secret)
+
+
+def moved(platform: Platform, empty: Empty, *words: str) -> dict[str, int]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("EPOCHAL_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "epochal.cli.main", "import", "mlflow", *words, "-o", "json"],
+        env=kept
+        | {
+            "EPOCHAL_URL": platform.url,
+            "EPOCHAL_TOKEN": empty.token,
+            "EPOCHAL_PROJECT": f"{empty.org}/projects/main",
+        },
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    found: dict[str, int] = json.loads(done.stdout)
+    return found
+
+
+def assert_moved_once(platform: Platform, empty: Empty, source: str, *words: str) -> None:
+    counted = moved(platform, empty, *words, "--dry-run")
+    assert (counted["runs"], counted["models"], counted["versions"]) == (4, 1, 2)
+    first = moved(platform, empty, *words)
+    assert (first["runs"], first["points"], first["files"]) == (4, 2_501, 2)
+    again = moved(platform, empty, *words)
+    assert again["passed"] == 4
+    left = {key: again[key] for key in ("runs", "points", "files", "models", "versions")}
+    assert not any(left.values()), left
+    client_does(platform.url, "compare", source, token=empty.token)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A file store."""
+    found = tmp_path / "mlruns"
+    client_does(found.as_uri(), "fill")
+    return found
+
+
+def test_a_file_store_is_moved_once(platform: Platform, empty: Empty, store: Path) -> None:
+    assert_moved_once(platform, empty, store.as_uri(), "--folder", str(store))
+
+
+class Breaking(Folder):
+    """A store that breaks off at the first file."""
+
+    def fetch(self, run: Run, file: File, target: Path) -> None:
+        raise Unavailable("the disk is gone")
+
+
+def test_a_move_that_broke_off_goes_on(platform: Platform, empty: Empty, store: Path) -> None:
+    with platform.client(empty.token) as client:
+        broken = Mover(Breaking(store), client, empty.org, lambda _: None)
+        with closing(broken), pytest.raises(Unavailable, match="disk"):
+            broken.move()
+        assert broken.summary.points == 2_501
+        with closing(Mover(Folder(store), client, empty.org, lambda _: None)) as again:
+            rest = again.move()
+    assert (rest.points, rest.files) == (0, 2), "no point is there twice"
+    client_does(platform.url, "compare", store.as_uri(), token=empty.token)
+
+
+def test_a_server_is_moved_once(platform: Platform, empty: Empty, tmp_path: Path) -> None:
+    with served(tmp_path) as url:
+        client_does(url, "fill")
+        assert_moved_once(platform, empty, url, "--uri", url)
