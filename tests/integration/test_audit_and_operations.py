@@ -12,7 +12,7 @@ import epochal_proto.v1 as pb
 import httpx
 import pytest
 from epochal.client import Client
-from epochal.errors import DeadlineExceeded, Unavailable
+from epochal.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from epochal_embedded import control
 from epochal_proto.v1.services import (
     AccessService,
@@ -90,6 +90,20 @@ def test_events_are_found_by_actor_type_resource_time_and_cause(admin: Client, o
     assert listed(admin, org, end_time=cut) == whole[:4]
     assert listed(admin, org, correlation_id=whole[0].correlation_id) == whole[:2]
     assert listed(admin, org, descending=True) == whole[::-1]
+
+
+def test_events_are_found_by_the_permission_they_need(admin: Client, org: str) -> None:
+    whole = listed(admin, org)
+    assert short(listed(admin, org, permission="token.write")) == ["TokenIssued"]
+    assert listed(admin, org, permission="access.manage") == [
+        event for event in whole if event.type.startswith("epochal.v1.Member")
+    ]
+    assert listed(admin, org, permission="access.manage", types=["TokenIssued"]) == []
+    assert {event.permission for event in whole} == {
+        "platform.admin", "access.manage", "token.write"
+    }  # fmt: skip
+    with pytest.raises(InvalidArgument, match=r"no event is caused by"):
+        listed(admin, org, permission="tea.make")
 
 
 @pytest.mark.parametrize("descending", [False, True])

@@ -36,6 +36,9 @@ def events(
     ] = None,
     since: Annotated[str, typer.Option(help="Not before, such as 2026-11-23T12:00.")] = "",
     until: Annotated[str, typer.Option(help="Before.")] = "",
+    permission: Annotated[
+        str, typer.Option(help="Only what this permission allows, such as run.approve.")
+    ] = "",
     correlation: Annotated[str, typer.Option(help="Only what one request caused: its UUID.")] = "",
     newest: Annotated[bool, typer.Option("--newest", help="Newest first.")] = False,
     limit: LimitOption = 50,
@@ -48,6 +51,8 @@ def events(
         epochal events --newest -n 20
 
         epochal events --actor users/alice --type ModelAliasSet --since 2026-11-01
+
+        epochal events --permission access.manage --newest
 
         epochal events --resource orgs/default/projects/vision -o json
     """
@@ -62,6 +67,7 @@ def events(
             start_time=time_stamp(since),
             end_time=time_stamp(until),
             correlation_id=correlation,
+            permission=permission,
             descending=newest,
         )
         found = opened.paged(AuditService.LIST_EVENTS, request, lambda page: page.events, limit)

@@ -22,6 +22,7 @@ from epochal_proto.v1.services import MaintenanceService
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from epochal_lineage.domain.permissions_used import permission_of, types_allowed_by
 from epochal_lineage.store.audit import AuditStore, EventQuery
 
 #: Services whose read models a replay rebuilds.
@@ -51,7 +52,7 @@ class Audit:
                 org_id=org,
                 actor=request.actor,
                 resource=request.resource.rstrip("/"),
-                types=tuple(_full_type(name) for name in request.types),
+                types=_types(request.types, request.permission),
                 start=_time(request.start_time) if request.HasField("start_time") else None,
                 end=_time(request.end_time) if request.HasField("end_time") else None,
                 correlation_id=UUID(request.correlation_id) if request.correlation_id else None,
@@ -115,6 +116,7 @@ def shown(codec: EventCodec, record: EventRecord) -> pb.AuditEvent:
         correlation_id=str(record.correlation_id),
         causation_id=str(record.causation_id) if record.causation_id else "",
         payload_json=_payload(codec, record),
+        permission=("" if record.actor.startswith("services/") else permission_of(record.type)),
     )
     event.record_time.FromDatetime(record.recorded_at)
     return event
@@ -127,6 +129,23 @@ def _payload(codec: EventCodec, record: EventRecord) -> str:
         if name in content:
             content[name] = "(hidden)"
     return json.dumps(content, ensure_ascii=False)
+
+
+def _types(names: Sequence[str], permission: str) -> tuple[str, ...]:
+    """The types asked for by name, of those that a permission allows to cause."""
+    named = [_full_type(name) for name in names]
+    if not permission:
+        return tuple(named)
+    allowed = types_allowed_by(permission)
+    if not allowed:
+        raise InvalidArgument(
+            f"no event is caused by the permission {permission!r}",
+            violations=[
+                Violation("permission", "permission", "such as model.write or run.approve")
+            ],
+        )
+    # A type that is none stands for nothing found: an empty list would ask for all.
+    return tuple(name for name in allowed if not named or name in named) or ("",)
 
 
 def _full_type(name: str) -> str:

@@ -62,6 +62,9 @@ SELECT line FROM lineage.seal_cosignature WHERE size = $1 ORDER BY witness
 INSERT INTO lineage.seal_cosignature (size, witness, line) VALUES ($1, $2, $3)
 ON CONFLICT (size, witness) DO UPDATE SET line = EXCLUDED.line, added_at = clock_timestamp()
 
+-- outdate --
+UPDATE lineage.seal_place SET size = $1 - 1 WHERE size = $1
+
 -- published --
 SELECT size FROM lineage.seal_place WHERE place = $1
 
