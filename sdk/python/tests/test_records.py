@@ -272,6 +272,29 @@ def test_what_does_not_fit_on_disk_is_dropped_and_said(platform, monkeypatch, tm
     assert "10 bytes" in why
 
 
+def test_lost_replies_and_a_platform_that_was_away_cost_no_record_and_double_none(platform):
+    with epochal.init() as run:
+        platform.lose_reply("LogRecords", times=2)
+        run.log_text("a", "before")
+        run._gatherer.flush()
+        platform.stop()
+        for step in range(3):
+            run.log_text("b", f"away {step}")
+        run._gatherer.flush()  # kept in the journal: nothing answers
+        platform.start(platform.http_port)
+        run.log_text("c", "after")
+    known = platform.world.records[run.name].values()
+    found = sorted((one.series, one.step, content(platform, run.name, one)) for one in known)
+    assert found == [
+        ("a", 0, b"before"),
+        ("b", 0, b"away 0"),
+        ("b", 1, b"away 1"),
+        ("b", 2, b"away 2"),
+        ("c", 0, b"after"),
+    ]
+    assert len({one.request_id for one in platform.requests("LogRecords")}) == 3
+
+
 GREY, BOX = np.zeros((2, 2)), (0, 0, 1, 1)
 
 

@@ -79,6 +79,13 @@ class ReferenceCalls(TakesRecords):
         """
         self.log_record(name or _last(target), encode_reference("model", target, digest))
 
+    def log_tensorboard_ref(self, folder: str | Path, name: str = "tensorboard") -> None:
+        """Refers to a folder of event files without reading it; `log_tensorboard` reads it.
+
+        >>> run.log_tensorboard_ref("logs/train")
+        """
+        self.log_record(name, encode_reference("tensorboard", folder))
+
     def log_data_ref(self, name: str, target: str, digest: str = "") -> None:
         """Refers to data that the run reads by its URI: lineage knows it as a dataset.
 

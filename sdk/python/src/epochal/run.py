@@ -287,6 +287,27 @@ class Run(FileCalls, MediaCalls, CurveCalls):
             finally:
                 self._on_finish(self)
 
+    def log_succeeded(self, message: str = "") -> None:
+        """Ends the run as succeeded. See `finish`.
+
+        >>> run.log_succeeded()
+        """
+        self.finish("succeeded", message)
+
+    def log_failed(self, message: str = "") -> None:
+        """Ends the run as failed, with the reason. See `finish`.
+
+        >>> run.log_failed("the loss is NaN")
+        """
+        self.finish("failed", message)
+
+    def log_stopped(self, message: str = "") -> None:
+        """Ends the run as stopped, with the reason. See `finish`.
+
+        >>> run.log_stopped("good enough")
+        """
+        self.finish("stopped", message)
+
     def abandon(self) -> None:
         """Makes this copy of the run inert: in a forked child its threads do not exist."""
         self._ended = True

@@ -94,6 +94,12 @@ class SilentRun(Run):
             self._ended = True
             self._silent_on_finish(self)
 
+    def log_succeeded(self, message: str = "") -> None:
+        """Ends it here."""
+        self.finish()
+
+    log_failed = log_stopped = log_succeeded
+
     def abandon(self) -> None:
         """Ends it here."""
         self._ended = True
