@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -196,3 +197,24 @@ async def test_exported_bundle_is_proved_by_the_program_in_it(
     events.write_text("".join(json.dumps(row) + "\n" for row in rows))
     broken = auditor("audit", "verify", "--bundle", "audit", "--key", key, code=1)
     assert f"first bad position {chosen['position']}" in broken.stdout
+
+
+async def test_object_store_has_the_tiles_of_what_is_signed(
+    platform: Platform, admin: Client
+) -> None:
+    found = await sealed(admin, "orgs/default")
+    log = platform.home.objects / "tlog"
+
+    def published() -> bool:
+        file = log / "checkpoint"
+        return file.exists() and int(file.read_text().split("\n")[1]) >= found.checkpoint.size
+
+    await until(published, 30, what="the checkpoint in the object store")
+    digests = [record.digest for record in exported(admin, "orgs/default")]
+    width = int((log / "checkpoint").read_text().split("\n")[1])
+    name, width = ("000", 256) if width >= 256 else (f"000.p/{width}", width)
+    tile = (log / f"tile/0/{name}").read_bytes()
+    entries = (log / f"tile/entries/{name}").read_bytes()
+    leaves = [hashlib.sha256(b"\x00" + digest).digest() for digest in digests[:width]]
+    assert tile == b"".join(leaves)
+    assert entries == b"".join(b"\x00\x20" + digest for digest in digests[:width])
