@@ -17,9 +17,22 @@ PINS = {
     "3.17": ("mlflow-skinny==3.17.2",),
     "3.17-server": ("mlflow==3.17.2",),
     "3.17-sklearn": ("mlflow-skinny==3.17.2", "pandas==3.1.1", "scikit-learn==1.9.1"),
+    "3.17-boosters": (
+        "mlflow-skinny==3.17.2",
+        "pandas==3.1.1",
+        "scikit-learn==1.9.1",
+        # The same library without what GPUs need.
+        "xgboost-cpu==3.2.0",
+        "lightgbm==4.7.0",
+    ),
 }
 #: The folder whose modules each environment runs.
-CHECKS = {"3.9": "checks", "3.17": "checks", "3.17-sklearn": "training"}
+CHECKS = {
+    "3.9": "checks",
+    "3.17": "checks",
+    "3.17-sklearn": "training",
+    "3.17-boosters": "boosting",
+}
 _PYTHON = "3.11"
 
 #: What went wrong by name of the check, empty for what did not.

@@ -1,10 +1,12 @@
 """Runs through MLflow's client: what they are, what they log."""
 
+import json
 import math
 import time
 from uuid import UUID
 
 import mlflow
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from refusing import fresh, refused, requested
@@ -297,3 +299,23 @@ def check_histories_come_in_pages_and_for_many_runs():
         [("run_id", made), ("run_id", other), ("metric_key", "m"), ("max_results", "50")],
     )
     assert len(answer["metrics"]) == 50
+
+
+def check_what_older_clients_log_of_models_is_a_tag():
+    run_id = client.create_run(client.create_experiment(fresh())).info.run_id
+    for path in ("first", "second"):
+        model = json.dumps({"artifact_path": path, "run_id": run_id})
+        requested("POST", "runs/log-model", json={"run_id": run_id, "model_json": model})
+    history = json.loads(client.get_run(run_id).data.tags["mlflow.log-model.history"])
+    assert [one["artifact_path"] for one in history] == ["first", "second"]
+
+
+def check_urls_signed_beforehand_are_refused_in_words():
+    run_id = client.create_run(client.create_experiment(fresh())).info.run_id
+    answer = None
+    try:
+        requested("POST", "artifacts/presigned-upload-url", json={"run_id": run_id, "path": "a"})
+    except requests.HTTPError as error:
+        answer = error.response
+    assert answer is not None, "not refused"
+    assert (answer.status_code, answer.json()["error_code"]) == (501, "NOT_IMPLEMENTED")

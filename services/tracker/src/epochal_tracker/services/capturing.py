@@ -46,7 +46,7 @@ class Captures:
         self, request: pb.RecordCaptureRequest, context: CallContext
     ) -> pb.RecordCaptureResponse:
         """Record what a run was made of; parts told apart become one."""
-        row = await self._lookup.existing(request.run, context)
+        row = await self._lookup.writable(request.run, context)
         outcome = await self._ledger.execute(
             self._aggregate,
             row.run_id,

@@ -46,7 +46,7 @@ class Producers:
         self, request: pb.OpenProducerRequest, context: CallContext
     ) -> pb.ProducerCursor:
         """Announce a producer, and say from which batch to go on."""
-        row = await self._lookup.existing(request.run, context)
+        row = await self._lookup.writable(request.run, context)
         producer = UUID(request.producer)
         outcome = await self._ledger.execute(
             self._aggregate,

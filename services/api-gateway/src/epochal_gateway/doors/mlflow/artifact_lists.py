@@ -12,7 +12,7 @@ from epochal_proto.v1.services import ArtifactService
 
 from epochal_gateway.doors.mlflow import run_messages, runs
 from epochal_gateway.doors.mlflow.artifact_places import MODELS, Place
-from epochal_gateway.doors.mlflow.errors import MlflowError
+from epochal_gateway.doors.mlflow.errors import NOT_IMPLEMENTED, MlflowError
 from epochal_gateway.doors.mlflow.reading import Fields
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 from epochal_gateway.doors.mlflow.session import Session
@@ -68,6 +68,19 @@ async def list_artifacts(session: Session, fields: Fields) -> JsonObject:
     }
 
 
+async def presign(_session: Session, _fields: Fields) -> JsonObject:
+    """Say that artifacts go through the gateway, which checks who may have them."""
+    raise MlflowError(
+        "URLs that are signed beforehand are not made here: send and fetch artifacts through "
+        "/api/2.0/mlflow-artifacts/artifacts, large ones in parts (mpu)",
+        NOT_IMPLEMENTED,
+    )
+
+
 def routes() -> list[MlflowRoute]:
     """Return the routes of lists."""
-    return [MlflowRoute("GET", "artifacts/list", list_artifacts)]
+    return [
+        MlflowRoute("GET", "artifacts/list", list_artifacts),
+        MlflowRoute("POST", "artifacts/presigned-upload-url", presign),
+        MlflowRoute("POST", "artifacts/presigned-download-url", presign),
+    ]

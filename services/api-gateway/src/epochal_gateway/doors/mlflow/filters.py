@@ -142,7 +142,7 @@ class Grammar:
         entity, name = entity.strip(), name.strip()
         if not dot:
             entity, name = "attribute", name or entity
-        name = name.strip("`").strip('"') if name[:1] in '`"' else name
+        name = name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in '`"' else name
         if entity in ("tag", "tags"):
             return Key("tag", name)
         if entity not in ("attribute", "attributes", "attr"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 import epochal_proto.v1 as pb
@@ -19,6 +21,9 @@ from epochal_gateway.doors.mlflow.routing import MlflowRoute
 from epochal_gateway.doors.mlflow.run_names import inactive
 from epochal_gateway.doors.mlflow.session import Session
 from epochal_gateway.doors.mlflow.writing import JsonObject
+
+#: The tag in which older clients keep which models a run has logged.
+MODEL_HISTORY: Final = "mlflow.log-model.history"
 
 
 async def log_metric(session: Session, fields: Fields) -> JsonObject:
@@ -165,6 +170,22 @@ def _told(error: EpochalError, name: str) -> EpochalError:
     return inactive(name) if error.reason == "RUN_DELETED" else error
 
 
+async def log_model(session: Session, fields: Fields) -> JsonObject:
+    """Note that a run has logged a model, as clients before logged models did: in a tag."""
+    name = await _run(session, fields)
+    try:
+        model = json.loads(fields.required("model_json"))
+    except ValueError:
+        raise MlflowError("Malformed model info. \n 'model_json' is no JSON.") from None
+    if not isinstance(model, dict) or not {"artifact_path", "run_id"} <= model.keys():
+        raise MlflowError("Model json is missing mandatory fields: artifact_path, run_id")
+    run = await session.call(RunService.GET_RUN, pb.GetRunRequest(name=name))
+    known = json.loads(run.tags.get(MODEL_HISTORY) or "[]")
+    tag = {MODEL_HISTORY: json.dumps([*known, model])}
+    await session.call(TrackingService.SET_TAGS, pb.SetTagsRequest(run=name, tags=tag))
+    return {}
+
+
 def routes() -> list[MlflowRoute]:
     """Return the routes of what runs log."""
     return [
@@ -173,4 +194,5 @@ def routes() -> list[MlflowRoute]:
         MlflowRoute("POST", "runs/set-tag", set_tag),
         MlflowRoute("POST", "runs/delete-tag", delete_tag),
         MlflowRoute("POST", "runs/log-batch", log_batch),
+        MlflowRoute("POST", "runs/log-model", log_model),
     ]
