@@ -288,6 +288,13 @@ def test_a_deleted_run_is_closed_at_every_door(world: World, owner: Client) -> N
     assert "must be in the 'active' state" in answer.json()["message"]
     with pytest.raises(FailedPrecondition, match="deleted"):
         owner.call(TrackingService.SET_TAGS, pb.SetTagsRequest(run=name, tags={"a": "b"}))
+    with pytest.raises(FailedPrecondition, match="deleted"):
+        owner.call(
+            TrackingService.OPEN_PRODUCER, pb.OpenProducerRequest(run=name, producer=str(uuid4()))
+        )
+    capture = pb.RecordCaptureRequest(run=name, capture=pb.Capture(run=name, attempt=1))
+    with pytest.raises(FailedPrecondition, match="deleted"):
+        owner.call(TrackingService.RECORD_CAPTURE, capture)
 
 
 def test_a_reset_empties_one_organisation_and_says_so(platform: Platform, world: World) -> None:
