@@ -177,8 +177,10 @@ def position(rest: httpx.Client) -> int:
 
 
 async def test_every_service_measures_its_position_and_its_calls(
-    platform: Platform, position: int
+    platform: Platform, admin: Client, position: int
 ) -> None:
+    for _ in admin.stream(AuditService.REPLAY_LOG, pb.ReplayLogRequest()):
+        """Every service answers a call: how long calls took is known once there was one."""
     report = control.observe(platform.home)
     assert report is not None
     ports = {unit.name: unit.port for unit in report.units if unit.name in SERVICES}
