@@ -17,7 +17,8 @@ from platform_world import Platform
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from library_environments import NotInstallable, nets, surroundings, trees
+from foreign_environments import NotInstallable
+from library_environments import nets, surroundings, trees
 
 HERE = Path(__file__).parent
 Train = Callable[[str], pb.Run]

@@ -264,6 +264,17 @@ def check_tags_are_changed_and_removed():
     refused("RESOURCE_DOES_NOT_EXIST", lambda: client.delete_tag(made, "a"))
 
 
+def check_a_point_that_is_logged_twice_is_there_once():
+    made, now = begun(), 1_700_000_000_000
+    for _ in range(2):
+        client.log_batch(made, metrics=[Metric("m", math.nan, now, 0), Metric("m", 1.0, now, 1)])
+    client.log_metric(made, "m", 2.0, now, 1)
+    client.log_metric(made, "m", 1.0, now + 1, 1)
+    history = client.get_metric_history(made, "m")
+    assert [one.step for one in history] == [0, 1, 1, 1]
+    assert sorted(one.value for one in history[1:]) == [1.0, 1.0, 2.0]
+
+
 def check_histories_come_in_pages_and_for_many_runs():
     made, other, now = begun(), begun(), 1_700_000_000_000
     for start in range(0, 3000, 1000):

@@ -135,10 +135,18 @@ async def _whole(
 
 
 def _points(key: str, series: pb.MetricSeries) -> list[dict[str, object]]:
-    return [
-        {"key": key, "value": number(value), "timestamp": time_us // 1_000, "step": step}
-        for step, time_us, value in zip(series.steps, series.times_us, series.values, strict=True)
-    ]
+    """Return the points; one that was logged twice is there once, as in MLflow's own store."""
+    points: list[dict[str, object]] = []
+    at, seen = None, set[tuple[int, str]]()
+    for step, time_us, value in zip(series.steps, series.times_us, series.values, strict=True):
+        if step != at:
+            at, seen = step, set()
+        time_ms = time_us // 1_000
+        mark = (time_ms, repr(value))
+        if mark not in seen:
+            seen.add(mark)
+            points.append({"key": key, "value": number(value), "timestamp": time_ms, "step": step})
+    return points
 
 
 def _spread(steps: Sequence[int], size: int) -> set[int]:
