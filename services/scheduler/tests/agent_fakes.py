@@ -30,6 +30,8 @@ from epochal_scheduler.agent.supervising import Supervisor
 PROJECT = "orgs/acme/projects/vision"
 RUN = f"{PROJECT}/runs/0193a000-0000-7000-8000-000000000001"
 OTHER = f"{PROJECT}/runs/0193a000-0000-7000-8000-000000000002"
+# What this test process starts has a mark of its own: others may test beside it.
+MARK = f"mark-of-test-{os.getpid()}"
 # Asked once for all tests, as an agent asks once for all runs.
 INTERPRETERS = Interpreters()
 
@@ -158,7 +160,7 @@ def work_item(code, timeout_s=0, container="", run=None, **more):
 
 def host(folder):
     inherited = {"PATH": os.environ["PATH"], "EPOCHAL_RUN_TOKEN_SECRET": "hidden"}
-    return Host(folder, "http://localhost:1", sys.executable, "mark-of-a-test", inherited)
+    return Host(folder, "http://localhost:1", sys.executable, MARK, inherited)
 
 
 def executor_of(folder, scheduler, logs, store, grace_s=5.0, salvage_s=20.0):
@@ -187,7 +189,7 @@ async def executing(item, folder, scheduler=None, logs=None, store=None, **limit
     yield held, scheduler, logs, task
     async with asyncio.timeout(20):
         await task
-    assert not list(find_marked("EPOCHAL_AGENT_MARK=mark-of-a-test"))
+    assert not list(find_marked(f"EPOCHAL_AGENT_MARK={MARK}"))
 
 
 async def run_item(item, folder, store=None):

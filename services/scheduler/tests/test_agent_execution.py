@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from agent_fakes import RUN, FakeLogs, FakeScheduler, executing, host, work_item
+from agent_fakes import MARK, RUN, FakeLogs, FakeScheduler, executing, host, work_item
 from epochal_kernel.errors import PermissionDenied
 from epochal_scheduler.agent import shipping
 from epochal_scheduler.agent.launching import expand, plan_launch
@@ -96,7 +96,7 @@ time.sleep(60)
 async def test_no_orphan_survives_a_stop(tmp_path):
     async with executing(work_item(STUBBORN), tmp_path, grace_s=0.2) as (held, scheduler, logs, _):
         await until(lambda: ("stdout", "up") in logs.lines())
-        assert len(list(find_marked("EPOCHAL_AGENT_MARK=mark-of-a-test"))) == 3
+        assert len(list(find_marked(f"EPOCHAL_AGENT_MARK={MARK}"))) == 3
         held.stop("someone asked")
     assert scheduler.exited.stopped
     assert scheduler.exited.exit_code == -9

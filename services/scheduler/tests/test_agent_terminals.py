@@ -145,16 +145,18 @@ async def world(nats_url, tmp_path):
     )
     connection = asyncio.create_task(bus.run())
     answers = asyncio.create_task(terminals.run(bus, AGENT))
-    await bus.wait_connected(timeout_s=10)
-    item = work_item("import time; time.sleep(60)")
-    async with executing(item, tmp_path) as (held, *_):
-        holdings.add(held)
-        await until(lambda: held.launch is not None)
-        yield server, held, terminals
-        held.stop("done")
-    answers.cancel()
-    connection.cancel()
-    await asyncio.wait({answers, connection})
+    try:
+        await bus.wait_connected(timeout_s=10)
+        item = work_item("import time; time.sleep(60)")
+        async with executing(item, tmp_path) as (held, *_):
+            holdings.add(held)
+            await until(lambda: held.launch is not None)
+            yield server, held, terminals
+            held.stop("done")
+    finally:
+        answers.cancel()
+        connection.cancel()
+        await asyncio.wait({answers, connection})
 
 
 async def opened(server, *command, **more):

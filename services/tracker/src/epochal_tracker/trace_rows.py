@@ -72,10 +72,10 @@ class TraceProjector:
                 rows.put(TRACES, trace_row(payload.trace))
             case pb.TraceTagged():
                 known = rows.get(TRACES, payload.name)
-                assert known is not None, "tags follow the trace"
-                tags = {**json.loads(known.tags), **payload.tags}
-                left = {key: tags[key] for key in tags if key not in payload.removed}
-                rows.put(TRACES, replace(known, tags=_json(left)))
+                if known is not None:
+                    tags = {**json.loads(known.tags), **payload.tags}
+                    left = {key: tags[key] for key in tags if key not in payload.removed}
+                    rows.put(TRACES, replace(known, tags=_json(left)))
             case pb.TraceAssessed(name=name, assessment=one):
                 content = one.SerializeToString(deterministic=True)
                 rows.put(
