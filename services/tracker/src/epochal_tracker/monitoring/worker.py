@@ -37,6 +37,8 @@ TOGETHER = 1000
 WITHIN_S = 0.25
 WINDOW_S = 10.0
 TICK_S = 1.0
+#: What share of the time the ticks may take, however many runs are live.
+TICKING = 0.1
 #: How often it is looked whether the feed has kept something back.
 SWEEP_S = 5.0
 #: How long after its end a run is looked at.
@@ -65,9 +67,11 @@ class Monitor:
         self._windows: Any = None
         # Messages and clock both change watches, and wait for the log in between.
         self._lock = asyncio.Lock()
+        self._rests_until_s = 0.0
 
     def application(self, broker: str, folder: Path, worker: int, workers: int) -> faust.App:
         """Return the Faust application of this worker."""
+        clock = self._clock
         app = faust.App(
             "epochal-monitor",
             broker=broker,
@@ -106,7 +110,10 @@ class Monitor:
 
         @app.timer(interval=TICK_S)  # type: ignore[untyped-decorator]  # Faust does not type it
         async def tick() -> None:
-            await self._tick()
+            began_s = clock.monotonic()
+            if began_s >= self._rests_until_s:
+                await self._tick()
+                self._rests_until_s = began_s + (clock.monotonic() - began_s) / TICKING
 
         return app
 
