@@ -20,7 +20,7 @@ import epochal_proto.v1 as pb
 import faust
 import structlog
 from epochal_kernel.clock import Clock
-from epochal_kernel.errors import EpochalError
+from epochal_kernel.errors import EpochalError, Unavailable
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.projections.store import Progress
 from faust_jetstream import configure
@@ -118,7 +118,13 @@ class Monitor:
         return app
 
     def watch_of(self, run_id: UUID) -> Watch:
-        """Return what is known of a run; of one that is not watched, nothing."""
+        """Return what is known of a run; of one that is not watched, nothing.
+
+        Raises:
+            Unavailable: no application has begun yet.
+        """
+        if self._watches is None:
+            raise Unavailable("the monitor has not begun yet", reason="MONITOR_STARTS")
         return Watch.unpack(self._watches.get(str(run_id)) or b"")
 
     def points_per_second(self, run_id: UUID) -> float:
