@@ -272,6 +272,9 @@ def registry_requests(world: World) -> dict[str, Message]:
         "SearchLoggedModels": pb.SearchLoggedModelsRequest(parents=[project]),
         "LinkLoggedModels": pb.LinkLoggedModelsRequest(run=world.run, used=[logged]),
         "ListLinkedModels": pb.ListLinkedModelsRequest(run=world.run),
+        "BatchListLinkedModels": pb.BatchListLinkedModelsRequest(
+            parents=[project], runs=[world.run]
+        ),
         "DeclareAlertRules": pb.DeclareAlertRulesRequest(
             run=world.run, rules=[pb.AlertRule(name="walked", never=pb.NeverCondition())]
         ),

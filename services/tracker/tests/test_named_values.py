@@ -59,6 +59,7 @@ def test_a_tag_set_to_nothing_is_gone() -> None:
     assert fields(created, pb.TagsSet(tags={"team": "", "other": "b"})) == {
         ("t", "other"): ("b", None)
     }
+    assert fields(created, pb.TagsSet(emptied=["team"])) == {("t", "team"): ("", None)}
 
 
 def test_a_dataset_is_found_by_its_name() -> None:

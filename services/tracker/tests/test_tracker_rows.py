@@ -71,7 +71,7 @@ payloads = st.one_of(
         ),
     ),
     st.builds(pb.ParamsLogged, params=parameters),
-    st.builds(pb.TagsSet, tags=tags),
+    st.builds(pb.TagsSet, tags=tags, emptied=st.lists(texts, max_size=2)),
     st.builds(pb.ProducerOpened, producer=st.just(str(PRODUCER)), epoch=st.integers(1, 4)),
     st.builds(pb.TelemetrySealed, producer=st.just(str(PRODUCER)), last_batch=st.integers(0, 9)),
     st.builds(pb.ArtifactLogged, path=texts, sha256=st.binary(max_size=2)),
@@ -119,13 +119,16 @@ def test_parameters_come_back_as_they_went_in(
     assert plain(merged) == {**plain(second), **plain(first)}
 
 
-@given(st.lists(tags, max_size=6))
-def test_tags_are_set_and_an_empty_value_removes(history: list[dict[str, str]]) -> None:
+@given(st.lists(st.tuples(tags, st.lists(texts, max_size=2)), max_size=6))
+def test_tags_are_set_and_removed_and_emptied(
+    history: list[tuple[dict[str, str], list[str]]],
+) -> None:
     expected: dict[str, str] = {}
-    for one in history:
-        expected |= one
-    row = run_after(*[pb.TagsSet(tags=one) for one in history])
-    assert json.loads(row.tags) == {name: value for name, value in expected.items() if value}
+    for named, emptied in history:
+        expected = {name: value for name, value in (expected | named).items() if named.get(name, 1)}
+        expected |= dict.fromkeys(emptied, "")
+    row = run_after(*[pb.TagsSet(tags=named, emptied=emptied) for named, emptied in history])
+    assert json.loads(row.tags) == expected
 
 
 def at(seconds: int) -> datetime:

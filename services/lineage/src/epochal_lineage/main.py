@@ -171,6 +171,7 @@ def _bind_logged(server: RpcServer, logged: LoggedModels) -> None:
     server.unary(LoggedModelService.SEARCH_LOGGED_MODELS, logged.search_logged_models)
     server.unary(LoggedModelService.LINK_LOGGED_MODELS, logged.link_logged_models)
     server.unary(LoggedModelService.LIST_LINKED_MODELS, logged.list_linked_models)
+    server.unary(LoggedModelService.BATCH_LIST_LINKED_MODELS, logged.batch_list_linked_models)
 
 
 if __name__ == "__main__":

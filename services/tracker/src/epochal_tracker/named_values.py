@@ -41,14 +41,22 @@ def write(rows: Rows, run: RunRow, payload: Message) -> None:
     for row in _values(run, payload):
         rows.put(RUN_FIELDS, row)
     match payload:
-        case pb.TagsSet() | pb.RunCreated():
-            for name, value in payload.tags.items():
-                if value:
-                    rows.put(RUN_FIELDS, RunFieldRow(run.run_id, "t", name, value, None))
-                elif isinstance(payload, pb.TagsSet):
-                    rows.delete(RUN_FIELDS, run.run_id, "t", name)
+        case pb.RunCreated():
+            _put_tags(rows, run, payload.tags)
+        case pb.TagsSet():
+            set_to, removed = tags_of(payload)
+            _put_tags(rows, run, set_to)
+            for name in removed:
+                rows.delete(RUN_FIELDS, run.run_id, "t", name)
         case _:
             pass
+
+
+def tags_of(event: pb.TagsSet) -> tuple[dict[str, str], list[str]]:
+    """Return the tags that an event sets, empty ones among them, and the names it removes."""
+    set_to = {name: value for name, value in event.tags.items() if value}
+    set_to |= dict.fromkeys(event.emptied, "")
+    return set_to, [name for name in event.tags if name not in set_to]
 
 
 def number_of(value: pb.Value) -> float | None:
@@ -63,6 +71,11 @@ def number_of(value: pb.Value) -> float | None:
         case _:
             return None
     return None if math.isnan(number) else number
+
+
+def _put_tags(rows: Rows, run: RunRow, tags: Mapping[str, str]) -> None:
+    for name, value in tags.items():
+        rows.put(RUN_FIELDS, RunFieldRow(run.run_id, "t", name, value, None))
 
 
 def _values(run: RunRow, payload: Message) -> Iterator[RunFieldRow]:

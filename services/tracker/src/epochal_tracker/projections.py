@@ -305,8 +305,9 @@ def _changed(run: RunRow, payload: Message, at: datetime) -> RunRow:
         case pb.ParamsLogged():
             return replace(run, params=params.merge(run.params, payload.params))
         case pb.TagsSet():
-            merged = {**json.loads(run.tags), **payload.tags}
-            return replace(run, tags=_tags(merged))
+            set_to, removed = named_values.tags_of(payload)
+            kept = {k: v for k, v in json.loads(run.tags).items() if k not in removed}
+            return replace(run, tags=_tags(kept | set_to))
         case _:
             return _orchestrated(run, payload, at)
 
@@ -380,7 +381,7 @@ def _list(items: Iterable[str]) -> Json:
 def _tags(tags: Mapping[str, str]) -> Json:
     if not tags:
         return params.NONE
-    return Json(json.dumps({name: value for name, value in sorted(tags.items()) if value}))
+    return Json(json.dumps(dict(sorted(tags.items()))))
 
 
 def _time(
@@ -400,7 +401,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=10,
+    version=11,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),

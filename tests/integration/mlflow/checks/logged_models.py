@@ -111,6 +111,12 @@ def check_a_run_makes_reads_and_measures_logged_models():
     found = client.get_run(run)
     assert [(one.model_id, one.step) for one in found.outputs.model_outputs] == [(made.model_id, 3)]
     assert [one.model_id for one in found.inputs.model_inputs] == [read.model_id]
+    other = client.create_run(where).info.run_id
+    searched = {one.info.run_id: one for one in client.search_runs([where])}
+    assert searched[run].outputs.to_dictionary() == found.outputs.to_dictionary()
+    assert searched[run].inputs.to_dictionary() == found.inputs.to_dictionary()
+    assert not searched[other].outputs.model_outputs
+    assert not searched[other].inputs.model_inputs
     (metric,) = client.get_logged_model(made.model_id).metrics
     assert (metric.key, metric.value, metric.step, metric.run_id) == ("acc", 0.75, 2, run)
     assert (metric.dataset_name, metric.dataset_digest) == ("d", "x")

@@ -166,6 +166,28 @@ def check_a_param_keeps_its_value():
     assert client.get_run(made).data.params["empty"] == ""
 
 
+def check_an_empty_tag_is_a_tag():
+    made = begun(tags={"of creation": "", "removed": ""})
+    client.set_tag(made, "single", "")
+    client.log_batch(made, tags=[RunTag("batched", ""), RunTag("full", "x")])
+    client.delete_tag(made, "removed")
+    tags = client.get_run(made).data.tags
+    assert [tags.get(key) for key in ("of creation", "single", "batched")] == ["", "", ""]
+    assert tags["full"] == "x"
+    assert "removed" not in tags
+
+    def found(text):
+        return [run.info.run_id for run in client.search_runs([EXPERIMENT], text)]
+
+    assert found("tags.single = ''") == [made]
+    assert found("tags.single IS NOT NULL") == [made]
+    assert made in found("tags.removed IS NULL")
+    client.set_tag(made, "full", "")
+    client.set_tag(made, "single", "y")
+    tags = client.get_run(made).data.tags
+    assert (tags["full"], tags["single"]) == ("", "y")
+
+
 def check_numbers_of_every_kind_are_metrics():
     made = begun()
     values = [1.5, -0.0, math.nan, math.inf, -math.inf, 1e308, 5e-324]

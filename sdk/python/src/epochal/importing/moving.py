@@ -171,8 +171,12 @@ class Mover:
             inputs = {"run_id": uid.hex, "datasets": list(run.datasets)}
             self._door.call("POST", "runs/log-inputs", json=inputs)
         self._files(run, name, number, uid)
+        tags = {**_tags(run), MARK: mark}
+        empty = [key for key, value in tags.items() if not value]
+        request_tags = {key: value for key, value in tags.items() if value}
         self._client.call(
-            TrackingService.SET_TAGS, pb.SetTagsRequest(run=name, tags={**_tags(run), MARK: mark})
+            TrackingService.SET_TAGS,
+            pb.SetTagsRequest(run=name, tags=request_tags, emptied=empty),
         )
         if run.status in _ENDS and not known.HasField("end_time"):
             request = pb.FinishRunRequest(name=name, status=_ENDS[run.status], force=True)
@@ -344,7 +348,9 @@ def run_uuid(run_id: str) -> UUID:
 
 
 def _tags(run: Run) -> dict[str, str]:
-    tags = {key: value for key, value in run.tags.items() if value}
+    tags = dict(run.tags)
+    if not tags.get(_PARENT, "x"):
+        del tags[_PARENT]
     if _PARENT in tags:
         tags[_PARENT] = run_uuid(tags[_PARENT]).hex
     if run.name:

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from epochal_lineage.domain import datasets, logged_models
 from epochal_lineage.domain.logged_models import LoggedModelAggregate, LoggedState
-from epochal_lineage.projections.rows import LoggedMetricRow, LoggedModelRow
+from epochal_lineage.projections.rows import LinkedModelRow, LoggedMetricRow, LoggedModelRow
 from epochal_lineage.services.registry_messages import stream_of, timestamp
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.logged_models import LoggedModelStore, MeasuredOn
@@ -190,14 +190,28 @@ class LoggedModels:
     ) -> pb.ListLinkedModelsResponse:
         """List the logged models that a run has read and made."""
         await self._progress.wait_for(context.min_position)
-        links = await self._store.links(request.run)
-        return pb.ListLinkedModelsResponse(
-            used=[link.logged_model for link in links if not link.produced],
-            produced=[
-                pb.ProducedModel(logged_model=link.logged_model, step=link.step)
-                for link in links
-                if link.produced
-            ],
+        found = _linked(request.run, await self._store.links([request.run]))
+        return pb.ListLinkedModelsResponse(used=found.used, produced=found.produced)
+
+    async def batch_list_linked_models(
+        self, request: pb.BatchListLinkedModelsRequest, context: CallContext
+    ) -> pb.BatchListLinkedModelsResponse:
+        """List the logged models that each of many runs has read and made."""
+        parents = set(request.parents)
+        for place, run in enumerate(request.runs):
+            if run.partition("/runs/")[0] not in parents:
+                raise InvalidArgument(
+                    f"{run} is of none of the projects that are named",
+                    violations=[
+                        Violation(f"runs[{place}]", "inside_parents", "name its project as well")
+                    ],
+                )
+        await self._progress.wait_for(context.min_position)
+        by_run: dict[str, list[LinkedModelRow]] = {}
+        for link in await self._store.links(request.runs):
+            by_run.setdefault(link.run, []).append(link)
+        return pb.BatchListLinkedModelsResponse(
+            runs=[_linked(run, links) for run, links in by_run.items()]
         )
 
     async def _require_run(self, run: str, project: str, field: str) -> None:
@@ -259,4 +273,16 @@ def _message(row: LoggedModelRow, metrics: Sequence[LoggedMetricRow]) -> pb.Logg
         creator=row.creator,
         create_time=timestamp(row.create_time),
         update_time=timestamp(row.update_time),
+    )
+
+
+def _linked(run: str, links: Sequence[LinkedModelRow]) -> pb.LinkedModels:
+    return pb.LinkedModels(
+        run=run,
+        used=[link.logged_model for link in links if not link.produced],
+        produced=[
+            pb.ProducedModel(logged_model=link.logged_model, step=link.step)
+            for link in links
+            if link.produced
+        ],
     )

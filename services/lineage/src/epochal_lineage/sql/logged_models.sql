@@ -9,4 +9,4 @@ SELECT logged_model, metric, run, dataset_name, dataset_digest, value, time_us, 
 
 -- links --
 SELECT run, logged_model, produced, step, position FROM linked_model
- WHERE run = $1 ORDER BY position, logged_model
+ WHERE run = ANY($1) ORDER BY position, logged_model

@@ -45,10 +45,10 @@ class LoggedModelStore:
             found.setdefault(row[0], []).append(LoggedMetricRow(*row))
         return found
 
-    async def links(self, run: str) -> list[LinkedModelRow]:
-        """Return the logged models that a run has read and made."""
+    async def links(self, runs: Sequence[str]) -> list[LinkedModelRow]:
+        """Return the logged models that some runs have read and made, in order."""
         with adapting():
-            rows = await self._pool.fetch(_SQL["links"], run)
+            rows = await self._pool.fetch(_SQL["links"], list(runs))
         return [LinkedModelRow(*row) for row in rows]
 
     async def search(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import NotFound
+from epochal_kernel.errors import InvalidArgument, NotFound, Violation
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.paging import DEFAULT_PAGE, pack, unpack, unpack_number
 from epochal_kernel.rpc.context import CallContext
@@ -60,13 +60,17 @@ class Tracking:
     async def set_tags(
         self, request: pb.SetTagsRequest, context: CallContext
     ) -> pb.SetTagsResponse:
-        """Set tags; an empty value removes the tag."""
+        """Set tags; an empty value removes the tag, unless it is to be empty."""
+        if not request.tags and not request.emptied:
+            raise InvalidArgument(
+                "no tag is named", violations=[Violation("tags", "min_pairs", "name at least one")]
+            )
         row = await self._lookup.writable(request.run, context)
         outcome = await self._ledger.execute(
             self._aggregate,
             row.run_id,
             request.run,
-            lambda _: [pb.TagsSet(run=request.run, tags=request.tags)],
+            lambda _: [pb.TagsSet(run=request.run, tags=request.tags, emptied=request.emptied)],
             context.command(request, request.request_id),
         )
         context.wrote(outcome.position)

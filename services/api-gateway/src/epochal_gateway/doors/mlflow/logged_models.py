@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import epochal_proto.v1 as pb
@@ -23,6 +24,8 @@ KEY_CHARS: Final = 250
 VALUE_CHARS: Final = 8_000
 DEFAULT_RESULTS: Final = 100
 MOST_RESULTS: Final = 1_000
+#: Runs whose links are read at once; their projects are no more than a call may name.
+MOST_RUNS: Final = 1_000
 
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}\Z")
 _STATUSES: Final = {
@@ -266,17 +269,33 @@ async def link(
     await session.call(LoggedModelService.LINK_LOGGED_MODELS, request)
 
 
-async def linked(session: Session, run: str) -> tuple[list[JsonObject], list[JsonObject]]:
-    """Return the logged models that a run has read, and those it has made, as MLflow has them."""
-    found = await session.call(
-        LoggedModelService.LIST_LINKED_MODELS, pb.ListLinkedModelsRequest(run=run)
-    )
-    used: list[JsonObject] = [{"model_id": name.rpartition("/")[2]} for name in found.used]
-    made: list[JsonObject] = [
-        {"model_id": one.logged_model.rpartition("/")[2], "step": one.step}
-        for one in found.produced
-    ]
-    return used, made
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """The logged models that a run has read, and those it has made, as MLflow has them."""
+
+    used: list[JsonObject] = field(default_factory=list)
+    made: list[JsonObject] = field(default_factory=list)
+
+
+async def linked(session: Session, runs: Sequence[str]) -> dict[str, Linked]:
+    """Return by run what logged models it has read and made; of a run that has none, nothing."""
+    found: dict[str, Linked] = {}
+    for start in range(0, len(runs), MOST_RUNS):
+        some = runs[start : start + MOST_RUNS]
+        parents = sorted({run.partition("/runs/")[0] for run in some})
+        answer = await session.call(
+            LoggedModelService.BATCH_LIST_LINKED_MODELS,
+            pb.BatchListLinkedModelsRequest(parents=parents, runs=some),
+        )
+        for one in answer.runs:
+            found[one.run] = Linked(
+                [{"model_id": name.rpartition("/")[2]} for name in one.used],
+                [
+                    {"model_id": made.logged_model.rpartition("/")[2], "step": made.step}
+                    for made in one.produced
+                ],
+            )
+    return found
 
 
 async def measured(session: Session, run: str, metrics: Iterable[Fields]) -> None:

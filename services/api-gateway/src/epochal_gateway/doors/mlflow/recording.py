@@ -57,7 +57,7 @@ async def delete_tag(session: Session, fields: Fields) -> JsonObject:
     run = await session.call(RunService.GET_RUN, pb.GetRunRequest(name=name))
     if key not in run.tags:
         raise no_such(f"No tag with name: {key} in run with id {run_id(name)}")
-    await write_tags(session, name, {key: ""})
+    await _set_tags(session, name, pb.SetTagsRequest(run=name, tags={key: ""}))
     return {}
 
 
@@ -148,7 +148,12 @@ async def write_tags(session: Session, name: str, tags: Mapping[str, str]) -> No
     new_name = tags.get(run_messages.RUN_NAME, "")
     if new_name:
         await runs.rename(session, name, new_name[: runs.NAME_CHARS])
-    request = pb.SetTagsRequest(run=name, tags=tags)
+    filled = {key: value for key, value in tags.items() if value}
+    emptied = [key for key in tags if key not in filled]
+    await _set_tags(session, name, pb.SetTagsRequest(run=name, tags=filled, emptied=emptied))
+
+
+async def _set_tags(session: Session, name: str, request: pb.SetTagsRequest) -> None:
     try:
         await session.call(TrackingService.SET_TAGS, request)
     except EpochalError as error:

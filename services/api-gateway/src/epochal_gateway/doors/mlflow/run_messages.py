@@ -6,13 +6,14 @@ from typing import Final
 
 import epochal_proto.v1 as pb
 
-from epochal_gateway.doors.mlflow import entries, experiments
+from epochal_gateway.doors.mlflow import entries, experiments, logged_models
 from epochal_gateway.doors.mlflow.names import run_id
 from epochal_gateway.doors.mlflow.writing import JsonObject, milliseconds, number, pairs
 from epochal_gateway.projections import ProjectRow
 
 RUN_NAME: Final = "mlflow.runName"
 USER: Final = "mlflow.user"
+NO_MODELS: Final = logged_models.Linked()
 
 _WAITING: Final = "SCHEDULED"
 _STATUS: Final = {
@@ -31,7 +32,9 @@ _STATUS: Final = {
 }
 
 
-def run_message(run: pb.Run, experiment: ProjectRow) -> JsonObject:
+def run_message(
+    run: pb.Run, experiment: ProjectRow, linked: logged_models.Linked = NO_MODELS
+) -> JsonObject:
     """Return a run with all that is known of it."""
     return {
         "info": info(run, experiment),
@@ -42,13 +45,12 @@ def run_message(run: pb.Run, experiment: ProjectRow) -> JsonObject:
             ],
             "tags": pairs(tags_of(run)),
         },
-        "inputs": {"dataset_inputs": dataset_inputs(run)},
+        "inputs": {
+            "dataset_inputs": [_dataset_input(one) for one in run.inputs],
+            "model_inputs": linked.used,
+        },
+        "outputs": {"model_outputs": linked.made},
     }
-
-
-def dataset_inputs(run: pb.Run) -> list[JsonObject]:
-    """Return the datasets that a run has read."""
-    return [_dataset_input(one) for one in run.inputs]
 
 
 def info(run: pb.Run, experiment: ProjectRow) -> JsonObject:

@@ -8,7 +8,7 @@ import epochal_proto.v1 as pb
 from epochal_kernel.errors import InvalidArgument
 from epochal_proto.v1.services import SearchService
 
-from epochal_gateway.doors.mlflow import experiments, paging, run_messages, runs
+from epochal_gateway.doors.mlflow import experiments, logged_models, paging, run_messages, runs
 from epochal_gateway.doors.mlflow.errors import MlflowError
 from epochal_gateway.doors.mlflow.reading import Fields
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
@@ -52,12 +52,17 @@ async def search(session: Session, fields: Fields) -> JsonObject:
         page = await session.call(SearchService.SEARCH_RUNS, request)
     except InvalidArgument as error:
         raise MlflowError(error.message) from error
-    found = [(run, runs.experiment_of(session, run.name)) for run in page.runs]
+    found = [
+        (run, row)
+        for run in page.runs
+        for row in [runs.experiment_of(session, run.name)]
+        if (deleted or not row.archived) and (not mixed or _deleted(run, row))
+    ]
+    linked = await logged_models.linked(session, [run.name for run, _ in found])
     answer: dict[str, object] = {
         "runs": [
-            run_messages.run_message(run, row)
+            run_messages.run_message(run, row, linked.get(run.name, run_messages.NO_MODELS))
             for run, row in found
-            if (deleted or not row.archived) and (not mixed or _deleted(run, row))
         ]
     }
     if page.next_page_token:

@@ -64,10 +64,8 @@ async def create(session: Session, fields: Fields) -> JsonObject:
 async def get(session: Session, fields: Fields) -> JsonObject:
     """Read a run."""
     run, experiment = await read(session, _run_id(fields))
-    message = run_messages.run_message(run, experiment)
-    used, made = await logged_models.linked(session, run.name)
-    inputs = {"dataset_inputs": run_messages.dataset_inputs(run), "model_inputs": used}
-    return {"run": {**message, "inputs": inputs, "outputs": {"model_outputs": made}}}
+    linked = await logged_models.linked(session, [run.name])
+    return {"run": run_messages.run_message(run, experiment, *linked.values())}
 
 
 async def read(session: Session, wanted: str) -> tuple[pb.Run, ProjectRow]:
