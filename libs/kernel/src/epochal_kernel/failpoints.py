@@ -24,6 +24,7 @@ FAILPOINTS: Final[dict[str, str]] = {
     "sink.after_commit": "telemetry is committed, messages are not acknowledged",
     "writer.before_commit": "points of LogMetrics are stored, not committed",
     "writer.after_commit": "points of LogMetrics are committed, no caller has its answer",
+    "traces.after_spans": "spans are stored, their traces are not recorded",
     "dispatch.before_publish": "a run is released, its work item is not published",
     "dispatch.after_publish": "a work item is published, its task is not removed",
     "agent.after_claim": "an attempt is claimed, its process is not started",
