@@ -195,6 +195,15 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "ListArtifacts": pb.ListArtifactsRequest(run=world.run),
         "UseDataset": pb.UseDatasetRequest(run=f"{project}/runs/{uid}", dataset="d", uri="mem://x"),
         "GetLineage": pb.GetLineageRequest(parent=project, node=f"{project}/runs/{uid}"),
+        "GetGraphNode": pb.GetGraphNodeRequest(parent=project, node=world.run),
+        "ListGraphNodes": pb.ListGraphNodesRequest(parent=project),
+        "TraverseGraph": pb.TraverseGraphRequest(parent=project, node=world.run),
+        "AssessImpact": pb.AssessImpactRequest(parent=project, node=world.run),
+        "FindGraphPath": pb.FindGraphPathRequest(
+            parent=project, source=world.run, target=world.run
+        ),
+        "TraverseColumns": pb.TraverseColumnsRequest(parent=project, dataset=world.run),
+        "ExplainNode": pb.ExplainNodeRequest(parent=project, node=world.run),
         "RegisterModelVersion": pb.RegisterModelVersionRequest(
             parent=project, model_id="m", run=world.run, artifact_path="none"
         ),

@@ -12,6 +12,7 @@ from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Background, Kernel, Parts, run_service
 from epochal_proto.v1.services import (
     AuditService,
+    GraphService,
     HistoryService,
     LineageService,
     LoggedModelService,
@@ -25,14 +26,18 @@ from epochal_lineage.sealing.places import Bucket, checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
 from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.services.audit import Audit
+from epochal_lineage.services.explaining import Explaining
 from epochal_lineage.services.graph import Graph
+from epochal_lineage.services.graph_queries import GraphQueries
 from epochal_lineage.services.history import History
 from epochal_lineage.services.logged_models import LoggedModels
 from epochal_lineage.services.model_versions import ModelVersions
 from epochal_lineage.services.models import Models
+from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.proofs import Proofs
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
+from epochal_lineage.store.causes import CauseStore
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.history import HistoryStore
 from epochal_lineage.store.logged_models import LoggedModelStore
@@ -65,6 +70,7 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     server = kernel.server
     server.unary(LineageService.USE_DATASET, graph.use_dataset)
     server.unary(LineageService.GET_LINEAGE, graph.get_lineage)
+    _bind_graph(kernel, store)
     _bind_models(server, Models(kernel.ledger, registry, kernel.progress))
     _bind_versions(
         server,
@@ -135,6 +141,20 @@ def _bind_history(server: RpcServer, history: History) -> None:
     server.unary(HistoryService.GET_STATE, history.get_state)
     server.unary(HistoryService.COMPARE_STATES, history.compare_states)
     server.unary(HistoryService.CHECK_RULE, history.check_rule)
+
+
+def _bind_graph(kernel: Kernel, store: GraphStore) -> None:
+    moments = Moments(HistoryStore(kernel.pool), kernel.progress)
+    queries = GraphQueries(store, moments)
+    explaining = Explaining(store, CauseStore(kernel.pool), moments, kernel.codec)
+    server = kernel.server
+    server.unary(GraphService.GET_GRAPH_NODE, queries.get_graph_node)
+    server.unary(GraphService.LIST_GRAPH_NODES, queries.list_graph_nodes)
+    server.unary(GraphService.TRAVERSE_GRAPH, queries.traverse_graph)
+    server.unary(GraphService.ASSESS_IMPACT, queries.assess_impact)
+    server.unary(GraphService.FIND_GRAPH_PATH, queries.find_graph_path)
+    server.unary(GraphService.TRAVERSE_COLUMNS, queries.traverse_columns)
+    server.unary(GraphService.EXPLAIN_NODE, explaining.explain_node)
 
 
 def _bind_models(server: RpcServer, models: Models) -> None:

@@ -7,19 +7,21 @@ from importlib import resources
 import epochal_proto.v1 as pb
 from epochal_kernel.projections.model import ReadModel, event_types
 
+from epochal_lineage.projections.facts.telling import INTERESTS
 from epochal_lineage.projections.graph import GraphProjector
 from epochal_lineage.projections.logged_models import LoggedModelProjector
 from epochal_lineage.projections.registry import RegistryProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=2,
-    ddl=resources.files("epochal_lineage").joinpath("sql/read_model.sql").read_text(),
+    version=3,
+    ddl="\n".join(
+        resources.files("epochal_lineage").joinpath("sql", name).read_text()
+        for name in ("graph_tables.sql", "read_model.sql")
+    ),
     projectors=(GraphProjector(), RegistryProjector(), LoggedModelProjector()),
-    interests=event_types(
-        pb.RunCreated,
-        pb.ArtifactLogged,
-        pb.DatasetUsed,
+    interests=INTERESTS
+    | event_types(
         pb.ModelRegistered,
         pb.ModelRenamed,
         pb.ModelDescribed,

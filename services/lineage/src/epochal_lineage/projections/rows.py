@@ -1,4 +1,4 @@
-"""Rows of the lineage read model, and their tables."""
+"""Rows of the registry and of logged models, and their tables."""
 
 from __future__ import annotations
 
@@ -6,37 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from epochal_kernel.projections.tables import Json, Table
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRow:
-    """A thing in the graph."""
-
-    name: str
-    project: str
-    kind: int
-    digest: str
-    uri: str
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeRow:
-    """A bond between two things; `position` is of the event that made it first."""
-
-    source: str
-    target: str
-    kind: int
-    project: str
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunArtifactRow:
-    """The newest bytes at one path of a run."""
-
-    run: str
-    path: str
-    sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +88,6 @@ class LinkedModelRow:
     position: int
 
 
-NODES = Table("node", NodeRow, ("name",))
-EDGES = Table("edge", EdgeRow, ("source", "target", "kind"))
-RUN_ARTIFACTS = Table("run_artifact", RunArtifactRow, ("run", "path"))
 MODELS = Table("model", ModelRow, ("name",))
 MODEL_VERSIONS = Table("model_version", ModelVersionRow, ("model", "version"))
 LOGGED_MODELS = Table("logged_model", LoggedModelRow, ("name",))

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from epochal_lineage.domain import registering, versions
 from epochal_lineage.domain.model import ModelAggregate, ModelState, version_number
 from epochal_lineage.projections.graph import project_of
-from epochal_lineage.projections.rows import RunArtifactRow
+from epochal_lineage.projections.graph_rows import RunArtifactRow
 from epochal_lineage.services.registry_messages import stream_of, version_message
 from epochal_lineage.store.audit import AuditStore, EventQuery
 from epochal_lineage.store.graph import GraphStore

@@ -1,15 +1,3 @@
-CREATE TABLE node (
-    name text PRIMARY KEY, project text NOT NULL, kind bigint NOT NULL, digest text NOT NULL,
-    uri text NOT NULL
-);
-CREATE TABLE edge (
-    source text NOT NULL, target text NOT NULL, kind bigint NOT NULL, project text NOT NULL,
-    position bigint NOT NULL, PRIMARY KEY (source, target, kind)
-);
-CREATE INDEX edge_by_target ON edge (target, source);
-CREATE TABLE run_artifact (
-    run text NOT NULL, path text NOT NULL, sha256 bytea NOT NULL, PRIMARY KEY (run, path)
-);
 CREATE TABLE model (
     name text PRIMARY KEY, project text NOT NULL, display_name text NOT NULL,
     description text NOT NULL, latest_version bigint NOT NULL, aliases jsonb NOT NULL,
