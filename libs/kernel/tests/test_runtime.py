@@ -127,8 +127,7 @@ async def test_a_service_that_is_told_to_stop_answers_what_it_has_begun(
         await ready(process)
         client = RpcClient(bus)
         call = asyncio.create_task(set_tag(client, "wait"))
-        await process.until(lambda: call.done() or "the call is here" in process.lines)
-        assert not call.done(), call.exception()
+        await process.until_line("the call is here")
         process.send(signal.SIGTERM)
         assert await call == 1
         assert await process.wait() == 0
