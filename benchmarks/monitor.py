@@ -86,19 +86,17 @@ def told(names: Sequence[str]) -> list[pb.BatchSummary]:
     ]
 
 
-def _columns(batch: int, value: float) -> list[pb.ColumnSummary]:
-    return [
-        pb.ColumnSummary(
-            metric=f"m{metric}",
-            points=POINTS,
-            last_step=batch * POINTS,
-            last_time_us=int(time.time() * 1e6),
-            min=value,
-            max=value,
-            last=value,
-        )
-        for metric in range(METRICS)
-    ]
+def _columns(batch: int, value: float) -> pb.ColumnSummaries:
+    return pb.ColumnSummaries(
+        metrics=[f"m{metric}" for metric in range(METRICS)],
+        points=[POINTS] * METRICS,
+        last_steps=[batch * POINTS] * METRICS,
+        last_times_us=[int(time.time() * 1e6)] * METRICS,
+        mins=[value] * METRICS,
+        maxs=[value] * METRICS,
+        lasts=[value] * METRICS,
+        odds=[0] * METRICS,
+    )
 
 
 async def watched(

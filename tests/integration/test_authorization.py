@@ -195,6 +195,15 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "ListArtifacts": pb.ListArtifactsRequest(run=world.run),
         "UseDataset": pb.UseDatasetRequest(run=f"{project}/runs/{uid}", dataset="d", uri="mem://x"),
         "GetLineage": pb.GetLineageRequest(parent=project, node=f"{project}/runs/{uid}"),
+        "GetGraphNode": pb.GetGraphNodeRequest(parent=project, node=world.run),
+        "ListGraphNodes": pb.ListGraphNodesRequest(parent=project),
+        "TraverseGraph": pb.TraverseGraphRequest(parent=project, node=world.run),
+        "AssessImpact": pb.AssessImpactRequest(parent=project, node=world.run),
+        "FindGraphPath": pb.FindGraphPathRequest(
+            parent=project, source=world.run, target=world.run
+        ),
+        "TraverseColumns": pb.TraverseColumnsRequest(parent=project, dataset=world.run),
+        "ExplainNode": pb.ExplainNodeRequest(parent=project, node=world.run),
         "RegisterModelVersion": pb.RegisterModelVersionRequest(
             parent=project, model_id="m", run=world.run, artifact_path="none"
         ),
@@ -258,20 +267,6 @@ def registry_requests(world: World) -> dict[str, Message]:
         "TagModelVersion": pb.TagModelVersionRequest(name=version, tags={"a": "b"}),
         "SetModelVersionStage": pb.SetModelVersionStageRequest(name=version, stage="Staging"),
         "DeleteModelVersion": pb.DeleteModelVersionRequest(name=version),
-        "GetRegistryPolicy": pb.GetRegistryPolicyRequest(name=f"{project}/registryPolicy"),
-        "SetRegistryPolicy": pb.SetRegistryPolicyRequest(
-            name=f"{project}/registryPolicy", validate_only=True
-        ),
-        "PromoteModelVersion": pb.PromoteModelVersionRequest(name=version, stage="Staging"),
-        "ApprovePromotion": pb.ApprovePromotionRequest(name=f"{model}/promotions/1"),
-        "RejectPromotion": pb.RejectPromotionRequest(name=f"{model}/promotions/1", reason="x"),
-        "ReviewPromotion": pb.ReviewPromotionRequest(name=f"{model}/promotions/1", comment="x"),
-        "RollbackModel": pb.RollbackModelRequest(name=model, alias="champion", reason="x"),
-        "GetPromotion": pb.GetPromotionRequest(name=f"{model}/promotions/1"),
-        "ListPromotions": pb.ListPromotionsRequest(parent=project),
-        "SignModelVersion": pb.SignModelVersionRequest(name=version, bundle="{}"),
-        "ListModelVersionFiles": pb.ListModelVersionFilesRequest(parent=version),
-        "ListModelVersionSignatures": pb.ListModelVersionSignaturesRequest(parent=version),
         "SearchModels": pb.SearchModelsRequest(parents=[project]),
         "SearchModelVersions": pb.SearchModelVersionsRequest(parents=[project]),
         "CreateLoggedModel": pb.CreateLoggedModelRequest(parent=project, display_name="walked"),

@@ -127,7 +127,8 @@ async def test_a_service_that_is_told_to_stop_answers_what_it_has_begun(
         await ready(process)
         client = RpcClient(bus)
         call = asyncio.create_task(set_tag(client, "wait"))
-        await process.until_line("the call is here")
+        await process.until(lambda: call.done() or "the call is here" in process.lines)
+        assert not call.done(), call.exception()
         process.send(signal.SIGTERM)
         assert await call == 1
         assert await process.wait() == 0

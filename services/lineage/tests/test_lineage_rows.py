@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from uuid import UUID
 
 import epochal_proto.v1 as pb
 from epochal_lineage.projections import READ_MODEL
+from epochal_lineage.projections.graph import node_id
+from epochal_lineage.projections.graph_rows import OPEN, EdgeRow
 from epochal_proto.v1.events import EVENTS
 from epochal_testing.projecting import Stored, project, recorded
 from google.protobuf.message import Message
@@ -83,49 +86,71 @@ def test_batches_of_any_size_give_the_same_rows(history: list[Message], sizes: l
 def test_an_edge_keeps_the_position_of_its_first_event(history: list[Message]) -> None:
     first: dict[tuple[str, str], int] = {}
     for position, one in enumerate(history, start=1):
-        if isinstance(one, pb.DatasetUsed):
+        if isinstance(one, pb.DatasetUsed) and one.run:
             first.setdefault((one.dataset, one.run), position)
-        if isinstance(one, pb.LoggedModelUsed):
+        if isinstance(one, pb.LoggedModelUsed) and one.run:
             first.setdefault((one.logged_model, one.run), position)
     found = {
-        (row.source, row.target): row.position
-        for row in rows(*history)["edge"].values()
+        (source, target): row.position
+        for source, target, row in edges(rows(*history))
         if row.kind == pb.EDGE_KIND_USED
     }
     assert found == first
+
+
+@given(st.lists(payloads, max_size=40))
+def test_ranges_of_a_node_and_of_an_edge_never_overlap(history: list[Message]) -> None:
+    found = rows(*history)
+    ranges: dict[object, list[tuple[int, int]]] = {}
+    for row in found["graph_node"].values():
+        ranges.setdefault(row.id, []).append((row.position, row.until))
+    for row in found["graph_edge"].values():
+        key = (row.source, row.target, row.kind)
+        ranges.setdefault(key, []).append((row.position, row.until))
+    for spans in ranges.values():
+        spans.sort()
+        assert all(start < end for start, end in spans)
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def edges(found: Stored) -> list[tuple[str, str, EdgeRow]]:
+    names = {row.id: row.name for row in found["graph_node"].values()}
+    return [(names[row.source], names[row.target], row) for row in found["graph_edge"].values()]
 
 
 def test_a_model_is_bound_to_run_dataset_and_artifact() -> None:
     found = rows(
         pb.RunCreated(name=RUN),
         pb.DatasetUsed(run=RUN, dataset=DATASET, uri="s3://d", digest="sha256:aa"),
-        pb.ArtifactLogged(run=RUN, path="m.pkl", sha256=b"\x01"),
+        pb.ArtifactLogged(run=RUN, path="m.pkl", sha256=b"\x01" * 32),
         pb.ModelRegistered(name=MODEL),
         pb.ModelVersionRegistered(
             name=f"{MODEL}/versions/1",
             version=1,
             run=RUN,
             artifact_path="m.pkl",
-            digest="sha256:01",
+            digest=f"sha256:{'01' * 32}",
         ),
     )
-    edges = {(row.source, row.target, row.kind) for row in found["edge"].values()}
-    artifact, version = f"{RUN}/artifacts/m.pkl", f"{MODEL}/versions/1"
-    assert edges == {
+    artifact, version = f"{RUN}/artifacts/m.pkl@{'01' * 6}", f"{MODEL}/versions/1"
+    assert {(source, target, row.kind) for source, target, row in edges(found)} == {
         (DATASET, RUN, pb.EDGE_KIND_USED),
         (RUN, artifact, pb.EDGE_KIND_PRODUCED),
         (RUN, version, pb.EDGE_KIND_TRAINED),
         (artifact, version, pb.EDGE_KIND_REGISTERED_AS),
     }
-    nodes = {row.name: (row.kind, row.digest, row.uri) for row in found["node"].values()}
+    nodes = {row.name: (row.kind, row.digest, row.uri) for row in found["graph_node"].values()}
     assert nodes == {
         RUN: (pb.NODE_KIND_RUN, "", ""),
+        f"{PROJECT}/datasets/d": (pb.NODE_KIND_DATASET_FAMILY, "", ""),
         DATASET: (pb.NODE_KIND_DATASET, "sha256:aa", "s3://d"),
-        artifact: (pb.NODE_KIND_ARTIFACT, "sha256:01", ""),
-        version: (pb.NODE_KIND_MODEL_VERSION, "sha256:01", ""),
+        artifact: (pb.NODE_KIND_ARTIFACT, f"sha256:{'01' * 32}", ""),
+        MODEL: (pb.NODE_KIND_MODEL, "", ""),
+        version: (pb.NODE_KIND_MODEL_VERSION, f"sha256:{'01' * 32}", ""),
     }
-    assert {row.project for table in ("node", "edge") for row in found[table].values()} == {PROJECT}
-    assert found["run_artifact"][RUN, "m.pkl"].sha256 == b"\x01"
+    assert {row.project for row in found["graph_node"].values()} == {PROJECT}
+    assert not any(row.implied for row in found["graph_node"].values())
+    assert found["run_artifact"][RUN, "m.pkl"].sha256 == b"\x01" * 32
 
 
 def test_a_model_of_a_folder_hangs_on_its_run_alone() -> None:
@@ -135,7 +160,76 @@ def test_a_model_of_a_folder_hangs_on_its_run_alone() -> None:
             name=f"{MODEL}/versions/1", version=1, run=RUN, artifact_path="saved/"
         ),
     )
-    assert [row.kind for row in found["edge"].values()] == [pb.EDGE_KIND_TRAINED]
+    assert [row.kind for _, _, row in edges(found)] == [pb.EDGE_KIND_TRAINED]
+
+
+def test_code_is_a_commit_its_changes_or_an_upload() -> None:
+    def code(**more: object) -> set[str]:
+        capture = pb.Capture(run=RUN, **more)
+        found = rows(pb.RunCreated(name=RUN), pb.CaptureRecorded(run=RUN, capture=capture))
+        return {source for source, _, row in edges(found) if row.kind == pb.EDGE_KIND_RAN}
+
+    commit = "ab" * 20
+    folder = f"{PROJECT}/code"
+    assert code() == set()
+    assert code(git=pb.GitState(commit=commit)) == {f"{folder}/git-{commit}"}
+    dirty = pb.GitState(commit=commit, dirty=True, diff_digest=f"sha256:{'cd' * 32}")
+    assert code(git=dirty) == {f"{folder}/git-{commit}+{'cd' * 6}"}
+    assert code(upload_digest=f"sha256:{'ef' * 32}") == {f"{folder}/upload-{'ef' * 6}"}
+
+
+def test_a_run_knows_its_job_and_why_it_was_made() -> None:
+    other, pipeline = f"{PROJECT}/runs/2", f"{PROJECT}/runs/3"
+    found = rows(
+        pb.RunCreated(
+            name=RUN,
+            compiled_json='{"name": "train"}',
+            pipeline=pipeline,
+            step="fit",
+            origin=other,
+            origin_kind="cache",
+            edges=[
+                pb.RunEdge(kind="dag", source=other),
+                pb.RunEdge(kind="event", source="0193a000-0000-7000-8000-000000000009"),
+            ],
+        ),
+        pb.RunCreated(name=other, step="prepare", origin=pipeline, origin_kind="restart"),
+        pb.RunCreated(name=pipeline, compiled_json="no json"),
+    )
+    assert {(source, target, row.kind) for source, target, row in edges(found)} == {
+        (pipeline, RUN, pb.EDGE_KIND_CONTAINS),
+        (other, RUN, pb.EDGE_KIND_REUSED),
+        (other, RUN, pb.EDGE_KIND_TRIGGERED),
+        (pipeline, other, pb.EDGE_KIND_RESTARTED),
+    }
+    jobs = {row.name: row.parent_name for row in found["graph_node"].values() if row.parent_name}
+    assert jobs == {RUN: f"{PROJECT}/jobs/train", other: f"{PROJECT}/jobs/prepare"}
+
+
+def test_a_service_is_a_deployment_from_its_creation_to_its_end() -> None:
+    def told(*more: Message) -> Stored:
+        history = [
+            pb.RunCreated(name=RUN, kind=pb.RUN_KIND_SERVICE),
+            pb.LoggedModelUsed(run=RUN, logged_model=f"{PROJECT}/loggedModels/m-1"),
+            *more,
+        ]
+        return project(
+            READ_MODEL,
+            [recorded(one, n, ID, resource=RUN) for n, one in enumerate(history, start=1)],
+        )
+
+    (edge,) = [row for _, _, row in edges(told())]
+    assert edge.kind == pb.EDGE_KIND_DEPLOYED_AS
+
+    def spans(found: Stored) -> list[tuple[int, int]]:
+        nodes = [row for row in found["graph_node"].values() if row.name == RUN]
+        return sorted((row.position, row.until) for row in nodes)
+
+    assert spans(told()) == [(1, OPEN)]
+    assert spans(told(pb.RunStopped())) == [(1, 3)]
+    assert spans(told(pb.RunStopped(), pb.RunResumed())) == [(1, 3), (4, OPEN)]
+    assert spans(told(pb.RunDeleted(), pb.RunRenamed(display_name="x"))) == [(1, 3)]
+    assert spans(told(pb.RunDeleted(), pb.RunRestored())) == [(1, 3), (4, OPEN)]
 
 
 def test_an_alias_is_held_by_one_version() -> None:
@@ -176,8 +270,9 @@ def test_a_model_takes_its_versions_along_when_it_goes() -> None:
     assert (model.display_name, json.loads(model.tags)) == ("Digits", {"c": ""})
     assert (version.stage, version.description, version.run_id) == ("Staging", "first", ID.hex)
     assert json.loads(version.tags) == {"b": "2", "d": "4"}
-    assert found["node"][f"{MODEL}/versions/1",].uri == "s3://x"
+    assert found["graph_node"][node_id(f"{MODEL}/versions/1"), 0].uri == "s3://x"
     gone = rows(*history, pb.ModelDeleted(model=MODEL))
+    assert gone["graph_node"][node_id(MODEL), 0].until == len(history) + 1
     assert not gone["model"]
     assert not gone["model_version"]
 
@@ -202,7 +297,7 @@ def test_the_newest_step_of_a_metric_counts_for_a_logged_model() -> None:
     )
     assert [row.value for row in found["logged_metric"].values()] == [0.6]
     assert found["logged_model"][name,].status == pb.LOGGED_MODEL_STATUS_READY
-    assert {(row.source, row.target, row.kind) for row in found["edge"].values()} == {
+    assert {(source, target, row.kind) for source, target, row in edges(found)} == {
         (RUN, name, pb.EDGE_KIND_PRODUCED),
         (name, f"{PROJECT}/runs/2", pb.EDGE_KIND_USED),
         (name, f"{MODEL}/versions/1", pb.EDGE_KIND_REGISTERED_AS),

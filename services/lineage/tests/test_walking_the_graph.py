@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from uuid import UUID
 
-import epochal_proto.v1 as pb
-from epochal_lineage.projections.rows import EdgeRow, RunArtifactRow
+from epochal_lineage.projections.graph_rows import RunArtifactRow
 from epochal_lineage.services.model_versions import digest_of
-from epochal_lineage.traversal import walk
+from epochal_lineage.store.graph import FoundEdge, Scope, Steps
+from epochal_lineage.traversal import Walked, walk
 from hypothesis import given
 from hypothesis import strategies as st
 
-UP, DOWN = pb.LINEAGE_DIRECTION_UPSTREAM, pb.LINEAGE_DIRECTION_DOWNSTREAM
-BOTH = pb.LINEAGE_DIRECTION_UNSPECIFIED
+SCOPE = Scope("orgs/acme", None, 99)
+UP, DOWN = [Steps(upstream=True, kinds=(1,))], [Steps(upstream=False, kinds=(1,))]
+BOTH = UP + DOWN
+
+
+def node(name: str) -> UUID:
+    return UUID(int=ord(name))
 
 
 class FakeGraph:
     """Edges in memory, found as the index finds them."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self.edges = [EdgeRow(a, b, 1, "p", n) for n, (a, b) in enumerate(dict.fromkeys(pairs))]
+        unique = dict.fromkeys(pairs)
+        self.edges = [FoundEdge(node(a), node(b), 1, n, 1, n) for n, (a, b) in enumerate(unique)]
 
-    async def upstream(self, names: Sequence[str], project: str, limit: int) -> list[EdgeRow]:
-        return [edge for edge in self.edges if edge.target in names][:limit]
-
-    async def downstream(self, names: Sequence[str], project: str, limit: int) -> list[EdgeRow]:
-        return [edge for edge in self.edges if edge.source in names][:limit]
+    async def step(
+        self, ids: Sequence[UUID], scope: Scope, steps: Steps, limit: int
+    ) -> list[FoundEdge]:
+        end = "target" if steps.upstream else "source"
+        return [edge for edge in self.edges if getattr(edge, end) in ids][:limit]
 
 
 def reach(pairs: Sequence[tuple[str, str]], start: str, depth: int) -> set[tuple[str, str]]:
@@ -36,6 +43,10 @@ def reach(pairs: Sequence[tuple[str, str]], start: str, depth: int) -> set[tuple
         met |= {(a, b) for a, b in pairs if a in reached}
         reached |= {b for _, b in met}
     return met
+
+
+def met_by(walked: Walked) -> list[tuple[str, str]]:
+    return [(chr(edge.source.int), chr(edge.target.int)) for edge in walked.edges.values()]
 
 
 nodes = st.sampled_from("abcdef")
@@ -49,8 +60,8 @@ async def test_a_walk_meets_every_edge_in_reach_once(
     down = reach(pairs, "a", depth)
     up = {(b, a) for a, b in reach([(b, a) for a, b in pairs], "a", depth)}
     for direction, expected in ((DOWN, down), (UP, up), (BOTH, up | down)):
-        walked = await walk(FakeGraph(pairs), "p", "a", direction, depth, 1_000)
-        met = [(edge.source, edge.target) for edge in walked.edges]
+        walked = await walk(FakeGraph(pairs), SCOPE, [node("a")], direction, depth, 1_000)
+        met = met_by(walked)
         assert len(met) == len(set(met))
         assert set(met) == expected
         assert not walked.truncated
@@ -58,14 +69,13 @@ async def test_a_walk_meets_every_edge_in_reach_once(
 
 @given(graphs, st.integers(1, 6), st.sampled_from([UP, DOWN, BOTH]))
 async def test_a_walk_cut_short_says_so(
-    pairs: list[tuple[str, str]], most: int, direction: pb.LineageDirection
+    pairs: list[tuple[str, str]], most: int, direction: list[Steps]
 ) -> None:
-    whole = await walk(FakeGraph(pairs), "p", "a", direction, 20, 1_000)
-    cut = await walk(FakeGraph(pairs), "p", "a", direction, 20, most)
+    whole = await walk(FakeGraph(pairs), SCOPE, [node("a")], direction, 20, 1_000)
+    cut = await walk(FakeGraph(pairs), SCOPE, [node("a")], direction, 20, most)
     assert len(cut.edges) == min(most, len(whole.edges))
     assert cut.truncated == (len(whole.edges) > most)
-    kept = {(edge.source, edge.target) for edge in whole.edges}
-    assert {(edge.source, edge.target) for edge in cut.edges} <= kept
+    assert set(met_by(cut)) <= set(met_by(whole))
 
 
 def test_a_file_has_its_own_digest_and_a_folder_that_of_its_listing() -> None:

@@ -46,6 +46,7 @@ class FakeScheduler:
         self.service = None
         self.stop_reasons = []
         self.captures = []
+        self.on_exit = lambda: None
 
     async def report_service(self, attempt, host, ports):
         self.service = (host, tuple(ports))
@@ -67,6 +68,7 @@ class FakeScheduler:
         return "started" not in self.refuses
 
     async def report_exited(self, attempt, exited):
+        self.on_exit()
         self.told.append("exited")
         self.exited = exited
         return "exited" not in self.refuses

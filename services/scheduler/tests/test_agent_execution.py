@@ -6,6 +6,7 @@ import sys
 import pytest
 from agent_fakes import MARK, RUN, FakeLogs, FakeScheduler, executing, host, work_item
 from epochal_kernel.errors import PermissionDenied
+from epochal_scheduler.agent import executing as executor
 from epochal_scheduler.agent import shipping
 from epochal_scheduler.agent.launching import expand, plan_launch
 from epochal_scheduler.agent.marks import Strangers, find_marked, kill_marked
@@ -129,14 +130,27 @@ async def test_a_stop_before_the_start_is_not_lost(tmp_path):
     assert scheduler.exited.stopped
 
 
-async def test_the_exit_is_told_after_the_log_producer_is_announced(tmp_path):
+async def test_the_exit_is_told_after_the_lines_are_sealed(tmp_path):
     logs = FakeLogs()
     logs.gate.clear()
     async with executing(work_item("print('x')"), tmp_path, logs=logs) as (_, scheduler, _l, _t):
+        scheduler.on_exit = lambda: scheduler.told.append(logs.sealed)
         await until(lambda: "started" in scheduler.told)
         assert "exited" not in scheduler.told
         logs.gate.set()
-    assert scheduler.told == ["started", "exited"]
+    assert scheduler.told == ["started", 1, "exited"]
+
+
+async def test_the_exit_is_told_though_the_lines_cannot_be_sent_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "SEAL_BEFORE_EXIT_S", 0.1)
+    logs = FakeLogs()
+    logs.gate.clear()
+    async with executing(work_item("print('x')"), tmp_path, logs=logs) as (_, scheduler, _l, _t):
+        await until(lambda: "exited" in scheduler.told)
+        assert logs.sealed is None
+        logs.gate.set()
+    assert logs.lines() == [("stdout", "x")]
+    assert logs.sealed == 1
 
 
 async def test_refused_logs_do_not_hurt_the_run(tmp_path):

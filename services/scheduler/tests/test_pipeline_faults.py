@@ -39,7 +39,7 @@ OF_SCHEDULER = [
     "relay.after_publish", "consumer.before_commit", "consumer.after_commit",
     "dispatch.before_publish", "dispatch.after_publish",
 ]  # fmt: skip
-OF_AGENT = ["agent.after_claim", "agent.after_start"]
+OF_AGENT = ["agent.after_claim", "agent.after_start", "agent.before_exit", "agent.after_exit"]
 
 # Notes that an attempt began and whether another of its step runs; fails never, once or always.
 STEP = """

@@ -133,10 +133,17 @@ def test_batches_of_any_size_give_the_same_rows(history: list[Message], sizes: l
 
 
 def summary(batch: int, *values: float, producer: bytes = b"p" * 16) -> pb.BatchSummary:
-    columns = [
-        pb.ColumnSummary(metric="loss", points=1, min=value, max=value, last=value, last_step=batch)
-        for value in values
-    ]
+    count = len(values)
+    columns = pb.ColumnSummaries(
+        metrics=["loss"] * count,
+        points=[1] * count,
+        last_steps=[batch] * count,
+        last_times_us=[0] * count,
+        mins=values,
+        maxs=values,
+        lasts=values,
+        odds=[0] * count,
+    )
     return pb.BatchSummary(
         run=ID.bytes, producer=producer, batch=batch, time_us=batch * 1_000_000, columns=columns
     )
@@ -149,6 +156,23 @@ def test_a_batch_that_was_seen_changes_nothing() -> None:
     watch, proposals = observe(watch, {"high": HIGH}, summary(2, 5.0))
     assert [one.verdict.raised for one in proposals] == [False]
     assert (watch.points, watch.last_step, watch.pause_s) == (2, 2, 1.0)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=8))
+def test_values_that_are_no_numbers_are_seen_among_metrics_that_are(
+    batches: list[tuple[bool, bool]],
+) -> None:
+    """Columns that cannot matter are passed over: what matters must not be."""
+    watch, held, rule = Watch(), [False, False], {NOT_A_NUMBER.name: NOT_A_NUMBER}
+    for number, odd in enumerate(batches, start=1):
+        one = summary(number, 1.0, 2.0)
+        one.columns.metrics[:] = ["loss", "accuracy"]
+        one.columns.odds[:] = [int(value) for value in odd]
+        watch, proposals = observe(watch, rule, one)
+        told = {proposal.metric: proposal.verdict.raised for proposal in proposals}
+        changes = zip(one.columns.metrics, held, odd, strict=True)
+        assert told == {metric: now for metric, before, now in changes if before != now}
+        held = list(odd)
 
 
 def test_batches_of_log_lines_are_counted_too() -> None:

@@ -9,6 +9,7 @@ import epochal_proto.v1 as pb
 import pytest
 from epochal_tracker.domain.judging import (
     NOT_A_NUMBER,
+    ColumnSummary,
     Memory,
     Verdict,
     judge,
@@ -22,11 +23,13 @@ from hypothesis import strategies as st
 Batch = Sequence[float]
 
 
-def column(values: Batch, metric: str = "loss") -> pb.ColumnSummary:
+def column(values: Batch, metric: str = "loss") -> ColumnSummary:
     numbers = [value for value in values if not math.isnan(value)]
-    return pb.ColumnSummary(
+    return ColumnSummary(
         metric=metric,
         points=len(values),
+        last_step=0,
+        last_time_us=0,
         min=min(numbers, default=math.nan),
         max=max(numbers, default=math.nan),
         last=values[-1],

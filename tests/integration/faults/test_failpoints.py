@@ -15,6 +15,7 @@ pytestmark = pytest.mark.faults
 KERNEL = [name for name in FAILPOINTS if name.split(".")[0] in ("append", "relay", "consumer")]
 SINK = [name for name in FAILPOINTS if name.startswith("sink.")]
 WRITER = [name for name in FAILPOINTS if name.startswith("writer.")]
+SPANS = [name for name in FAILPOINTS if name.startswith("traces.")]
 SCHEDULER = [name for name in FAILPOINTS if name.split(".")[0] in ("dispatch", "agent")]
 SEALER = [name for name in FAILPOINTS if name.startswith("seal.")]
 ROOT = Path(__file__).parents[3]
@@ -36,11 +37,14 @@ async def test_a_service_killed_at_a_kernel_failpoint_loses_and_repeats_nothing(
 
 
 def test_every_failpoint_has_a_test() -> None:
-    assert sorted(KERNEL + SINK + WRITER + SCHEDULER + SEALER) == sorted(FAILPOINTS)
+    assert sorted(KERNEL + SINK + WRITER + SPANS + SCHEDULER + SEALER) == sorted(FAILPOINTS)
     sink = (ROOT / "tests/integration/faults/test_sink_faults.py").read_text()
     assert "FAILPOINTS" in sink
     writer = (ROOT / "tests/integration/faults/test_writer_faults.py").read_text()
     assert "FAILPOINTS" in writer
+    spans = (ROOT / "tests/integration/faults/test_span_faults.py").read_text()
+    for name in SPANS:
+        assert f'"{name}=' in spans, f"{name} is not killed at while spans are stored"
     scheduler = (ROOT / "services/scheduler/tests/test_scheduler_faults.py").read_text()
     for name in SCHEDULER:
         assert f'"{name}"' in scheduler, f"{name} is not killed at in the scheduler's tests"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +9,12 @@ from pathlib import Path
 import epochal
 import epochal_proto.v1 as pb
 import pytest
-from epochal import config
 from epochal.client import Client
 from epochal.config import Connection
 from epochal_embedded import control
 from epochal_embedded.home import Home
 from epochal_proto.v1.services import RunService, TrackingService
+from whole_platform import kill, started
 
 pytestmark = pytest.mark.faults
 
@@ -29,12 +27,7 @@ def own_platform(
     shared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Home, Connection]]:
     """A platform whose programs the test may kill."""
-    home = Home(shared_folder / "home")
-    control.start(home)
-    try:
-        control.wait_ready(home, lambda _: None)
-        connection = config.read(home.client)
-        assert connection is not None
+    with started(shared_folder) as (home, connection):
         monkeypatch.setenv("EPOCHAL_URL", connection.url)
         monkeypatch.setenv("EPOCHAL_TOKEN", connection.token)
         monkeypatch.setenv("EPOCHAL_PROJECT", connection.project)
@@ -43,17 +36,6 @@ def own_platform(
         monkeypatch.setenv("EPOCHAL_SYSTEM_METRICS_S", "0")
         monkeypatch.setenv("EPOCHAL_FINISH_TIMEOUT_S", "120")
         yield home, connection
-    finally:
-        control.stop(home, lambda _: None)
-
-
-def kill(home: Home, unit: str) -> None:
-    report = control.observe(home)
-    assert report is not None
-    (mark,) = (one.mark for one in report.units if one.name == unit)
-    process = mark.process() if mark is not None else None
-    assert process is not None, f"{unit} runs"
-    os.kill(process.pid, signal.SIGKILL)
 
 
 def test_no_point_is_lost_or_doubled_whatever_is_killed_under_load(

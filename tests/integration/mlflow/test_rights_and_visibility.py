@@ -217,6 +217,32 @@ def test_a_run_of_mlflows_is_a_run_of_ours(world: World, owner: Client) -> None:
     assert (found.start_time.seconds, found.end_time.seconds) == (1_700_000_000, 1_700_000_001)
 
 
+def test_a_body_that_comes_again_is_once_in_our_own_series_too(world: World, owner: Client) -> None:
+    run = begun(world)
+    points = [
+        {"key": "loss", "value": step / 4, "step": step, "timestamp": 1_700_000_000_000 + step}
+        for step in range(5)
+    ]
+    body = {"run_id": run, "metrics": points}
+
+    def log(_: int) -> int:
+        return world.call("editor", "POST", "runs/log-batch", json=body).status_code
+
+    with ThreadPoolExecutor(4) as many:
+        assert list(many.map(log, range(8))) == [200] * 8
+    other = {"run_id": run, "params": [{"key": "p", "value": "1"}], **body}
+    assert world.call("editor", "POST", "runs/log-batch", json=other).status_code == 200
+    one = {"run_id": run, "key": "acc", "value": 0.5, "timestamp": 1_700_000_000_000}
+    for _ in range(2):
+        assert world.call("editor", "POST", "runs/log-metric", json=one).status_code == 200
+    name = f"{world.org}/projects/vision/runs/{UUID(run)}"
+    shown = owner.call(RunService.GET_RUN, pb.GetRunRequest(name=name))
+    assert {key: metric.points for key, metric in shown.metrics.items()} == {"loss": 5, "acc": 1}
+    request = pb.GetMetricSeriesRequest(run=name, metric="loss")
+    series = owner.call(TrackingService.GET_METRIC_SERIES, request)
+    assert list(series.steps) == [0, 1, 2, 3, 4]
+
+
 def test_a_run_of_ours_reads_as_mlflow_would_have_written_it(world: World, owner: Client) -> None:
     made = owner.call(
         RunService.CREATE_RUN,

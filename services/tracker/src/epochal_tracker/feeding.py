@@ -46,23 +46,21 @@ def summary_of(
     run_id: UUID, producer: UUID, batch: int, columns: Iterable[pb.PointColumn]
 ) -> pb.BatchSummary:
     """Return what a batch says; one of log lines says that it was there."""
+    columns = list(columns)
     return pb.BatchSummary(
         run=run_id.bytes,
         producer=producer.bytes,
         batch=batch,
-        columns=[
-            pb.ColumnSummary(
-                metric=column.metric,
-                points=column.points,
-                last_step=column.last_step,
-                last_time_us=column.last_time_us,
-                min=column.min,
-                max=column.max,
-                last=column.last,
-                odd=odd_in(column),
-            )
-            for column in columns
-        ],
+        columns=pb.ColumnSummaries(
+            metrics=[column.metric for column in columns],
+            points=[column.points for column in columns],
+            last_steps=[column.last_step for column in columns],
+            last_times_us=[column.last_time_us for column in columns],
+            mins=[column.min for column in columns],
+            maxs=[column.max for column in columns],
+            lasts=[column.last for column in columns],
+            odds=[odd_in(column) for column in columns],
+        ),
     )
 
 

@@ -121,6 +121,35 @@ def check_uploads_in_parts_are_joined():
     assert listed(run) == [("folder", True, None)]
 
 
+def check_downloads_in_ranges_are_whole():
+    run = begun()
+    big, name = FOLDER / "ranged.bin", "folder ü/ranged.bin"
+    big.write_bytes(os.urandom(3_000_001))
+    client.log_artifact(run, str(big), "folder ü")
+    (FOLDER / "nothing").touch()
+    client.log_artifact(run, str(FOLDER / "nothing"))
+    os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD"] = "true"
+    os.environ["MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE"] = "1000000"
+    try:
+        down = Path(client.download_artifacts(run, name, tempfile.mkdtemp()))
+        empty = Path(client.download_artifacts(run, "nothing", tempfile.mkdtemp()))
+        whole = Path(client.download_artifacts(run, "", tempfile.mkdtemp()))
+    finally:
+        for one in list(os.environ):
+            if "MULTIPART" in one:
+                del os.environ[one]
+    assert down.read_bytes() == (whole / name).read_bytes() == big.read_bytes()
+    assert empty.read_bytes() == b""
+    root = f"presigned/{EXPERIMENT}/{run}/artifacts"
+    signed = proxied("GET", f"{root}/folder%20%C3%BC/ranged.bin").json()
+    assert signed["file_size"] == 3_000_001
+    headers = {**signed["headers"], "Range": "bytes=1000000-1999999"}
+    part = requests.get(signed["url"], headers=headers, timeout=60)
+    assert (part.status_code, part.content) == (206, big.read_bytes()[1_000_000:2_000_000])
+    gone = proxied("GET", f"{root}/nowhere.bin")
+    assert (gone.status_code, gone.json()["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+
+
 def check_deleted_artifacts_are_gone():
     run = begun()
     for name in ("keep.txt", "folder/a.txt", "folder/b/c.txt", "folderish.txt"):

@@ -343,12 +343,17 @@ def check_what_older_clients_log_of_models_is_a_tag():
     assert [one["artifact_path"] for one in history] == ["first", "second"]
 
 
-def check_urls_signed_beforehand_are_refused_in_words():
+def check_urls_signed_beforehand_are_refused_as_mlflows_server_does():
     run_id = client.create_run(client.create_experiment(fresh())).info.run_id
-    answer = None
-    try:
-        requested("POST", "artifacts/presigned-upload-url", json={"run_id": run_id, "path": "a"})
-    except requests.HTTPError as error:
-        answer = error.response
-    assert answer is not None, "not refused"
-    assert (answer.status_code, answer.json()["error_code"]) == (501, "NOT_IMPLEMENTED")
+
+    def told(what, **body):
+        try:
+            requested("POST", f"artifacts/presigned-{what}-url", json=body)
+        except requests.HTTPError as error:
+            return error.response.status_code, error.response.json()["error_code"]
+        raise AssertionError("not refused")
+
+    for what in ("upload", "download"):
+        assert told(what, run_id=run_id, path="a") == (400, "INVALID_PARAMETER_VALUE")
+        assert told(what, run_id="0" * 32, path="a") == (404, "RESOURCE_DOES_NOT_EXIST")
+        assert told(what, run_id=run_id) == (400, "INVALID_PARAMETER_VALUE")

@@ -28,8 +28,6 @@ _EDITOR: Final = _VIEWER | {
     "component.write",
     "lineage.write",
     "model.write",
-    "model.promote",
-    "model.approve",
 }
 _ADMIN: Final = _EDITOR | {
     "project.write",
@@ -37,7 +35,6 @@ _ADMIN: Final = _EDITOR | {
     "notification.write",
     "audit.read",
     "queue.write",
-    "model.govern",
 }
 _OWNER: Final = _ADMIN | {"org.write"}
 
@@ -60,7 +57,6 @@ RUN_PERMISSIONS: Final = frozenset(
         "lineage.write",
         "model.read",
         "model.write",
-        "model.promote",
     }
 )
 

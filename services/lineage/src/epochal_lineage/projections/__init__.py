@@ -7,31 +7,21 @@ from importlib import resources
 import epochal_proto.v1 as pb
 from epochal_kernel.projections.model import ReadModel, event_types
 
+from epochal_lineage.projections.facts.telling import INTERESTS
 from epochal_lineage.projections.graph import GraphProjector
 from epochal_lineage.projections.logged_models import LoggedModelProjector
-from epochal_lineage.projections.promotions import PromotionProjector
 from epochal_lineage.projections.registry import RegistryProjector
-from epochal_lineage.projections.version_facts import VersionFactProjector
-
-_DDL = resources.files("epochal_lineage")
 
 READ_MODEL = ReadModel(
     service="lineage",
     version=3,
-    ddl="".join(
-        _DDL.joinpath(f"sql/{name}.sql").read_text() for name in ("read_model", "promotions")
+    ddl="\n".join(
+        resources.files("epochal_lineage").joinpath("sql", name).read_text()
+        for name in ("graph_tables.sql", "read_model.sql")
     ),
-    projectors=(
-        GraphProjector(),
-        RegistryProjector(),
-        LoggedModelProjector(),
-        PromotionProjector(),
-        VersionFactProjector(),
-    ),
-    interests=event_types(
-        pb.RunCreated,
-        pb.ArtifactLogged,
-        pb.DatasetUsed,
+    projectors=(GraphProjector(), RegistryProjector(), LoggedModelProjector()),
+    interests=INTERESTS
+    | event_types(
         pb.ModelRegistered,
         pb.ModelRenamed,
         pb.ModelDescribed,
@@ -52,17 +42,5 @@ READ_MODEL = ReadModel(
         pb.LoggedModelDeleted,
         pb.LoggedModelUsed,
         pb.LoggedModelProduced,
-        pb.RegistryPolicySet,
-        pb.PromotionRequested,
-        pb.PromotionEvaluated,
-        pb.PromotionApproved,
-        pb.PromotionRejected,
-        pb.PromotionCompleted,
-        pb.PromotionReviewed,
-        pb.RunSucceeded,
-        pb.ParamsLogged,
-        pb.TagsSet,
-        pb.ModelVersionFilesListed,
-        pb.ModelVersionSigned,
     ),
 )

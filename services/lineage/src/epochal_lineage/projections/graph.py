@@ -1,110 +1,230 @@
-"""The graph: nodes, edges in the direction data flows, the artifacts runs made."""
+"""The graph as rows: every node, edge and column is there over a range of positions.
+
+The newest row of a node or edge lies in slot 0. When it is revised, or comes back after its end,
+the row before moves to the slot of its own position, so that a key known from an event alone finds
+what is newest, and a reader of the past finds what was. Ids are made from names, so an edge can be
+written before its nodes are read, and a rebuild gives the same ones.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import RowRef
 
-from epochal_lineage.projections.rows import (
+from epochal_lineage.projections.facts.stating import (
+    Column,
+    Edge,
+    EdgeEnd,
+    Fact,
+    Node,
+    NodeEnd,
+    org_of,
+    project_of,
+)
+from epochal_lineage.projections.facts.telling import facts_of
+from epochal_lineage.projections.graph_rows import (
+    COLUMN_EDGES,
     EDGES,
     NODES,
+    OPEN,
     RUN_ARTIFACTS,
+    ColumnEdgeRow,
     EdgeRow,
     NodeRow,
     RunArtifactRow,
 )
 
+__all__ = ["GraphProjector", "node_id", "project_of"]
+
+_NOBODY: Final = UUID(int=0)
+_MODELS: Final = frozenset({pb.NODE_KIND_MODEL_VERSION, pb.NODE_KIND_LOGGED_MODEL})
+
+
+def node_id(name: str) -> UUID:
+    """Return the id of a node: half of the sha256 of its name, too long to find two alike."""
+    return UUID(bytes=hashlib.sha256(name.encode()).digest()[:16])
+
 
 class GraphProjector:
-    """Projects nodes and edges."""
+    """Projects what events assert; see `facts`."""
 
     name = "graph"
-    tables = (NODES, EDGES, RUN_ARTIFACTS)
+    tables = (NODES, EDGES, COLUMN_EDGES, RUN_ARTIFACTS)
 
     def touches(self, event: Event) -> Iterable[RowRef]:
-        """An edge keeps the position of its first event."""
-        return [EDGES.ref(edge.source, edge.target, edge.kind) for edge in edges_of(event)]
+        """The newest rows of all that the facts are about."""
+        for fact in _own(event):
+            match fact:
+                case Node(name) | NodeEnd(name):
+                    yield NODES.ref(node_id(name), 0)
+                case Edge(source, target, kind):
+                    yield NODES.ref(node_id(source.name), 0)
+                    yield NODES.ref(node_id(target.name), 0)
+                    for one in {kind, *_deploying(fact)}:
+                        yield _edge_ref(source.name, target.name, one)
+                case EdgeEnd(source, target, kind):
+                    yield _edge_ref(source, target, kind)
+                case Column():
+                    yield NODES.ref(node_id(fact.source.name), 0)
+                    yield NODES.ref(node_id(fact.target.name), 0)
+                    yield COLUMN_EDGES.ref(*COLUMN_EDGES.key_of(_column(fact, event)))
 
     def apply(self, rows: Rows, event: Event) -> None:
-        """Write what an event adds."""
-        for node in nodes_of(event):
-            rows.put(NODES, node)
-        for edge in edges_of(event):
-            if rows.get(EDGES, edge.source, edge.target, edge.kind) is None:
-                rows.put(EDGES, edge)
+        """Write what the facts add, revise and end."""
+        for fact in _own(event):
+            match fact:
+                case Node():
+                    _see(rows, fact, event.position)
+                case NodeEnd():
+                    _end(rows, fact, event.position)
+                case Edge():
+                    _see(rows, fact.source, event.position)
+                    _see(rows, fact.target, event.position)
+                    _bind(rows, fact, event.position)
+                case EdgeEnd():
+                    row = rows.get(EDGES, *_edge_ref(fact.source, fact.target, fact.kind).key)
+                    if row is not None and row.until == OPEN:
+                        rows.put(EDGES, replace(row, until=event.position))
+                case Column():
+                    _see(rows, fact.source, event.position)
+                    _see(rows, fact.target, event.position)
+                    column = _column(fact, event)
+                    if rows.get(COLUMN_EDGES, *COLUMN_EDGES.key_of(column)) is None:
+                        rows.put(COLUMN_EDGES, column)
         if isinstance(event.payload, pb.ArtifactLogged):
             logged = event.payload
-            rows.put(
-                RUN_ARTIFACTS,
-                RunArtifactRow(logged.run, logged.path, logged.sha256, logged.size_bytes),
-            )
+            rows.put(RUN_ARTIFACTS, RunArtifactRow(logged.run, logged.path, logged.sha256))
 
 
-def nodes_of(event: Event) -> list[NodeRow]:
-    """Return the nodes an event makes."""
-    match event.payload:
-        case pb.RunCreated(name=name):
-            return [NodeRow(name, project_of(name), pb.NODE_KIND_RUN, "", "")]
-        case pb.DatasetUsed() as used:
-            project = project_of(used.run)
-            return [NodeRow(used.dataset, project, pb.NODE_KIND_DATASET, used.digest, used.uri)]
-        case pb.ArtifactLogged() as logged:
-            name, digest = _artifact(logged.run, logged.path), f"sha256:{logged.sha256.hex()}"
-            return [NodeRow(name, project_of(name), pb.NODE_KIND_ARTIFACT, digest, "")]
-        case pb.ModelLogged(name=name):
-            return [NodeRow(name, project_of(name), pb.NODE_KIND_LOGGED_MODEL, "", "")]
-        case pb.ModelVersionRegistered() as version:
-            kind, project = pb.NODE_KIND_MODEL_VERSION, project_of(version.name)
-            return [NodeRow(version.name, project, kind, version.digest, version.source)]
-        case _:
-            return []
+def _own(event: Event) -> list[Fact]:
+    """The facts about the organisation that the event is of; it may tell of no other."""
+    home = f"orgs/{event.org_id}"
+    return [fact for fact in facts_of(event) if all(org_of(name) == home for name in _names(fact))]
 
 
-def edges_of(event: Event) -> list[EdgeRow]:
-    """Return the edges an event makes, in the direction data flows."""
-    match event.payload:
-        case pb.DatasetUsed() as used:
-            return [_edge(used.dataset, used.run, pb.EDGE_KIND_USED, event)]
-        case pb.ArtifactLogged() as logged:
-            artifact = _artifact(logged.run, logged.path)
-            return [_edge(logged.run, artifact, pb.EDGE_KIND_PRODUCED, event)]
-        case pb.ModelLogged() as model if model.run:
-            return [_edge(model.run, model.name, pb.EDGE_KIND_PRODUCED, event)]
-        case pb.LoggedModelProduced() as produced:
-            return [_edge(produced.run, produced.logged_model, pb.EDGE_KIND_PRODUCED, event)]
-        case pb.LoggedModelUsed() as used_model:
-            return [_edge(used_model.logged_model, used_model.run, pb.EDGE_KIND_USED, event)]
-        case pb.ModelVersionRegistered() as version:
-            return _version_edges(version, event)
-        case _:
-            return []
+def _names(fact: Fact) -> tuple[str, ...]:
+    match fact:
+        case Node(name) | NodeEnd(name):
+            return (name,)
+        case Edge(source, target):
+            return (source.name, target.name)
+        case EdgeEnd(source, target):
+            return (source, target)
+        case Column():
+            return (fact.source.name, fact.target.name)
 
 
-def project_of(name: str) -> str:
-    """Return the project that a resource name lies in."""
-    return "/".join(name.split("/")[:4])
+def _see(rows: Rows, fact: Node, position: int) -> None:
+    key = (node_id(fact.name), 0)
+    row = rows.get(NODES, *key)
+    if row is None:
+        if fact.kind:
+            rows.put(NODES, _new(fact, position))
+        return
+    if fact.implied or (row.until != OPEN and not fact.kind and not fact.back):
+        return
+    told = replace(
+        row,
+        kind=fact.kind or row.kind,
+        digest=fact.digest or row.digest,
+        uri=fact.uri or row.uri,
+        label=fact.label or row.label,
+        parent=node_id(fact.parent) if fact.parent else row.parent,
+        parent_name=fact.parent or row.parent_name,
+        implied=False,
+        until=OPEN,
+    )
+    if told == row:
+        return
+    if row.implied and row.until == OPEN:
+        rows.put(NODES, told)  # it is the event that was missing, nothing is revised
+        return
+    if row.position != position:
+        rows.put(NODES, replace(row, slot=row.position, until=min(row.until, position)))
+    rows.put(NODES, replace(told, position=position))
 
 
-def _version_edges(version: pb.ModelVersionRegistered, event: Event) -> list[EdgeRow]:
-    edges: list[EdgeRow] = []
-    if version.run:
-        edges.append(_edge(version.run, version.name, pb.EDGE_KIND_TRAINED, event))
-    if version.artifact_path and not version.artifact_path.endswith("/"):
-        artifact = _artifact(version.run, version.artifact_path)
-        edges.append(_edge(artifact, version.name, pb.EDGE_KIND_REGISTERED_AS, event))
-    if version.logged_model:
-        kind = pb.EDGE_KIND_REGISTERED_AS
-        edges.append(_edge(version.logged_model, version.name, kind, event))
-    return edges
+def _new(fact: Node, position: int) -> NodeRow:
+    return NodeRow(
+        id=node_id(fact.name),
+        slot=0,
+        name=fact.name,
+        kind=fact.kind,
+        org=org_of(fact.name),
+        project=project_of(fact.name),
+        digest=fact.digest,
+        uri=fact.uri,
+        label=fact.label,
+        parent=node_id(fact.parent) if fact.parent else _NOBODY,
+        parent_name=fact.parent,
+        implied=fact.implied,
+        first=position,
+        position=position,
+        until=OPEN,
+    )
 
 
-def _edge(source: str, target: str, kind: int, event: Event) -> EdgeRow:
-    return EdgeRow(source, target, kind, project_of(target), event.position)
+def _end(rows: Rows, fact: NodeEnd, position: int) -> None:
+    row = rows.get(NODES, node_id(fact.name), 0)
+    if row is not None and row.until == OPEN and (not fact.kind or row.kind == fact.kind):
+        rows.put(NODES, replace(row, until=position))
 
 
-def _artifact(run: str, path: str) -> str:
-    return f"{run}/artifacts/{path}"
+def _bind(rows: Rows, fact: Edge, position: int) -> None:
+    kind = fact.kind
+    target = rows.get(NODES, node_id(fact.target.name), 0)
+    assert target is not None
+    if _deploying(fact) and target.kind == pb.NODE_KIND_DEPLOYMENT:
+        kind = pb.EDGE_KIND_DEPLOYED_AS
+    key = _edge_ref(fact.source.name, fact.target.name, kind).key
+    row = rows.get(EDGES, *key)
+    if row is not None and row.until == OPEN:
+        return
+    if row is not None:
+        rows.put(EDGES, replace(row, slot=row.position))
+    crosses = project_of(fact.source.name) != project_of(fact.target.name)
+    rows.put(
+        EDGES,
+        EdgeRow(
+            source=node_id(fact.source.name),
+            target=node_id(fact.target.name),
+            kind=kind,
+            slot=0,
+            crosses=crosses,
+            position=position,
+            until=OPEN,
+        ),
+    )
+
+
+def _deploying(fact: Edge) -> tuple[int, ...]:
+    """A model that a service reads is deployed as it."""
+    reads = fact.kind == pb.EDGE_KIND_USED and fact.source.kind in _MODELS
+    return (pb.EDGE_KIND_DEPLOYED_AS,) if reads else ()
+
+
+def _edge_ref(source: str, target: str, kind: int) -> RowRef:
+    return EDGES.ref(node_id(source), node_id(target), kind, 0)
+
+
+def _column(fact: Column, event: Event) -> ColumnEdgeRow:
+    return ColumnEdgeRow(
+        target=node_id(fact.target.name),
+        target_column=fact.target_column,
+        source=node_id(fact.source.name),
+        source_column=fact.source_column,
+        via=fact.via,
+        transformation=fact.transformation,
+        description=fact.description,
+        masking=fact.masking,
+        crosses=project_of(fact.source.name) != project_of(fact.target.name),
+        position=event.position,
+    )

@@ -1,4 +1,4 @@
-"""Rows of the lineage read model, and their tables."""
+"""Rows of the registry and of logged models, and their tables."""
 
 from __future__ import annotations
 
@@ -9,40 +9,8 @@ from epochal_kernel.projections.tables import Json, Table
 
 
 @dataclass(frozen=True, slots=True)
-class NodeRow:
-    """A thing in the graph."""
-
-    name: str
-    project: str
-    kind: int
-    digest: str
-    uri: str
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeRow:
-    """A bond between two things; `position` is of the event that made it first."""
-
-    source: str
-    target: str
-    kind: int
-    project: str
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunArtifactRow:
-    """The newest bytes at one path of a run."""
-
-    run: str
-    path: str
-    sha256: bytes
-    size_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class ModelRow:
-    """A registered model; `since` is the position of the event that changed it last."""
+    """A registered model."""
 
     name: str
     project: str
@@ -54,16 +22,11 @@ class ModelRow:
     creator: str
     create_time: datetime
     update_time: datetime
-    since: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersionRow:
-    """A version of a model; `run_id` is the UUID of its run, 32 hex digits.
-
-    `since` is the position of the event that changed it last; `signature` the schema of what goes
-    in and out, `signed_by` the keys that its signatures name.
-    """
+    """A version of a model; `run_id` is the UUID of its run, 32 hex digits."""
 
     model: str
     version: int
@@ -80,13 +43,6 @@ class ModelVersionRow:
     creator: str
     create_time: datetime
     update_time: datetime
-    metrics: Json
-    flavor: str
-    signature: str
-    file_count: int
-    size_bytes: int
-    signed_by: Json
-    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +88,6 @@ class LinkedModelRow:
     position: int
 
 
-NODES = Table("node", NodeRow, ("name",))
-EDGES = Table("edge", EdgeRow, ("source", "target", "kind"))
-RUN_ARTIFACTS = Table("run_artifact", RunArtifactRow, ("run", "path"))
 MODELS = Table("model", ModelRow, ("name",))
 MODEL_VERSIONS = Table("model_version", ModelVersionRow, ("model", "version"))
 LOGGED_MODELS = Table("logged_model", LoggedModelRow, ("name",))

@@ -6,14 +6,14 @@ from typing import cast
 from uuid import UUID
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import InvalidArgument, NotFound, Violation
+from epochal_kernel.errors import NotFound
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
 from epochal_lineage.domain import dataset_details, datasets
-from epochal_lineage.projections.rows import NodeRow
-from epochal_lineage.store.graph import GraphStore
+from epochal_lineage.services.finding_nodes import FLOW, find_node, starts_of
+from epochal_lineage.store.graph import FoundNode, GraphStore, Scope, Steps
 from epochal_lineage.traversal import walk
 
 DEFAULT_DEPTH = 20
@@ -56,43 +56,44 @@ class Graph:
         self, request: pb.GetLineageRequest, context: CallContext
     ) -> pb.LineageGraph:
         """Follow the graph from one node, inside one project."""
-        if not request.node.startswith(f"{request.parent}/"):
-            raise InvalidArgument(
-                f"node must lie in {request.parent}",
-                violations=[Violation("node", "inside_parent", f"starts with {request.parent}/")],
-            )
         await self._progress.wait_for(context.min_position)
-        start = await self._store.node(request.node, request.parent)
-        if start is None:
-            raise NotFound(f"there is no {request.node} in the graph", resource=request.node)
+        scope = Scope.of(request.parent, self._progress.position)
+        start = await find_node(self._store, request.node, request.parent, scope)
         walked = await walk(
             self._store,
-            request.parent,
-            request.node,
-            request.direction,
+            scope,
+            await starts_of(self._store, start, scope),
+            [Steps(upstream=way, kinds=FLOW) for way in _directions(request.direction)],
             request.depth or DEFAULT_DEPTH,
             request.max_edges or DEFAULT_EDGES,
         )
-        names = {request.node}
-        for edge in walked.edges:
-            names |= {edge.source, edge.target}
-        nodes = await self._store.nodes(sorted(names), request.parent)
+        ids = {start.id}
+        for edge in walked.edges.values():
+            ids |= {edge.source, edge.target}
+        nodes = {node.id: node for node in await self._store.nodes(ids, scope)}
         return pb.LineageGraph(
-            nodes=[_node(row) for row in sorted(nodes, key=lambda row: row.name)],
+            nodes=[_node(row) for row in sorted(nodes.values(), key=lambda row: row.name)],
             edges=[
                 pb.LineageEdge(
-                    source=edge.source,
-                    target=edge.target,
+                    source=nodes[edge.source].name,
+                    target=nodes[edge.target].name,
                     kind=cast("pb.EdgeKind", edge.kind),
                     position=edge.position,
                 )
-                for edge in walked.edges
+                for edge in walked.edges.values()
+                if edge.source in nodes and edge.target in nodes
             ],
             truncated=walked.truncated,
         )
 
 
-def _node(row: NodeRow) -> pb.LineageNode:
+def _directions(direction: pb.LineageDirection) -> list[bool]:
+    if direction == pb.LINEAGE_DIRECTION_UNSPECIFIED:
+        return [True, False]
+    return [direction == pb.LINEAGE_DIRECTION_UPSTREAM]
+
+
+def _node(row: FoundNode) -> pb.LineageNode:
     return pb.LineageNode(
         name=row.name, kind=cast("pb.NodeKind", row.kind), digest=row.digest, uri=row.uri
     )

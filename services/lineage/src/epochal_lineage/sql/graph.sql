@@ -1,17 +1,104 @@
--- node --
-SELECT name, project, kind, digest, uri FROM node WHERE name = $1 AND project = $2
+-- known --
+SELECT id FROM graph_node WHERE id = $1 AND slot = 0 AND project = $2 AND NOT implied
 
 -- nodes --
-SELECT name, project, kind, digest, uri FROM node WHERE name = ANY($1) AND project = $2
+SELECT DISTINCT ON (n.id)
+       n.id, n.name, n.kind, n.project, n.digest, n.uri, n.label, n.parent, n.parent_name, n.first,
+       CASE WHEN m.until < n.until THEN m.until ELSE n.until END AS until
+  FROM graph_node n
+  LEFT JOIN graph_node m ON n.kind = 4 AND m.id = n.parent AND m.slot = 0
+ WHERE n.id = ANY($1::uuid[]) AND n.position <= $2 AND n.org = $3
+   AND ($4::text IS NULL OR n.project = $4)
+ ORDER BY n.id, n.position DESC
+
+-- members --
+SELECT DISTINCT id FROM graph_node
+ WHERE parent = $1 AND position <= $2 AND org = $3 AND ($4::text IS NULL OR project = $4)
+
+-- by_name --
+SELECT n.id, n.name, n.kind, n.project, n.digest, n.uri, n.label, n.parent, n.parent_name, n.first,
+       n.until
+  FROM graph_node n
+ WHERE n.org = $1 AND ($2::text IS NULL OR n.project = $2) AND n.name > $3
+   AND (cardinality($4::bigint[]) = 0 OR n.kind = ANY($4)) AND strpos(n.name, $5) > 0
+   AND ($6::uuid IS NULL OR n.parent = $6) AND n.position <= $7
+   AND NOT EXISTS (SELECT FROM graph_node x
+                    WHERE x.id = n.id AND x.position > n.position AND x.position <= $7)
+ ORDER BY n.name LIMIT $8
 
 -- upstream --
-SELECT source, target, kind, project, position FROM edge
- WHERE target = ANY($1) AND project = $2 ORDER BY position, source, target LIMIT $3
+SELECT e.source, e.target, e.kind, e.position, 1::bigint AS count, e.position AS last
+  FROM unnest($1::uuid[]) AS f (id) JOIN graph_edge e ON e.target = f.id
+ WHERE e.position <= $2 AND e.until > $2 AND e.position > $3 AND ($4 OR NOT e.crosses)
+   AND e.kind = ANY($5::bigint[])
+ ORDER BY e.position, e.source, e.target, e.kind LIMIT $6
 
 -- downstream --
-SELECT source, target, kind, project, position FROM edge
- WHERE source = ANY($1) AND project = $2 ORDER BY position, source, target LIMIT $3
+SELECT e.source, e.target, e.kind, e.position, 1::bigint AS count, e.position AS last
+  FROM unnest($1::uuid[]) AS f (id) JOIN graph_edge e ON e.source = f.id
+ WHERE e.position <= $2 AND e.until > $2 AND e.position > $3 AND ($4 OR NOT e.crosses)
+   AND e.kind = ANY($5::bigint[])
+ ORDER BY e.position, e.source, e.target, e.kind LIMIT $6
+
+-- upstream_of_jobs --
+WITH member AS (
+    SELECT f.id, f.id AS family FROM unnest($1::uuid[]) AS f (id)
+    UNION ALL
+    SELECT n.id, f.id FROM unnest($1::uuid[]) AS f (id)
+      JOIN graph_node n ON n.parent = f.id AND n.slot = 0
+)
+SELECT CASE WHEN o.parent = '00000000-0000-0000-0000-000000000000' THEN o.id ELSE o.parent END AS a,
+       m.family AS b, e.kind, min(e.position) AS position, count(*) AS count,
+       max(e.position) AS last
+  FROM member m
+  JOIN graph_edge e ON e.target = m.id
+  JOIN graph_node o ON o.id = e.source AND o.slot = 0
+ WHERE e.position <= $2 AND e.until > $2 AND e.position > $3 AND ($4 OR NOT e.crosses)
+   AND e.kind = ANY($5::bigint[])
+   AND m.family <> CASE WHEN o.parent = '00000000-0000-0000-0000-000000000000' THEN o.id
+                        ELSE o.parent END
+ GROUP BY 1, 2, 3 ORDER BY 4, 1, 2, 3 LIMIT $6
+
+-- downstream_of_jobs --
+WITH member AS (
+    SELECT f.id, f.id AS family FROM unnest($1::uuid[]) AS f (id)
+    UNION ALL
+    SELECT n.id, f.id FROM unnest($1::uuid[]) AS f (id)
+      JOIN graph_node n ON n.parent = f.id AND n.slot = 0
+)
+SELECT m.family AS a,
+       CASE WHEN o.parent = '00000000-0000-0000-0000-000000000000' THEN o.id ELSE o.parent END AS b,
+       e.kind, min(e.position) AS position, count(*) AS count, max(e.position) AS last
+  FROM member m
+  JOIN graph_edge e ON e.source = m.id
+  JOIN graph_node o ON o.id = e.target AND o.slot = 0
+ WHERE e.position <= $2 AND e.until > $2 AND e.position > $3 AND ($4 OR NOT e.crosses)
+   AND e.kind = ANY($5::bigint[])
+   AND m.family <> CASE WHEN o.parent = '00000000-0000-0000-0000-000000000000' THEN o.id
+                        ELSE o.parent END
+ GROUP BY 1, 2, 3 ORDER BY 4, 1, 2, 3 LIMIT $6
+
+-- columns_upstream --
+SELECT c.source, c.source_column, c.target, c.target_column, c.via, c.transformation,
+       c.description, c.masking, c.position
+  FROM unnest($1::uuid[], $2::text[]) AS f (id, name)
+  JOIN column_edge c ON c.target = f.id AND (f.name = '' OR c.target_column = f.name)
+ WHERE c.position <= $3 AND ($4 OR NOT c.crosses)
+ ORDER BY c.position, c.source, c.source_column, c.target, c.target_column, c.via, c.transformation
+ LIMIT $5
+
+-- columns_downstream --
+SELECT c.source, c.source_column, c.target, c.target_column, c.via, c.transformation,
+       c.description, c.masking, c.position
+  FROM unnest($1::uuid[], $2::text[]) AS f (id, name)
+  JOIN column_edge c ON c.source = f.id AND (f.name = '' OR c.source_column = f.name)
+ WHERE c.position <= $3 AND ($4 OR NOT c.crosses)
+ ORDER BY c.position, c.source, c.source_column, c.target, c.target_column, c.via, c.transformation
+ LIMIT $5
+
+-- events --
+SELECT position, event_id, recorded_at FROM log.event WHERE position = ANY($1::bigint[])
 
 -- artifacts --
-SELECT run, path, sha256, size_bytes FROM run_artifact
+SELECT run, path, sha256 FROM run_artifact
  WHERE run = $1 AND (path = $2 OR ($3 AND starts_with(path, $2))) ORDER BY path

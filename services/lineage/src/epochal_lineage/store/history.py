@@ -51,13 +51,5 @@ class HistoryStore:
 
         Events are recorded one after the other, so it is found by halving.
         """
-        low, high = 0, await self.head()
-        while low < high:
-            middle = (low + high + 1) // 2
-            with adapting():
-                recorded_at = await self._pool.fetchval(_SQL["time_of"], middle)
-            if recorded_at is not None and recorded_at <= moment:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        with adapting():
+            return int(await self._pool.fetchval(_SQL["position_at"], moment))

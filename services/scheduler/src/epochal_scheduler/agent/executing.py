@@ -1,16 +1,16 @@
 """One attempt from claim to seal.
 
 The order of reports is kept: claimed, started, exited. The user's process starts only after the
-claim was taken. Its end is told only after the producers of its lines and measurements, if it had
-any, were announced, so a run cannot succeed before the scheduler knows what is still to come; and
-after what its tracking client left on disk was sent and its outputs are in the store, so a killed
-process loses none of it and whoever comes next finds all of it.
+claim was taken. Its end is told only after all that it left behind is safe: what its tracking
+client had on disk is sent, its outputs are in the store, its lines and measurements are sealed. So
+an agent that is killed loses either the attempt, which is then made again, or nothing. Sealing is
+waited for a few seconds at most: a platform that cannot take lines still learns how the process
+ended, and gets the lines later if this agent lives.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -36,8 +36,8 @@ from epochal_scheduler.agent.shipping import LogShipper
 from epochal_scheduler.agent.supervising import Supervisor, throttle
 from epochal_scheduler.domain.attempts import Exited
 
-ANNOUNCE_S = 5.0
 OUTPUT_S = 2.0
+SEAL_BEFORE_EXIT_S = 5.0
 SEAL_S = 120.0
 CAPTURE_S = 60.0
 LAST_S = 1.0
@@ -78,12 +78,14 @@ class Executor:
             async with asyncio.TaskGroup() as tasks:
                 shipping = tasks.create_task(_ship(shipper, run))
                 exited = await self._run(held, shipper, usage, tasks)
-                await _announced(shipper, usage)
-                exited = replace(exited, message=readable(exited.message))
-                await self.scheduler.report_exited(held.ref, exited)
-                released.set()
                 shipper.close()
                 sealing = tasks.create_task(usage.seal())
+                await asyncio.wait({shipping, sealing}, timeout=SEAL_BEFORE_EXIT_S)
+                failpoint("agent.before_exit")
+                exited = replace(exited, message=readable(exited.message))
+                await self.scheduler.report_exited(held.ref, exited)
+                failpoint("agent.after_exit")
+                released.set()
                 _, late = await asyncio.wait({shipping, sealing}, timeout=SEAL_S)
                 for task in late:
                     _log.warning("agent.telemetry_not_sealed", run=run)
@@ -207,16 +209,6 @@ async def _captured(held: HeldAttempt) -> None:
     await asyncio.wait({held.capturing}, timeout=LAST_S)
     if held.capturing.cancel():
         _log.info("agent.not_captured", run=held.item.run)
-
-
-async def _announced(shipper: LogShipper, usage: UsageShipper) -> None:
-    """Waits, bounded, until the platform knows every producer that there is."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(ANNOUNCE_S):
-            if shipper.has_lines:
-                await shipper.opened.wait()
-            if usage.has_points:
-                await usage.opened.wait()
 
 
 async def _ship(shipper: LogShipper, run: str) -> None:

@@ -38,8 +38,7 @@ class UsageShipper:
     """Measures while the process runs, ships, and seals when told that it has ended."""
 
     def __init__(self, run: str, attempt: int, port: LogPort, clock: Clock) -> None:
-        self.opened = asyncio.Event()
-        self.has_points = False
+        self._opened = False
         self._run = run
         self._producer = usage_producer_of(run, attempt)
         self._port = port
@@ -82,11 +81,10 @@ class UsageShipper:
             await self._port.seal(self._run, self._producer, self._batch)
 
     async def _send(self) -> None:
-        if not self.has_points:
-            self.has_points = True
+        if not self._opened:
+            self._opened = True
             cursor = await self._port.open(self._run, self._producer)
             self._epoch, self._batch = max(1, cursor.epoch), cursor.persisted_batch
-            self.opened.set()
         columns = defaultdict[str, list[tuple[int, int, float]]](list)
         for step, time_us, values in self._waiting:
             for metric, value in values.items():

@@ -33,7 +33,6 @@ class LogShipper:
     """Takes lines, ships batches."""
 
     def __init__(self, run: str, attempt: int, port: LogPort, clock: Clock) -> None:
-        self.opened = asyncio.Event()
         self.full = asyncio.Event()
         self.room = asyncio.Event()
         self._run = run
@@ -42,7 +41,6 @@ class LogShipper:
         self._clock = clock
         self._waiting: deque[pb.LogLine] = deque()
         self._waiting_chars = 0
-        self._lines = 0
         self._sent_lines = 0
         self._batch = 0
         self._epoch = 1
@@ -56,15 +54,9 @@ class LogShipper:
         if self._refused:
             return
         time_us = int(self._clock.now().timestamp() * 1_000_000)
-        self._lines += 1
         self._waiting.append(pb.LogLine(time_us=time_us, stream=stream, text=text))
         self._count(len(text) + 16)
         self._changed.set()
-
-    @property
-    def has_lines(self) -> bool:
-        """Whether there was a line, so that there is or will be a producer to be sealed."""
-        return self._lines > 0
 
     def close(self) -> None:
         """Says that no line will follow; `run` then ships the rest, seals and returns."""
@@ -76,7 +68,6 @@ class LogShipper:
         self._refused = True
         self._waiting.clear()
         self._count(-self._waiting_chars)
-        self.opened.set()
 
     async def run(self) -> None:
         """Ships until closed.
@@ -89,7 +80,6 @@ class LogShipper:
             return
         cursor = await self._port.open(self._run, self._producer)
         self._epoch, self._batch = max(1, cursor.epoch), cursor.persisted_batch
-        self.opened.set()
         while self._waiting or not self._closing.is_set():
             await self._changed.wait()
             await self._linger()

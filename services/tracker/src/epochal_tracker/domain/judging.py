@@ -23,6 +23,20 @@ LEAST_STALL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnSummary:
+    """What a batch says of one metric; the fields are those of `pb.ColumnSummaries`."""
+
+    metric: str
+    points: int
+    last_step: int
+    last_time_us: int
+    min: float
+    max: float
+    last: float
+    odd: int
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What one rule remembers of one metric.
 
@@ -70,7 +84,7 @@ def rules_in_force(declared: dict[str, pb.AlertRule]) -> dict[str, pb.AlertRule]
 
 
 def judge(
-    rule: pb.AlertRule, memory: Memory, column: pb.ColumnSummary
+    rule: pb.AlertRule, memory: Memory, column: ColumnSummary
 ) -> tuple[Memory, Verdict | None]:
     """Show a rule the next batch of a metric.
 
@@ -87,7 +101,7 @@ def judge(
 
 
 def _breach(
-    rule: pb.AlertRule, memory: Memory, column: pb.ColumnSummary
+    rule: pb.AlertRule, memory: Memory, column: ColumnSummary
 ) -> tuple[Memory, float | None, str]:
     match rule.WhichOneof("condition"):
         case "threshold":
@@ -107,7 +121,7 @@ def _breach(
 
 
 def _threshold(
-    condition: pb.ThresholdCondition, memory: Memory, column: pb.ColumnSummary
+    condition: pb.ThresholdCondition, memory: Memory, column: ColumnSummary
 ) -> tuple[Memory, float | None, str]:
     if math.isnan(column.min):
         return memory, column.last if memory.open else None, ""
@@ -127,7 +141,7 @@ def _threshold(
 
 
 def _change(
-    condition: pb.ChangeCondition, memory: Memory, column: pb.ColumnSummary
+    condition: pb.ChangeCondition, memory: Memory, column: ColumnSummary
 ) -> tuple[Memory, float | None, str]:
     if not math.isfinite(column.last):
         return memory, column.last if memory.open else None, ""
@@ -142,7 +156,7 @@ def _change(
 
 
 def _plateau(
-    condition: pb.PlateauCondition, memory: Memory, column: pb.ColumnSummary
+    condition: pb.PlateauCondition, memory: Memory, column: ColumnSummary
 ) -> tuple[Memory, float | None, str]:
     memory = _remember_best(memory, condition.goal, condition.min_delta, column)
     words = f"{column.metric} has not become better for {memory.since_best} points"
@@ -150,7 +164,7 @@ def _plateau(
 
 
 def _divergence(
-    condition: pb.DivergenceCondition, memory: Memory, column: pb.ColumnSummary
+    condition: pb.DivergenceCondition, memory: Memory, column: ColumnSummary
 ) -> tuple[Memory, float | None, str]:
     memory = _remember_best(memory, condition.goal, 0.0, column)
     if memory.best is None or memory.first is None or not math.isfinite(column.last):
@@ -162,7 +176,7 @@ def _divergence(
 
 
 def _remember_best(
-    memory: Memory, goal: pb.AlertGoal, min_delta: float, column: pb.ColumnSummary
+    memory: Memory, goal: pb.AlertGoal, min_delta: float, column: ColumnSummary
 ) -> Memory:
     upwards = goal == pb.ALERT_GOAL_MAXIMIZE
     value = column.max if upwards else column.min

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import epochal_proto.v1 as pb
@@ -88,34 +88,31 @@ class MonitorStore:
                 )
             ]
             chunks = await self._pool.fetch(_SQL["chunks"], run_id, producer, batches)
-        columns: dict[int, list[pb.ColumnSummary]] = {}
+        columns: defaultdict[int, pb.ColumnSummaries] = defaultdict(pb.ColumnSummaries)
         for chunk in chunks:
-            columns.setdefault(chunk["batch"], []).append(_column(chunk))
+            _add(columns[chunk["batch"]], ChunkSummary(*chunk))
         return [
             pb.BatchSummary(
                 run=run_id.bytes,
                 producer=producer.bytes,
                 batch=batch,
-                time_us=max((one.last_time_us for one in columns.get(batch, ())), default=0),
-                columns=columns.get(batch, ()),
+                time_us=max(columns[batch].last_times_us, default=0),
+                columns=columns[batch],
             )
             for batch in batches
         ]
 
 
-def _column(chunk: Iterable[Any]) -> pb.ColumnSummary:
-    row = ChunkSummary(*chunk)
-    values = decode_values(row.points, row.vals, row.last)
-    return pb.ColumnSummary(
-        metric=row.metric,
-        points=row.points,
-        last_step=row.last_step,
-        last_time_us=row.last_time_us,
-        min=row.min,
-        max=row.max,
-        last=row.last,
-        odd=int(np.count_nonzero(~np.isfinite(values))),
-    )
+def _add(columns: pb.ColumnSummaries, chunk: ChunkSummary) -> None:
+    values = decode_values(chunk.points, chunk.vals, chunk.last)
+    columns.metrics.append(chunk.metric)
+    columns.points.append(chunk.points)
+    columns.last_steps.append(chunk.last_step)
+    columns.last_times_us.append(chunk.last_time_us)
+    columns.mins.append(chunk.min)
+    columns.maxs.append(chunk.max)
+    columns.lasts.append(chunk.last)
+    columns.odds.append(int(np.count_nonzero(~np.isfinite(values))))
 
 
 @dataclass(frozen=True, slots=True)

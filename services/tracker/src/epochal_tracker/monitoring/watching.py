@@ -6,13 +6,13 @@ Kept in a Faust table as bytes. `seen` makes a summary count once: of each produ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 import epochal_proto.v1 as pb
 
-from epochal_tracker.domain.judging import Memory, Verdict, judge, watches
+from epochal_tracker.domain.judging import ColumnSummary, Memory, Verdict, judge, watches
 
 #: Weight of the newest pause between batches in the usual one.
 NEWEST = 0.2
@@ -59,6 +59,7 @@ class Watch:
         return cls(*[seen, memories, *rest, tuple(stalled)])
 
 
+_NOTHING = Memory()
 _MEMORY = attrgetter("first", "best", "since_best", "streak", "open", "recent")
 _REST = attrgetter("points", "last_us", "last_step", "lag_us", "pause_s", "stalled")
 
@@ -86,13 +87,12 @@ def observe(
         return watch, ()
     proposals: list[Proposal] = []
     memories = dict(watch.memories)
-    for column in summary.columns:
-        for rule in rules.values():
-            if not watches(rule, column.metric):
-                continue
+    columns = summary.columns
+    for rule in rules.values():
+        for column in _shown(rule, memories, columns):
             key = f"{rule.name} {column.metric}"
-            memory, verdict = judge(rule, memories.get(key, Memory()), column)
-            if memory != Memory():
+            memory, verdict = judge(rule, memories.get(key, _NOTHING), column)
+            if memory != _NOTHING:
                 memories[key] = memory
             elif key in memories:
                 del memories[key]
@@ -103,20 +103,47 @@ def observe(
         seen={**watch.seen, summary.producer.hex(): summary.batch},
         memories=memories,
     )
-    if not summary.columns:
+    if not columns.metrics:
         return watch, proposals
-    columns = list(summary.columns)
-    last = max(columns, key=lambda column: column.last_time_us)
+    last_time_us = max(columns.last_times_us)
     pause_s = watch.pause_s
     if watch.last_us and summary.time_us > watch.last_us:
         newest = (summary.time_us - watch.last_us) / 1e6
         pause_s = newest if pause_s == 0 else (1 - NEWEST) * pause_s + NEWEST * newest
     watch = replace(
         watch,
-        points=watch.points + sum([column.points for column in columns]),
+        points=watch.points + sum(columns.points),
         last_us=max(watch.last_us, summary.time_us),
-        last_step=last.last_step,
-        lag_us=max(0, summary.time_us - last.last_time_us),
+        last_step=columns.last_steps[list(columns.last_times_us).index(last_time_us)],
+        lag_us=max(0, summary.time_us - last_time_us),
         pause_s=pause_s,
     )
     return watch, proposals
+
+
+def _shown(
+    rule: pb.AlertRule, memories: Mapping[str, Memory], columns: pb.ColumnSummaries
+) -> Iterator[ColumnSummary]:
+    """Yield the columns that can change what a rule says or remembers.
+
+    The rule that every run has looks at every metric: where all values are numbers, and were
+    before, it is passed over without a look at each.
+    """
+    sober = rule.WhichOneof("condition") == "not_a_number"
+    if sober and not memories and not any(columns.odds):
+        return
+    for place, metric in enumerate(columns.metrics):
+        if not watches(rule, metric):
+            continue
+        if sober and not columns.odds[place] and f"{rule.name} {metric}" not in memories:
+            continue
+        yield ColumnSummary(
+            metric,
+            columns.points[place],
+            columns.last_steps[place],
+            columns.last_times_us[place],
+            columns.mins[place],
+            columns.maxs[place],
+            columns.lasts[place],
+            columns.odds[place],
+        )

@@ -253,7 +253,19 @@ def _summary(data: bytes) -> pb.BatchSummary | None:
         summary = pb.BatchSummary.FromString(data)
         UUID(bytes=summary.run)
         UUID(bytes=summary.producer)
+        _check(summary.columns)
     except (DecodeError, ValueError) as error:
         _log.error("monitor.unreadable_summary", error=repr(error))
         return None
     return summary
+
+
+def _check(columns: pb.ColumnSummaries) -> None:
+    """Check that every list has a place for every metric.
+
+    Raises:
+        ValueError: one is shorter or longer.
+    """
+    for field in columns.DESCRIPTOR.fields:
+        if len(getattr(columns, field.name)) != len(columns.metrics):
+            raise ValueError(f"{field.name} has not a place for every metric")

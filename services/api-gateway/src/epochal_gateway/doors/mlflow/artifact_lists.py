@@ -10,9 +10,9 @@ import epochal_proto.v1 as pb
 from epochal_kernel.errors import NotFound
 from epochal_proto.v1.services import ArtifactService
 
-from epochal_gateway.doors.mlflow import run_messages, runs
+from epochal_gateway.doors.mlflow import logged_models, run_messages, runs
 from epochal_gateway.doors.mlflow.artifact_places import MODELS, Place
-from epochal_gateway.doors.mlflow.errors import NOT_IMPLEMENTED, MlflowError
+from epochal_gateway.doors.mlflow.errors import MlflowError
 from epochal_gateway.doors.mlflow.reading import Fields
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 from epochal_gateway.doors.mlflow.session import Session
@@ -68,12 +68,31 @@ async def list_artifacts(session: Session, fields: Fields) -> JsonObject:
     }
 
 
-async def presign(_session: Session, _fields: Fields) -> JsonObject:
-    """Say that artifacts go through the gateway, which checks who may have them."""
-    raise MlflowError(
-        "URLs that are signed beforehand are not made here: send and fetch artifacts through "
-        "/api/2.0/mlflow-artifacts/artifacts, large ones in parts (mpu)",
-        NOT_IMPLEMENTED,
+async def presign_upload(session: Session, fields: Fields) -> JsonObject:
+    """Refuse a URL to send a file to, as MLflow's server does where it is the proxy itself."""
+    run, model = fields.text("run_id"), fields.text("model_id")
+    if bool(run) == bool(model):
+        raise MlflowError("Exactly one of run_id and model_id must be provided.")
+    fields.required("path")
+    if run:
+        await session.platform.runs.find(session.org, run)
+    else:
+        await logged_models.find(session, model)
+    raise _proxied("upload", "send files by PUT, large ones in parts (mpu)")
+
+
+async def presign_download(session: Session, fields: Fields) -> JsonObject:
+    """Refuse a URL to fetch a file from, as MLflow's server does where it is the proxy itself."""
+    run = fields.required("run_id")
+    fields.required("path")
+    await session.platform.runs.find(session.org, run)
+    raise _proxied("download", "fetch files by GET, with ranges, or ask mlflow-artifacts/presigned")
+
+
+def _proxied(what: str, instead: str) -> MlflowError:
+    return MlflowError(
+        f"Presigned {what} is not supported for proxied artifact storage "
+        f"(artifact URI scheme: mlflow-artifacts): {instead}"
     )
 
 
@@ -81,6 +100,6 @@ def routes() -> list[MlflowRoute]:
     """Return the routes of lists."""
     return [
         MlflowRoute("GET", "artifacts/list", list_artifacts),
-        MlflowRoute("POST", "artifacts/presigned-upload-url", presign),
-        MlflowRoute("POST", "artifacts/presigned-download-url", presign),
+        MlflowRoute("POST", "artifacts/presigned-upload-url", presign_upload),
+        MlflowRoute("POST", "artifacts/presigned-download-url", presign_download),
     ]

@@ -2,16 +2,23 @@
 
 PUT, GET, DELETE  /api/2.0/mlflow-artifacts/artifacts/PATH
 GET               /api/2.0/mlflow-artifacts/artifacts?path=PATH
+GET               /api/2.0/mlflow-artifacts/presigned/PATH
+
+Clients ask for the last with `MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=true` and fetch a file in
+ranges over several connections. The URL is that of the file here, with the caller's own rights:
+nothing is signed, so nothing outlives a right. `server-info` does not advertise it, for one stream
+reads the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import quote
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import EpochalError, FailedPrecondition, NotFound
-from epochal_proto.v1.services import LineageService
+from epochal_proto.v1.services import ArtifactService, LineageService
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -52,6 +59,11 @@ class ArtifactProxy:
                 Route(f"{root}/{{path:path}}", self._answering(self._get), methods=["GET", "HEAD"]),
                 Route(f"{root}/{{path:path}}", self._answering(self._put), methods=["PUT"]),
                 Route(f"{root}/{{path:path}}", self._answering(self._delete), methods=["DELETE"]),
+                Route(
+                    f"/{door}/2.0/mlflow-artifacts/presigned/{{path:path}}",
+                    self._answering(self._ranges),
+                    methods=["GET"],
+                ),
             ]
         return found
 
@@ -76,6 +88,20 @@ class ArtifactProxy:
         if not place.path:
             raise NotFound("the path is a folder, not a file", resource=place.run)
         return await self._door.send(request, session.caller, place.run, place.path)
+
+    async def _ranges(self, request: Request, session: Session) -> Response:
+        path = request.path_params["path"]
+        place = await self._places.resolve(session, path, write=False)
+        wanted = pb.GetArtifactRequest(run=place.run, path=place.path)
+        artifact = await session.call(ArtifactService.GET_ARTIFACT, wanted)
+        return json_response(
+            {
+                "url": f"{str(request.base_url).rstrip('/')}/api/2.0/{_ROOT}/{quote(path)}",
+                # Ranges come without the client's own headers: they get those it came with.
+                "headers": {"Authorization": request.headers.get("authorization", "")},
+                "file_size": artifact.size_bytes,
+            }
+        )
 
     async def _put(self, request: Request, session: Session) -> Response:
         place = await self._places.resolve(session, request.path_params["path"], write=True)
