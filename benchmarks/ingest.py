@@ -2,17 +2,21 @@
 
 The whole path: `log_series` / `log_metric`, packing, spool on disk, gateway, JetStream with fsync,
 the tracker's sink, commit, seal. The clock stops when the seal is answered, which is when every
-point is in PostgreSQL. The peer, on the same chunks in the same database, is a bare COPY of the
-same bytes: no batches remembered, no summaries, no cursor, no broker.
+point is in PostgreSQL. Peers: a bare COPY of the same bytes into the same database (no batches
+remembered, no summaries, no cursor, no broker), and MLflow's own client and server for as long as
+`seconds` says, with four callers at once and as many points a call as it takes.
 """
 
 from __future__ import annotations
 
 import array
 import asyncio
+import json
 import os
 import random
+import subprocess
 import time
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -24,6 +28,8 @@ from epochal_embedded import control
 from epochal_embedded.home import Home
 from epochal_proto.v1.services import RunService
 
+from benchmarks.peers.environments import DEFAULT_FOLDER, MLFLOW, environment_of
+from benchmarks.peers.mlflow_server import mlflow_server
 from benchmarks.platforms import running_platform
 from benchmarks.report import Row
 
@@ -31,12 +37,18 @@ LONG = 8_192
 LONG_COLUMNS = 1_500
 RUNS, METRICS, POINTS, ROUNDS = 64, 200, 50, 8
 RANDOM = random.Random(7)
+POINTS_DRIVER = Path(__file__).parent / "peers" / "mlflow_points_driver.py"
 
 
 async def run(seconds: float) -> list[Row]:
     """Measure long columns, a realistic mix, and the peer."""
-    del seconds  # the workload has a size, not a duration
-    return await asyncio.to_thread(measure)
+    rows = await asyncio.to_thread(measure)
+    python = environment_of("mlflow", MLFLOW, DEFAULT_FOLDER)
+    async with mlflow_server(python) as (url, _):
+        theirs = await asyncio.to_thread(mlflow_points, python, url, seconds)
+    rows.append(Row("MLflow server, long columns by log_batch", theirs, "points/s"))
+    rows.append(Row("long columns / MLflow server", rows[0].value / theirs, "ratio", ">= 500"))
+    return rows
 
 
 def measure() -> list[Row]:
@@ -73,6 +85,19 @@ def long_columns() -> tuple[float, str]:
             one.log_series(f"m{column % 50}", values, range(first, first + LONG))
             pace(one)
     return LONG_COLUMNS * LONG / (time.perf_counter() - started), one.name
+
+
+def mlflow_points(python: Path, url: str, seconds: float) -> float:
+    """Log long columns by MLflow's client to a server; return points/s."""
+    done = subprocess.run(
+        [python, POINTS_DRIVER, str(seconds)],
+        env={**os.environ, "MLFLOW_TRACKING_URI": url, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    return float(told["points"] / told["seconds"])
 
 
 def pace(one: epochal.Run) -> None:

@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -26,13 +24,12 @@ from epochal.config import Connection
 from epochal_proto.v1.services import ProjectService, RunService, TrackingService
 
 from benchmarks.peers.environments import DEFAULT_FOLDER, MLFLOW, environment_of
+from benchmarks.peers.mlflow_server import mlflow_server
 from benchmarks.platforms import running_platform
 from benchmarks.report import Row, percentile, spread_ms
-from benchmarks.servers import durable_postgres
 
 RUNS = 10_000
 AT_ONCE = 64
-READY_S = 120
 DRIVER = Path(__file__).parent / "peers" / "mlflow_driver.py"
 
 _MANY_RUNS = """
@@ -68,7 +65,7 @@ async def run(seconds: float) -> list[Row]:
     with running_platform() as (_, connection):
         experiment = await _many_runs(connection)
         ours = _drive(python, connection.url, experiment, seconds, connection.token)
-    async with _mlflow_server(python) as (url, database):
+    async with mlflow_server(python) as (url, database):
         theirs = _drive(python, url, await _many_runs_by_sql(database), seconds)
     rows: list[Row] = []
     for case, took in ours.items():
@@ -146,43 +143,3 @@ async def _many_runs_by_sql(database: str) -> str:
     finally:
         await connection.execute("ANALYZE")
         await connection.close()
-
-
-@asynccontextmanager
-async def _mlflow_server(python: Path) -> AsyncIterator[tuple[str, str]]:
-    """MLflow's server on an empty database; yields its URL and the database's."""
-    async with durable_postgres() as database:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        uri = database.replace("postgresql://", "postgresql+psycopg2://", 1)
-        place = ("--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", uri)
-        server = await asyncio.create_subprocess_exec(
-            *(str(python), "-m", "mlflow", "server", "--workers", "1", *place),
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            await _ready(f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}", database
-        finally:
-            if server.returncode is None:
-                server.terminate()
-            await asyncio.wait_for(server.wait(), 30)
-
-
-async def _ready(url: str) -> None:
-    """Wait until a server answers.
-
-    Raises:
-        TimeoutError: it does not.
-    """
-    async with asyncio.timeout(READY_S), httpx.AsyncClient() as client:
-        while True:
-            try:
-                answer = await client.get(f"{url}/health")
-                if answer.status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass  # not up yet
-            await asyncio.sleep(0.2)

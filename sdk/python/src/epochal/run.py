@@ -301,6 +301,16 @@ class Run(FileCalls, MediaCalls, CurveCalls):
         """
         self.finish("failed", message)
 
+    def log_status(self, status: Outcome, message: str = "") -> None:
+        """Ends the run with a status; every other status is the platform's to decide.
+
+        >>> run.log_status("failed", "the loss is NaN")
+
+        Raises:
+            InvalidArgument: It is not "succeeded", "failed" or "stopped".
+        """
+        self.finish(status, message)
+
     def log_stopped(self, message: str = "") -> None:
         """Ends the run as stopped, with the reason. See `finish`.
 

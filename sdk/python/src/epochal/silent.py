@@ -99,6 +99,7 @@ class SilentRun(Run):
         self.finish()
 
     log_failed = log_stopped = log_succeeded
+    log_status = finish
 
     def abandon(self) -> None:
         """Ends it here."""
