@@ -55,6 +55,7 @@ def model(number: int, project: str = PROJECT) -> ModelRow:
         creator="users/ann",
         create_time=at(number),
         update_time=at(10 - number),
+        since=number,
     )
 
 
@@ -75,6 +76,13 @@ def version(of: ModelRow, number: int) -> ModelVersionRow:
         creator="users/ann",
         create_time=at(20),
         update_time=at(20 + number),
+        metrics=Json("{}"),
+        flavor="",
+        signature="",
+        file_count=0,
+        size_bytes=0,
+        signed_by=Json("[]"),
+        since=number,
     )
 
 

@@ -18,6 +18,7 @@ MEMBERS, MODELS, VERSIONS = (
     pb.STATE_KIND_MODELS,
     pb.STATE_KIND_MODEL_VERSIONS,
 )
+WISH = f"{MODEL}/promotions/1"
 
 HISTORY: list[tuple[str, Message]] = [
     ("users/root", pb.MemberAdded(parent=ORG, user="users/ann", role=pb.ROLE_OWNER)),
@@ -49,9 +50,40 @@ HISTORY: list[tuple[str, Message]] = [
     ("users/ann", pb.ProjectPolicySet(policy=pb.ProjectPolicy(name="p", four_eyes=True))),
     ("users/ann", pb.QueueConfigured(queue=pb.Queue(name=f"{ORG}/queues/gpu"))),
     ("users/ann", pb.QueueDeleted(name=f"{ORG}/queues/gpu")),
+    ("users/ann", pb.RegistryPolicySet(project="orgs/acme/projects/p", version=1, text="stages:")),
+    (
+        "users/ann",
+        pb.PromotionRequested(
+            name=WISH,
+            model_version=f"{MODEL}/versions/1",
+            stage="Production",
+            kind=pb.PROMOTION_KIND_GATED,
+            requester="users/ann",
+            authors=["users/bob"],
+        ),
+    ),
+    ("users/ann", pb.PromotionEvaluated(promotion=WISH, outcome=pb.PROMOTION_STATE_OPEN)),
+    ("users/bob", pb.PromotionApproved(promotion=WISH, approver="users/bob", role="admin")),
+    ("users/cy", pb.PromotionApproved(promotion=WISH, approver="users/cy", role="admin")),
+    (
+        "users/cy",
+        pb.ModelAliasSet(
+            model=MODEL, alias="champion", version=1, kind=pb.PROMOTION_KIND_EMERGENCY
+        ),
+    ),
+    ("users/cy", pb.PromotionCompleted(promotion=WISH)),
+    ("users/dan", pb.PromotionReviewed(promotion=WISH, reviewer="users/dan")),
+    ("users/dan", pb.PromotionRejected(promotion=WISH, rejecter="users/dan")),
+    ("users/ann", pb.ModelVersionSigned(name=f"{MODEL}/versions/1", key="k", creator="users/a")),
+    ("users/ann", pb.RegistryPolicySet(project="orgs/acme/projects/p", version=2)),
     ("users/ann", pb.ModelVersionDeleted(name=f"{MODEL}/versions/1")),
     ("users/ann", pb.ModelDeleted(model=MODEL)),
 ]
+EMERGENCY = 1 + next(
+    index
+    for index, (_, event) in enumerate(HISTORY)
+    if isinstance(event, pb.ModelAliasSet) and event.kind == pb.PROMOTION_KIND_EMERGENCY
+)
 
 
 def standing(through: int) -> Standing:
@@ -78,8 +110,18 @@ def test_every_moment_shows_what_stood_then() -> None:
     assert fields(17, pb.STATE_KIND_POLICIES, "p") == {"four_eyes": "true"}
     last = standing(len(HISTORY)).entries
     assert {key.kind for key in last} == {
-        MEMBERS, pb.STATE_KIND_PROJECTS, pb.STATE_KIND_POLICIES
+        MEMBERS, pb.STATE_KIND_PROJECTS, pb.STATE_KIND_POLICIES, pb.STATE_KIND_PROMOTIONS
     }  # fmt: skip
+
+
+def test_promotions_and_policies_stand_as_they_stood() -> None:
+    policies, wishes = pb.STATE_KIND_REGISTRY_POLICIES, pb.STATE_KIND_PROMOTIONS
+    name = "orgs/acme/projects/p/registryPolicy"
+    assert fields(EMERGENCY, policies, name)["text"] == "stages:"
+    assert Key(policies, name) not in standing(len(HISTORY)).entries
+    wish = fields(EMERGENCY, wishes, WISH)
+    assert (wish["state"], wish["approved.users/cy"], wish["kind"]) == ("open", "admin", "gated")
+    assert fields(EMERGENCY + 1, wishes, WISH)["state"] == "completed"
 
 
 def test_no_secret_stands() -> None:
@@ -143,7 +185,11 @@ def broken(rule: int, subject: str = "") -> tuple[int, list[int]]:
 @pytest.mark.parametrize(
     ("rule", "subject", "expected"),
     [
-        (pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER, "", (1, [])),
+        (pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER, "", (2, [])),
+        (pb.AUDIT_RULE_MOVED_BY_PROMOTION, "", (3, [5, 7])),
+        (pb.AUDIT_RULE_MOVED_BY_PROMOTION, "Production", (1, [7])),
+        (pb.AUDIT_RULE_NOT_MOVED_IN_EMERGENCY, "champion", (2, [EMERGENCY])),
+        (pb.AUDIT_RULE_PROMOTION_APPROVED_BY_ANOTHER, "", (2, [EMERGENCY - 2])),
         (pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER, "other", (0, [])),
         (pb.AUDIT_RULE_STAGE_CHANGED_BY_ANOTHER, "", (1, [7])),
         (pb.AUDIT_RULE_STAGE_CHANGED_BY_ANOTHER, "Staging", (0, [])),

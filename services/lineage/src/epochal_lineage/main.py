@@ -16,6 +16,7 @@ from epochal_proto.v1.services import (
     HistoryService,
     LineageService,
     LoggedModelService,
+    PromotionService,
     ProofService,
     RegistryService,
 )
@@ -26,6 +27,7 @@ from epochal_lineage.sealing.places import Bucket, checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
 from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.services.audit import Audit
+from epochal_lineage.services.deciding import Decisions
 from epochal_lineage.services.explaining import Explaining
 from epochal_lineage.services.graph import Graph
 from epochal_lineage.services.graph_queries import GraphQueries
@@ -34,6 +36,7 @@ from epochal_lineage.services.logged_models import LoggedModels
 from epochal_lineage.services.model_versions import ModelVersions
 from epochal_lineage.services.models import Models
 from epochal_lineage.services.moments import Moments
+from epochal_lineage.services.promotions import Promotions
 from epochal_lineage.services.proofs import Proofs
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
@@ -41,6 +44,7 @@ from epochal_lineage.store.causes import CauseStore
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.history import HistoryStore
 from epochal_lineage.store.logged_models import LoggedModelStore
+from epochal_lineage.store.promotions import PromotionStore
 from epochal_lineage.store.registry import RegistryStore
 from epochal_lineage.store.sealing import SealStore
 
@@ -67,14 +71,19 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     events = AuditStore(kernel.pool)
     audit = Audit(kernel.pool, events, kernel.codec, kernel.client)
     registry, logged = RegistryStore(kernel.pool), LoggedModelStore(kernel.pool)
+    promotions = PromotionStore(kernel.pool)
+    decisions = Decisions(kernel.ledger, promotions, kernel.client, kernel.clock, kernel.progress)
     server = kernel.server
     server.unary(LineageService.USE_DATASET, graph.use_dataset)
     server.unary(LineageService.GET_LINEAGE, graph.get_lineage)
     _bind_graph(kernel, store)
-    _bind_models(server, Models(kernel.ledger, registry, kernel.progress))
+    _bind_models(server, Models(kernel.ledger, registry, decisions, kernel.progress))
+    _bind_promotions(server, Promotions(kernel.ledger, promotions, decisions, kernel.progress))
     _bind_versions(
         server,
-        ModelVersions(kernel.ledger, registry, logged, store, events, kernel.progress),
+        ModelVersions(
+            kernel.ledger, registry, logged, store, events, decisions, promotions, kernel.progress
+        ),
     )
     _bind_logged(server, LoggedModels(kernel.ledger, logged, store, kernel.progress))
     server.unary(AuditService.LIST_EVENTS, audit.list_events)
@@ -178,6 +187,23 @@ def _bind_versions(server: RpcServer, versions: ModelVersions) -> None:
     server.unary(RegistryService.GET_MODEL_VERSION, versions.get_model_version)
     server.unary(RegistryService.LIST_MODEL_VERSIONS, versions.list_model_versions)
     server.unary(RegistryService.SEARCH_MODEL_VERSIONS, versions.search_model_versions)
+    server.unary(RegistryService.SIGN_MODEL_VERSION, versions.sign_model_version)
+    server.unary(RegistryService.LIST_MODEL_VERSION_FILES, versions.list_model_version_files)
+    server.unary(
+        RegistryService.LIST_MODEL_VERSION_SIGNATURES, versions.list_model_version_signatures
+    )
+
+
+def _bind_promotions(server: RpcServer, promotions: Promotions) -> None:
+    server.unary(PromotionService.GET_REGISTRY_POLICY, promotions.get_registry_policy)
+    server.unary(PromotionService.SET_REGISTRY_POLICY, promotions.set_registry_policy)
+    server.unary(PromotionService.PROMOTE_MODEL_VERSION, promotions.promote_model_version)
+    server.unary(PromotionService.APPROVE_PROMOTION, promotions.approve_promotion)
+    server.unary(PromotionService.REJECT_PROMOTION, promotions.reject_promotion)
+    server.unary(PromotionService.ROLLBACK_MODEL, promotions.rollback_model)
+    server.unary(PromotionService.REVIEW_PROMOTION, promotions.review_promotion)
+    server.unary(PromotionService.GET_PROMOTION, promotions.get_promotion)
+    server.unary(PromotionService.LIST_PROMOTIONS, promotions.list_promotions)
 
 
 def _bind_logged(server: RpcServer, logged: LoggedModels) -> None:

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     versions = "versions"
     policies = "policies"
     queues = "queues"
+    registry_policies = "registry-policies"
+    promotions = "promotions"
 
 
 class Rule(StrEnum):
@@ -45,6 +47,9 @@ class Rule(StrEnum):
     stage_changed_by_another = "stage-changed-by-another"
     run_approved_by_another = "run-approved-by-another"
     role_given_by_another = "role-given-by-another"
+    moved_by_promotion = "moved-by-promotion"
+    not_moved_in_emergency = "not-moved-in-emergency"
+    promotion_approved_by_another = "promotion-approved-by-another"
 
 
 _KINDS: Final = {
@@ -56,6 +61,8 @@ _KINDS: Final = {
     Kind.versions: pb.STATE_KIND_MODEL_VERSIONS,
     Kind.policies: pb.STATE_KIND_POLICIES,
     Kind.queues: pb.STATE_KIND_QUEUES,
+    Kind.registry_policies: pb.STATE_KIND_REGISTRY_POLICIES,
+    Kind.promotions: pb.STATE_KIND_PROMOTIONS,
 }
 
 _RULES: Final = {
@@ -63,6 +70,9 @@ _RULES: Final = {
     Rule.stage_changed_by_another: pb.AUDIT_RULE_STAGE_CHANGED_BY_ANOTHER,
     Rule.run_approved_by_another: pb.AUDIT_RULE_RUN_APPROVED_BY_ANOTHER,
     Rule.role_given_by_another: pb.AUDIT_RULE_ROLE_GIVEN_BY_ANOTHER,
+    Rule.moved_by_promotion: pb.AUDIT_RULE_MOVED_BY_PROMOTION,
+    Rule.not_moved_in_emergency: pb.AUDIT_RULE_NOT_MOVED_IN_EMERGENCY,
+    Rule.promotion_approved_by_another: pb.AUDIT_RULE_PROMOTION_APPROVED_BY_ANOTHER,
 }
 
 _ENTRY = [

@@ -28,6 +28,8 @@ _EDITOR: Final = _VIEWER | {
     "component.write",
     "lineage.write",
     "model.write",
+    "model.promote",
+    "model.approve",
 }
 _ADMIN: Final = _EDITOR | {
     "project.write",
@@ -35,6 +37,7 @@ _ADMIN: Final = _EDITOR | {
     "notification.write",
     "audit.read",
     "queue.write",
+    "model.govern",
 }
 _OWNER: Final = _ADMIN | {"org.write"}
 
@@ -57,6 +60,7 @@ RUN_PERMISSIONS: Final = frozenset(
         "lineage.write",
         "model.read",
         "model.write",
+        "model.promote",
     }
 )
 

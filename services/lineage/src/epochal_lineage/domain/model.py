@@ -9,17 +9,22 @@ import epochal_proto.v1 as pb
 from epochal_kernel.errors import FailedPrecondition, NotFound
 from google.protobuf.message import Message
 
+from epochal_lineage.domain.promotions import Promotions
 from epochal_lineage.domain.tags import changed_tags
 
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
-    """What can change of one version."""
+    """What can change of one version, and what decisions about it look at."""
 
     stage: str = ""
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     deleted: bool = False
+    creator: str = ""
+    run: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    signed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class ModelState:
         latest_version: newest number given out, 0 for none.
         aliases: version that holds each.
         versions: by number.
+        promotions: what was asked for, and who had which place.
     """
 
     exists: bool = False
@@ -43,6 +49,7 @@ class ModelState:
     latest_version: int = 0
     aliases: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[int, VersionState] = field(default_factory=dict)
+    promotions: Promotions = field(default_factory=Promotions)
 
 
 class ModelAggregate:
@@ -56,6 +63,9 @@ class ModelAggregate:
 
     def evolve(self, state: ModelState, event: Message) -> ModelState:
         """Fold one event."""
+        promotions = state.promotions.after(event)
+        if promotions is not state.promotions:
+            state = replace(state, promotions=promotions)
         match event:
             case pb.ModelRegistered():
                 return replace(
@@ -85,7 +95,13 @@ class ModelAggregate:
 def _evolve_version(state: ModelState, event: Message) -> ModelState:
     match event:
         case pb.ModelVersionRegistered():
-            version = VersionState(description=event.description, tags=dict(event.tags))
+            version = VersionState(
+                description=event.description,
+                tags=dict(event.tags),
+                creator=event.creator,
+                run=event.run,
+                metrics=dict(event.metrics),
+            )
             return replace(
                 state,
                 latest_version=event.version,
@@ -101,6 +117,12 @@ def _evolve_version(state: ModelState, event: Message) -> ModelState:
             )
         case pb.ModelVersionStageChanged():
             return _with(state, event.name, lambda v: replace(v, stage=event.stage))
+        case pb.ModelVersionSigned():
+            return _with(
+                state,
+                event.name,
+                lambda v: replace(v, signed_by=tuple(sorted({*v.signed_by, event.key}))),
+            )
         case pb.ModelVersionDeleted():
             return _with(state, event.name, lambda v: replace(v, deleted=True, stage=""))
         case _:

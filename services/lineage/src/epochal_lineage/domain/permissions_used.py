@@ -36,6 +36,13 @@ _BY_TYPE: Final = {
     "ArtifactRead": "run.read",
     "RunApprovalGiven": "run.approve",
     "RunApprovalDenied": "run.approve",
+    "RegistryPolicySet": "model.govern",
+    "PromotionRequested": "model.promote",
+    "PromotionEvaluated": "model.promote",
+    "PromotionCompleted": "model.promote",
+    "PromotionApproved": "model.approve",
+    "PromotionRejected": "model.approve",
+    "PromotionReviewed": "model.approve",
     "ComponentRegistered": "component.write",
     "ComponentDeleted": "component.write",
 }

@@ -17,10 +17,20 @@ from epochal_lineage.domain.model import (
 )
 from epochal_lineage.domain.tags import tag_change
 
+#: So that an event stays far below what the broker carries.
+FILES_IN_EVENT = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a new version is made of."""
+    """What a new version is made of.
+
+    Attributes:
+        files: every file of it, by path.
+        metrics: what was measured of it so far.
+        signature_json: schema of what goes in and out.
+        signed_by: key that signed its files, with the bundle; both empty when none did.
+    """
 
     run: str
     artifact_path: str
@@ -31,6 +41,12 @@ class Candidate:
     source: str = ""
     logged_model: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[pb.ModelVersionFile] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    flavor: str = ""
+    signature_json: str = ""
+    signed_by: str = ""
+    bundle: str = ""
 
 
 def create(state: ModelState, registered: pb.ModelRegistered) -> Sequence[Message]:
@@ -69,8 +85,26 @@ def register(state: ModelState, model: str, candidate: Candidate) -> Sequence[Me
             source=candidate.source,
             logged_model=candidate.logged_model,
             tags=candidate.tags,
+            metrics=candidate.metrics,
+            flavor=candidate.flavor,
+            signature_json=candidate.signature_json,
+            file_count=len(candidate.files),
+            size_bytes=sum(file.size_bytes for file in candidate.files),
         )
     )
+    name = f"{model}/versions/{version}"
+    for start in range(0, len(candidate.files), FILES_IN_EVENT):
+        some = candidate.files[start : start + FILES_IN_EVENT]
+        events.append(pb.ModelVersionFilesListed(name=name, files=some))
+    if candidate.bundle:
+        events.append(
+            pb.ModelVersionSigned(
+                name=name,
+                key=candidate.signed_by,
+                bundle=candidate.bundle,
+                creator=candidate.creator,
+            )
+        )
     if candidate.alias:
         events.append(_alias_set(state, model, candidate.alias, version))
     return events

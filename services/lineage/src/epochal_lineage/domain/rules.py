@@ -10,6 +10,18 @@ from google.protobuf.message import Message
 
 from epochal_lineage.domain.model import version_number
 
+#: Rights by which a version may be moved, by the rule that says so.
+_GATED_RULES: Final[dict[int, frozenset[int]]] = {
+    pb.AUDIT_RULE_MOVED_BY_PROMOTION: frozenset(
+        {pb.PROMOTION_KIND_GATED, pb.PROMOTION_KIND_EMERGENCY, pb.PROMOTION_KIND_ROLLBACK}
+    ),
+    pb.AUDIT_RULE_NOT_MOVED_IN_EMERGENCY: frozenset(
+        {pb.PROMOTION_KIND_UNSPECIFIED, pb.PROMOTION_KIND_GATED, pb.PROMOTION_KIND_ROLLBACK}
+    ),
+}
+_ALIAS_RULES: Final = frozenset({pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER, *_GATED_RULES})
+_STAGE_RULES: Final = frozenset({pb.AUDIT_RULE_STAGE_CHANGED_BY_ANOTHER, *_GATED_RULES})
+
 
 @dataclass
 class Rules:
@@ -18,18 +30,17 @@ class Rules:
     rule: int
     subject: str
     authors: dict[str, str] = field(default_factory=dict)
+    parties: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def concerns(self, event: Message) -> bool:
         """Whether the rule speaks of the event."""
         match event:
             case pb.ModelAliasSet():
-                return self.rule == pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER and (
-                    self.subject in ("", event.alias)
-                )
+                return self.rule in _ALIAS_RULES and self.subject in ("", event.alias)
             case pb.ModelVersionStageChanged():
-                return self.rule == pb.AUDIT_RULE_STAGE_CHANGED_BY_ANOTHER and (
-                    self.subject in ("", event.stage)
-                )
+                return self.rule in _STAGE_RULES and self.subject in ("", event.stage)
+            case pb.PromotionApproved():
+                return self.rule == pb.AUDIT_RULE_PROMOTION_APPROVED_BY_ANOTHER
             case pb.RunApprovalGiven():
                 return self.rule == pb.AUDIT_RULE_RUN_APPROVED_BY_ANOTHER
             case pb.MemberAdded() | pb.MemberRoleChanged():
@@ -40,6 +51,10 @@ class Rules:
     def breaks(self, event: Message, actor: str, resource: str) -> bool:
         """Whether an event that the rule speaks of was done by its own author."""
         match event:
+            case pb.ModelAliasSet() | pb.ModelVersionStageChanged() if self.rule in _GATED_RULES:
+                return event.kind not in _GATED_RULES[self.rule]
+            case pb.PromotionApproved():
+                return event.approver in self.parties.get(event.promotion, ())
             case pb.ModelAliasSet():
                 return self.authors.get(f"{event.model}/versions/{event.version}") == actor
             case pb.ModelVersionStageChanged():
@@ -58,6 +73,8 @@ class Rules:
                 self.authors[event.name] = event.creator or actor
             case pb.RunCreated():
                 self.authors[event.name] = event.creator or actor
+            case pb.PromotionRequested():
+                self.parties[event.name] = (event.requester, *event.authors)
             case _:
                 return
 
@@ -66,6 +83,9 @@ class Rules:
 RULE_TYPES: Final[dict[int, tuple[str, ...]]] = {
     pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER: ("ModelVersionRegistered", "ModelAliasSet"),
     pb.AUDIT_RULE_STAGE_CHANGED_BY_ANOTHER: ("ModelVersionRegistered", "ModelVersionStageChanged"),
+    pb.AUDIT_RULE_MOVED_BY_PROMOTION: ("ModelAliasSet", "ModelVersionStageChanged"),
+    pb.AUDIT_RULE_NOT_MOVED_IN_EMERGENCY: ("ModelAliasSet", "ModelVersionStageChanged"),
+    pb.AUDIT_RULE_PROMOTION_APPROVED_BY_ANOTHER: ("PromotionRequested", "PromotionApproved"),
     pb.AUDIT_RULE_RUN_APPROVED_BY_ANOTHER: ("RunCreated", "RunApprovalGiven"),
     pb.AUDIT_RULE_ROLE_GIVEN_BY_ANOTHER: ("MemberAdded", "MemberRoleChanged"),
 }

@@ -175,6 +175,26 @@ def _registered(
     }
 
 
+def _promotion(name: str) -> Key:
+    return Key(pb.STATE_KIND_PROMOTIONS, name)
+
+
+def _promotion_state(state: int) -> str:
+    return pb.PromotionState.Name(state).removeprefix("PROMOTION_STATE_").lower()
+
+
+def _requested(event: pb.PromotionRequested) -> dict[str, str]:
+    wished = {
+        "model_version": event.model_version,
+        "stage": event.stage,
+        "alias": event.alias,
+        "kind": pb.PromotionKind.Name(event.kind).removeprefix("PROMOTION_KIND_").lower(),
+        "requester": event.requester,
+        "reason": event.reason,
+    }
+    return {name: text for name, text in wished.items() if text}
+
+
 def _alias_gone(event: pb.ModelAliasDeleted, fields: Fields) -> dict[Key, dict[str, str] | None]:
     kept = fields(_model(event.model))
     kept.pop(f"alias.{event.alias}", None)
@@ -246,6 +266,54 @@ _on(pb.ModelVersionDescribed, lambda e, f: _merged(_version(e.name), f, descript
 _on(pb.ModelVersionTagged, lambda e, f: _tagged(_version(e.name), f, e.tags, list(e.removed)))
 _on(pb.ModelVersionStageChanged, lambda e, f: _merged(_version(e.name), f, stage=e.stage))
 _on(pb.ModelVersionDeleted, lambda e, _: {_version(e.name): None})
+_on(
+    pb.ModelVersionSigned,
+    lambda e, f: _merged(_version(e.name), f, **{f"signed.{e.key}": e.creator}),
+)
+_on(
+    pb.RegistryPolicySet,
+    lambda e, _: {
+        Key(pb.STATE_KIND_REGISTRY_POLICIES, f"{e.project}/registryPolicy"): (
+            {"version": str(e.version), "digest": e.digest, "text": e.text, "author": e.author}
+            if e.text
+            else None
+        )
+    },
+)
+_on(pb.PromotionRequested, lambda e, _: {_promotion(e.name): _requested(e)})
+_on(
+    pb.PromotionEvaluated,
+    lambda e, f: _merged(
+        _promotion(e.promotion),
+        f,
+        state=_promotion_state(e.outcome),
+        policy_version=str(e.policy_version),
+        policy_digest=e.policy_digest,
+    ),
+)
+_on(
+    pb.PromotionApproved,
+    lambda e, f: _merged(_promotion(e.promotion), f, **{f"approved.{e.approver}": e.role}),
+)
+_on(
+    pb.PromotionRejected,
+    lambda e, f: _merged(
+        _promotion(e.promotion),
+        f,
+        state=_promotion_state(pb.PROMOTION_STATE_REJECTED),
+        rejecter=e.rejecter,
+    ),
+)
+_on(
+    pb.PromotionCompleted,
+    lambda e, f: _merged(
+        _promotion(e.promotion), f, state=_promotion_state(pb.PROMOTION_STATE_COMPLETED)
+    ),
+)
+_on(
+    pb.PromotionReviewed,
+    lambda e, f: _merged(_promotion(e.promotion), f, reviewer=e.reviewer),
+)
 _on(
     pb.ProjectPolicySet,
     lambda e, _: {Key(pb.STATE_KIND_POLICIES, e.policy.name): _flat(e.policy)},

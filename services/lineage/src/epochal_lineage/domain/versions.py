@@ -83,6 +83,20 @@ def delete_version(state: ModelState, model: str, version: int) -> Sequence[Mess
     ]
 
 
+def sign_version(
+    state: ModelState, model: str, version: int, key: str, bundle: str, creator: str
+) -> Sequence[Message]:
+    """Add a signature; one by a key that has signed already stands.
+
+    Raises:
+        NotFound: no such version.
+    """
+    if key in require_version(state, model, version).signed_by:
+        return []
+    name = f"{model}/versions/{version}"
+    return [pb.ModelVersionSigned(name=name, key=key, bundle=bundle, creator=creator)]
+
+
 def _moved(
     model: str, version: int, stage: str, old_stage: str, reason: str
 ) -> pb.ModelVersionStageChanged:

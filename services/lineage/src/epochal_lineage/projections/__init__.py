@@ -10,16 +10,24 @@ from epochal_kernel.projections.model import ReadModel, event_types
 from epochal_lineage.projections.facts.telling import INTERESTS
 from epochal_lineage.projections.graph import GraphProjector
 from epochal_lineage.projections.logged_models import LoggedModelProjector
+from epochal_lineage.projections.promotions import PromotionProjector
 from epochal_lineage.projections.registry import RegistryProjector
+from epochal_lineage.projections.version_facts import VersionFactProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=3,
+    version=4,
     ddl="\n".join(
         resources.files("epochal_lineage").joinpath("sql", name).read_text()
-        for name in ("graph_tables.sql", "read_model.sql")
+        for name in ("graph_tables.sql", "read_model.sql", "promotions.sql")
     ),
-    projectors=(GraphProjector(), RegistryProjector(), LoggedModelProjector()),
+    projectors=(
+        GraphProjector(),
+        RegistryProjector(),
+        LoggedModelProjector(),
+        PromotionProjector(),
+        VersionFactProjector(),
+    ),
     interests=INTERESTS
     | event_types(
         pb.ModelRegistered,
@@ -42,5 +50,17 @@ READ_MODEL = ReadModel(
         pb.LoggedModelDeleted,
         pb.LoggedModelUsed,
         pb.LoggedModelProduced,
+        pb.RegistryPolicySet,
+        pb.PromotionRequested,
+        pb.PromotionEvaluated,
+        pb.PromotionApproved,
+        pb.PromotionRejected,
+        pb.PromotionCompleted,
+        pb.PromotionReviewed,
+        pb.RunSucceeded,
+        pb.ParamsLogged,
+        pb.TagsSet,
+        pb.ModelVersionFilesListed,
+        pb.ModelVersionSigned,
     ),
 )

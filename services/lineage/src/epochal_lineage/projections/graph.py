@@ -101,7 +101,10 @@ class GraphProjector:
                         rows.put(COLUMN_EDGES, column)
         if isinstance(event.payload, pb.ArtifactLogged):
             logged = event.payload
-            rows.put(RUN_ARTIFACTS, RunArtifactRow(logged.run, logged.path, logged.sha256))
+            rows.put(
+                RUN_ARTIFACTS,
+                RunArtifactRow(logged.run, logged.path, logged.sha256, logged.size_bytes),
+            )
 
 
 def _own(event: Event) -> list[Fact]:

@@ -81,6 +81,7 @@ class RunArtifactRow:
     run: str
     path: str
     sha256: bytes
+    size_bytes: int = 0
 
 
 NODES = Table("graph_node", NodeRow, ("id", "slot"))

@@ -1,10 +1,16 @@
-"""The model registry as rows: models, versions, who holds which alias."""
+"""The model registry as rows: models, versions, who holds which alias; as it is and as it was.
+
+Each change closes the row that held until then and opens another, so that a question about any
+moment is one query over ranges of positions, lists too.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
@@ -15,12 +21,20 @@ from google.protobuf.message import Message
 from epochal_lineage.domain.model import version_number
 from epochal_lineage.domain.tags import changed_tags
 from epochal_lineage.projections.graph import project_of
+from epochal_lineage.projections.promotion_rows import (
+    FOREVER,
+    MODELS_PAST,
+    VERSIONS_PAST,
+    ModelPastRow,
+    ModelVersionPastRow,
+)
 from epochal_lineage.projections.rows import MODEL_VERSIONS, MODELS, ModelRow, ModelVersionRow
 
 _ABOUT_A_VERSION = (
     pb.ModelVersionDescribed,
     pb.ModelVersionTagged,
     pb.ModelVersionStageChanged,
+    pb.ModelVersionSigned,
     pb.ModelVersionDeleted,
 )
 
@@ -29,7 +43,7 @@ class RegistryProjector:
     """Projects models, versions and aliases."""
 
     name = "registry"
-    tables = (MODELS, MODEL_VERSIONS)
+    tables = (MODELS, MODEL_VERSIONS, MODELS_PAST, VERSIONS_PAST)
 
     def touches(self, event: Event) -> Iterable[RowRef]:
         """Everything but the first event changes the model's row, some a version's too."""
@@ -43,24 +57,53 @@ class RegistryProjector:
         """Write what an event changes."""
         payload = event.payload
         if isinstance(payload, pb.ModelRegistered):
-            rows.put(MODELS, _registered(payload, event))
+            _put_model(rows, None, _registered(payload, event))
             return
         name = model_of(payload)
         model = rows.get(MODELS, name) if name else None
         if model is None:
             return
         if isinstance(payload, pb.ModelDeleted):
-            rows.delete(MODELS, name)
+            _drop_model(rows, model, event.position)
+            # What its versions were stays open in the past: who asks for one asks for the model.
             for version in range(1, model.latest_version + 1):
                 rows.delete(MODEL_VERSIONS, name, version)
             return
-        model = replace(model, update_time=event.recorded_at)
+        changed = replace(model, update_time=event.recorded_at, since=event.position)
         if isinstance(payload, pb.ModelVersionRegistered):
-            model = replace(model, latest_version=payload.version)
-            rows.put(MODEL_VERSIONS, _version(name, payload, event))
+            changed = replace(changed, latest_version=payload.version)
+            _put_version(rows, None, _version(name, payload, event))
         elif isinstance(payload, _ABOUT_A_VERSION):
             _change_version(rows, name, payload, event)
-        rows.put(MODELS, _changed(model, payload))
+        _put_model(rows, model, _changed(changed, payload))
+
+
+def _put_model(rows: Rows, old: ModelRow | None, new: ModelRow) -> None:
+    if old is not None:
+        rows.put(MODELS_PAST, ModelPastRow(**_fields(old), until=new.since))
+    rows.put(MODELS, new)
+    rows.put(MODELS_PAST, ModelPastRow(**_fields(new), until=FOREVER))
+
+
+def _drop_model(rows: Rows, old: ModelRow, position: int) -> None:
+    rows.delete(MODELS, old.name)
+    rows.put(MODELS_PAST, ModelPastRow(**_fields(old), until=position))
+
+
+def _put_version(rows: Rows, old: ModelVersionRow | None, new: ModelVersionRow) -> None:
+    if old is not None:
+        rows.put(VERSIONS_PAST, ModelVersionPastRow(**_fields(old), until=new.since))
+    rows.put(MODEL_VERSIONS, new)
+    rows.put(VERSIONS_PAST, ModelVersionPastRow(**_fields(new), until=FOREVER))
+
+
+def _drop_version(rows: Rows, old: ModelVersionRow, position: int) -> None:
+    rows.delete(MODEL_VERSIONS, old.model, old.version)
+    rows.put(VERSIONS_PAST, ModelVersionPastRow(**_fields(old), until=position))
+
+
+def _fields(row: ModelRow | ModelVersionRow) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in fields(row)}
 
 
 def model_of(payload: Message) -> str:
@@ -73,6 +116,7 @@ def model_of(payload: Message) -> str:
             | pb.ModelVersionDescribed(name=name)
             | pb.ModelVersionTagged(name=name)
             | pb.ModelVersionStageChanged(name=name)
+            | pb.ModelVersionSigned(name=name)
             | pb.ModelVersionDeleted(name=name)
         ):
             return name.rpartition("/versions/")[0]
@@ -101,6 +145,7 @@ def _registered(payload: pb.ModelRegistered, event: Event) -> ModelRow:
         creator=payload.creator,
         create_time=event.recorded_at,
         update_time=event.recorded_at,
+        since=event.position,
     )
 
 
@@ -121,6 +166,13 @@ def _version(model: str, payload: pb.ModelVersionRegistered, event: Event) -> Mo
         creator=payload.creator,
         create_time=event.recorded_at,
         update_time=event.recorded_at,
+        metrics=json_numbers(payload.metrics),
+        flavor=payload.flavor,
+        signature=payload.signature_json,
+        file_count=payload.file_count,
+        size_bytes=payload.size_bytes,
+        signed_by=Json("[]"),
+        since=event.position,
     )
 
 
@@ -147,21 +199,37 @@ def _changed(model: ModelRow, payload: Message) -> ModelRow:
 
 def _change_version(rows: Rows, model: str, payload: Message, event: Event) -> None:
     assert isinstance(payload, _ABOUT_A_VERSION)
-    number = version_number(payload.name)
-    version = rows.get(MODEL_VERSIONS, model, number)
-    if version is None:
+    old = rows.get(MODEL_VERSIONS, model, version_number(payload.name))
+    if old is None:
         return
-    version = replace(version, update_time=event.recorded_at)
+    new = replace(old, update_time=event.recorded_at, since=event.position)
     match payload:
         case pb.ModelVersionDescribed():
-            rows.put(MODEL_VERSIONS, replace(version, description=payload.description))
+            new = replace(new, description=payload.description)
         case pb.ModelVersionTagged():
-            tags = changed_tags(json.loads(version.tags), payload.tags, payload.removed)
-            rows.put(MODEL_VERSIONS, replace(version, tags=_sorted(tags)))
+            tags = changed_tags(json.loads(old.tags), payload.tags, payload.removed)
+            new = replace(new, tags=_sorted(tags))
         case pb.ModelVersionStageChanged():
-            rows.put(MODEL_VERSIONS, replace(version, stage=payload.stage))
+            new = replace(new, stage=payload.stage)
+        case pb.ModelVersionSigned():
+            keys = sorted({*json.loads(old.signed_by), payload.key})
+            new = replace(new, signed_by=Json(json.dumps(keys)))
         case _:
-            rows.delete(MODEL_VERSIONS, model, number)
+            _drop_version(rows, old, event.position)
+            return
+    _put_version(rows, old, new)
+
+
+def json_numbers(metrics: Mapping[str, float]) -> Json:
+    """Return metrics as JSON that PostgreSQL takes; what is no number becomes its name as text."""
+    return Json(
+        json.dumps(
+            {
+                name: value if math.isfinite(value) else repr(value)
+                for name, value in sorted(metrics.items())
+            }
+        )
+    )
 
 
 def _sorted(items: Mapping[str, int] | Mapping[str, str]) -> Json:

@@ -10,7 +10,7 @@ from epochal_kernel.projections.tables import Json, Table
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """A registered model."""
+    """A registered model; `since` is the position of the event that changed it last."""
 
     name: str
     project: str
@@ -22,11 +22,16 @@ class ModelRow:
     creator: str
     create_time: datetime
     update_time: datetime
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersionRow:
-    """A version of a model; `run_id` is the UUID of its run, 32 hex digits."""
+    """A version of a model; `run_id` is the UUID of its run, 32 hex digits.
+
+    `since` is the position of the event that changed it last; `signature` the schema of what goes
+    in and out, `signed_by` the keys that its signatures name.
+    """
 
     model: str
     version: int
@@ -43,6 +48,13 @@ class ModelVersionRow:
     creator: str
     create_time: datetime
     update_time: datetime
+    metrics: Json
+    flavor: str
+    signature: str
+    file_count: int
+    size_bytes: int
+    signed_by: Json
+    since: int
 
 
 @dataclass(frozen=True, slots=True)

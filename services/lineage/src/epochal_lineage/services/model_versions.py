@@ -13,16 +13,21 @@ from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.message import Message
 
-from epochal_lineage.domain import registering, versions
+from epochal_lineage.domain import manifest, promoting, registering, versions
 from epochal_lineage.domain.model import ModelAggregate, ModelState, version_number
+from epochal_lineage.domain.promoting import Asked
 from epochal_lineage.projections.graph import project_of
 from epochal_lineage.projections.graph_rows import RunArtifactRow
-from epochal_lineage.services.registry_messages import stream_of, version_message
+from epochal_lineage.services.deciding import Decisions
+from epochal_lineage.services.registry_messages import stream_of, timestamp, version_message
 from epochal_lineage.store.audit import AuditStore, EventQuery
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.logged_models import LoggedModelStore
+from epochal_lineage.store.promotions import PromotionStore
 from epochal_lineage.store.registry import Question, RegistryStore
 
+FILES_PAGE = 1_000
+SIGNATURES_PAGE = 10
 _LAST = 2**62
 
 
@@ -36,8 +41,12 @@ class ModelVersions:
         logged: LoggedModelStore,
         graph: GraphStore,
         audit: AuditStore,
+        decisions: Decisions,
+        promotions: PromotionStore,
         progress: Progress,
     ) -> None:
+        self._decisions = decisions
+        self._promotions = promotions
         self._ledger = ledger
         self._store = store
         self._logged = logged
@@ -51,16 +60,29 @@ class ModelVersions:
     ) -> pb.ModelVersion:
         """Register a version of a model: an artifact of a run, a logged model, or a source."""
         await self._progress.wait_for(context.min_position)
+        policy = await self._decisions.policy(request.parent)
+        promoting.refuse_governed_alias(
+            policy, request.alias, "register without it, then promote the version"
+        )
+        artifacts = await self._artifacts(request)
+        files = manifest.files_of(artifacts, request.artifact_path)
+        bundle = request.signature_bundle
         candidate = registering.Candidate(
             run=request.run,
             artifact_path=request.artifact_path,
-            digest=await self._digest(request),
+            digest=digest_of(artifacts, request.artifact_path) if artifacts else "",
             description=request.description,
             creator=context.actor,
             alias=request.alias,
             source=request.source,
             logged_model=request.logged_model,
             tags=request.tags,
+            files=files,
+            metrics=await self._metrics(request, context),
+            flavor=request.flavor,
+            signature_json=manifest.schema_json(request.signature_json),
+            signed_by=manifest.signer_of(bundle, files, "signature_bundle") if bundle else "",
+            bundle=bundle,
         )
         name = f"{request.parent}/models/{request.model_id}"
         outcome = await self._ledger.execute(
@@ -106,34 +128,48 @@ class ModelVersions:
     async def set_model_version_stage(
         self, request: pb.SetModelVersionStageRequest, context: CallContext
     ) -> pb.ModelVersion:
-        """Move a version to a stage."""
-        return await self._execute(
-            request.name,
-            lambda state, model, number: versions.set_stage(
+        """Move a version to a stage; through the gates of the policy, where there is one."""
+        policy = await self._decisions.policy(project_of(request.name))
+        if policy.stages and request.stage:
+            asked = Asked(
+                version=version_number(request.name),
+                stage=request.stage,
+                alias="",
+                requester=context.actor,
+                reason=request.reason,
+                role=context.role,
+            )
+            model = request.name.rpartition("/versions/")[0]
+            outcome = await self._decisions.place_or_refuse(
+                model, asked, request, request.request_id, context
+            )
+            return await self._written(model, asked.version, outcome, context)
+
+        def decide(state: ModelState, model: str, number: int) -> Sequence[Message]:
+            promoting.refuse_leaving(state, policy, number)
+            return versions.set_stage(
                 state,
                 model,
                 number,
                 request.stage,
                 request.reason,
                 archive_existing=request.archive_existing,
-            ),
-            request,
-            request.request_id,
-            context,
-        )
+            )
+
+        return await self._execute(request.name, decide, request, request.request_id, context)
 
     async def delete_model_version(
         self, request: pb.DeleteModelVersionRequest, context: CallContext
     ) -> pb.DeleteModelVersionResponse:
-        """Delete a version."""
+        """Delete a version, unless it has a place that a policy governs."""
         model, number = request.name.rpartition("/versions/")[0], version_number(request.name)
-        outcome = await self._ledger.execute(
-            self._aggregate,
-            stream_of(model),
-            model,
-            lambda state: versions.delete_version(state, model, number),
-            context.command(request, request.request_id),
-        )
+        policy = await self._decisions.policy(project_of(model))
+
+        def decide(state: ModelState) -> Sequence[Message]:
+            promoting.refuse_holding(state, policy, [number])
+            return versions.delete_version(state, model, number)
+
+        outcome = await self._decisions.plainly(model, decide, request, request.request_id, context)
         context.wrote(outcome.position)
         return pb.DeleteModelVersionResponse()
 
@@ -182,8 +218,91 @@ class ModelVersions:
             next_page_token=token,
         )
 
-    async def _digest(self, request: pb.RegisterModelVersionRequest) -> str:
-        """Return the digest of what is registered; empty when only its source is known.
+    async def sign_model_version(
+        self, request: pb.SignModelVersionRequest, context: CallContext
+    ) -> pb.ModelVersion:
+        """Add a signature of a version's files."""
+        await self._progress.wait_for(context.min_position)
+        model, number = request.name.rpartition("/versions/")[0], version_number(request.name)
+        await self._version(model, number)
+        digests = await self._promotions.digests(model, number)
+        files = [pb.ModelVersionFile(path=path, sha256=one) for path, one in digests.items()]
+        key = manifest.signer_of(request.bundle, files, "bundle")
+        return await self._execute(
+            request.name,
+            lambda state, model, number: versions.sign_version(
+                state, model, number, key, request.bundle, context.actor
+            ),
+            request,
+            request.request_id,
+            context,
+        )
+
+    async def list_model_version_files(
+        self, request: pb.ListModelVersionFilesRequest, context: CallContext
+    ) -> pb.ListModelVersionFilesResponse:
+        """List files by path."""
+        await self._progress.wait_for(context.min_position)
+        model, number = request.parent.rpartition("/versions/")[0], version_number(request.parent)
+        await self._version(model, number)
+        size = request.page_size or FILES_PAGE
+        after = paging.unpack(request.page_token)
+        rows = await self._promotions.files(model, number, after, size + 1)
+        return pb.ListModelVersionFilesResponse(
+            files=[
+                pb.ModelVersionFile(
+                    path=row.path,
+                    sha256=row.sha256,
+                    size_bytes=row.size_bytes,
+                    artifact=row.artifact,
+                )
+                for row in rows[:size]
+            ],
+            next_page_token=paging.pack(rows[size - 1].path) if len(rows) > size else "",
+        )
+
+    async def list_model_version_signatures(
+        self, request: pb.ListModelVersionSignaturesRequest, context: CallContext
+    ) -> pb.ListModelVersionSignaturesResponse:
+        """List signatures by key."""
+        await self._progress.wait_for(context.min_position)
+        model, number = request.parent.rpartition("/versions/")[0], version_number(request.parent)
+        await self._version(model, number)
+        size = request.page_size or SIGNATURES_PAGE
+        after = paging.unpack(request.page_token)
+        rows = await self._promotions.signatures(model, number, after, size + 1)
+        return pb.ListModelVersionSignaturesResponse(
+            signatures=[
+                pb.ModelVersionSignature(
+                    key=row.key,
+                    bundle=row.bundle,
+                    creator=row.creator,
+                    create_time=timestamp(row.create_time),
+                )
+                for row in rows[:size]
+            ],
+            next_page_token=paging.pack(rows[size - 1].key) if len(rows) > size else "",
+        )
+
+    async def _metrics(
+        self, request: pb.RegisterModelVersionRequest, context: CallContext
+    ) -> dict[str, float]:
+        """Return what was measured so far: of the run, and of the logged model, which wins."""
+        found: dict[str, float] = {}
+        if request.run:
+            found |= await self._decisions.run_metrics(request.run, context)
+        if request.logged_model:
+            measured = await self._logged.metrics([request.logged_model])
+            found |= {
+                one.metric: one.value
+                for one in sorted(
+                    measured.get(request.logged_model, ()), key=lambda one: (one.time_us, one.step)
+                )
+            }
+        return found
+
+    async def _artifacts(self, request: pb.RegisterModelVersionRequest) -> Sequence[RunArtifactRow]:
+        """Return the files of what is registered; none when only its source is known.
 
         Raises:
             InvalidArgument: neither artifact, nor logged model, nor source is named.
@@ -205,7 +324,7 @@ class ModelVersions:
         if request.run and await self._graph.node(request.run, project_of(request.run)) is None:
             raise NotFound(f"there is no {request.run}", resource=request.run)
         if not request.artifact_path:
-            return ""
+            return ()
         if not request.run:
             raise InvalidArgument(
                 "an artifact is one of a run",
@@ -218,7 +337,7 @@ class ModelVersions:
                 "is named with a trailing slash",
                 resource=f"{request.run}/artifacts/{request.artifact_path}",
             )
-        return digest_of(artifacts, request.artifact_path)
+        return artifacts
 
     async def _execute(
         self,
@@ -236,6 +355,11 @@ class ModelVersions:
             lambda state: decide(state, model, number),
             context.command(request, request_id),
         )
+        return await self._written(model, number, outcome, context)
+
+    async def _written(
+        self, model: str, number: int, outcome: Outcome[ModelState], context: CallContext
+    ) -> pb.ModelVersion:
         context.wrote(outcome.position)
         await self._progress.wait_for(outcome.position)
         return await self._version(model, number)

@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 import epochal_proto.v1 as pb
 from epochal_kernel import paging
 from epochal_kernel.errors import AlreadyExists, InvalidArgument, NotFound, Violation
-from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.log.ledger import Ledger, Outcome
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.message import Message
 
-from epochal_lineage.domain import registering
+from epochal_lineage.domain import promoting, registering
 from epochal_lineage.domain.model import ModelAggregate, ModelState
+from epochal_lineage.domain.promoting import Asked
+from epochal_lineage.projections.graph import project_of
 from epochal_lineage.projections.rows import ModelRow
+from epochal_lineage.services.deciding import Decisions
 from epochal_lineage.services.model_names import ids_for
 from epochal_lineage.services.registry_messages import model_message, stream_of
 from epochal_lineage.store.registry import Question, RegistryStore
@@ -25,9 +28,12 @@ _UPDATABLE = ("display_name", "description")
 class Models:
     """Handlers of RegistryService that are about whole models."""
 
-    def __init__(self, ledger: Ledger, store: RegistryStore, progress: Progress) -> None:
+    def __init__(
+        self, ledger: Ledger, store: RegistryStore, decisions: Decisions, progress: Progress
+    ) -> None:
         self._ledger = ledger
         self._store = store
+        self._decisions = decisions
         self._progress = progress
         self._aggregate = ModelAggregate()
 
@@ -95,13 +101,15 @@ class Models:
     async def delete_model(
         self, request: pb.DeleteModelRequest, context: CallContext
     ) -> pb.DeleteModelResponse:
-        """Delete a model with its versions."""
-        outcome = await self._ledger.execute(
-            self._aggregate,
-            stream_of(request.name),
-            request.name,
-            lambda state: registering.delete(state, request.name),
-            context.command(request, request.request_id),
+        """Delete a model with its versions; not while one has a place that a policy governs."""
+        policy = await self._decisions.policy(project_of(request.name))
+
+        def decide(state: ModelState) -> Sequence[Message]:
+            promoting.refuse_holding(state, policy, list(state.versions))
+            return registering.delete(state, request.name)
+
+        outcome = await self._decisions.plainly(
+            request.name, decide, request, request.request_id, context
         )
         context.wrote(outcome.position)
         return pb.DeleteModelResponse()
@@ -109,7 +117,20 @@ class Models:
     async def set_model_alias(
         self, request: pb.SetModelAliasRequest, context: CallContext
     ) -> pb.Model:
-        """Point an alias to a version."""
+        """Point an alias to a version; through the gates of the policy, where it governs it."""
+        policy = await self._decisions.policy(project_of(request.name))
+        if request.alias in policy.aliases:
+            asked = Asked(
+                version=request.version,
+                stage="",
+                alias=request.alias,
+                requester=context.actor,
+                role=context.role,
+            )
+            outcome = await self._decisions.place_or_refuse(
+                request.name, asked, request, request.request_id, context
+            )
+            return await self._written(request.name, outcome, context)
         return await self._execute(
             request.name,
             lambda state: registering.set_alias(
@@ -123,10 +144,18 @@ class Models:
     async def delete_model_alias(
         self, request: pb.DeleteModelAliasRequest, context: CallContext
     ) -> pb.Model:
-        """Remove an alias."""
+        """Remove an alias, unless a policy governs it."""
+        policy = await self._decisions.policy(project_of(request.name))
+
+        def decide(state: ModelState) -> Sequence[Message]:
+            promoting.refuse_governed_alias(
+                policy, request.alias, "promote another version, or roll back"
+            )
+            return registering.delete_alias(state, request.name, request.alias)
+
         return await self._execute(
             request.name,
-            lambda state: registering.delete_alias(state, request.name, request.alias),
+            decide,
             request,
             request.request_id,
             context,
@@ -179,6 +208,11 @@ class Models:
         outcome = await self._ledger.execute(
             self._aggregate, stream_of(name), name, decide, context.command(request, request_id)
         )
+        return await self._written(name, outcome, context)
+
+    async def _written(
+        self, name: str, outcome: Outcome[ModelState], context: CallContext
+    ) -> pb.Model:
         context.wrote(outcome.position)
         await self._progress.wait_for(outcome.position)
         return await self._read(name)

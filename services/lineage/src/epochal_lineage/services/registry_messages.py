@@ -55,6 +55,12 @@ def version_message(row: ModelVersionRow, model: ModelRow) -> pb.ModelVersion:
         create_time=timestamp(row.create_time),
         update_time=timestamp(row.update_time),
         model_display_name=model.display_name,
+        metrics={name: float(value) for name, value in json.loads(row.metrics).items()},
+        flavor=row.flavor,
+        signature_json=row.signature,
+        file_count=row.file_count,
+        size_bytes=row.size_bytes,
+        signed_by=json.loads(row.signed_by),
     )
 
 

@@ -100,5 +100,5 @@ SELECT c.source, c.source_column, c.target, c.target_column, c.via, c.transforma
 SELECT position, event_id, recorded_at FROM log.event WHERE position = ANY($1::bigint[])
 
 -- artifacts --
-SELECT run, path, sha256 FROM run_artifact
+SELECT run, path, sha256, size_bytes FROM run_artifact
  WHERE run = $1 AND (path = $2 OR ($3 AND starts_with(path, $2))) ORDER BY path

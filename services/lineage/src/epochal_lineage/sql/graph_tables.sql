@@ -26,5 +26,6 @@ CREATE TABLE column_edge (
 );
 CREATE INDEX column_edge_by_source ON column_edge (source, source_column);
 CREATE TABLE run_artifact (
-    run text NOT NULL, path text NOT NULL, sha256 bytea NOT NULL, PRIMARY KEY (run, path)
+    run text NOT NULL, path text NOT NULL, sha256 bytea NOT NULL, size_bytes bigint NOT NULL,
+    PRIMARY KEY (run, path)
 );

@@ -2,7 +2,7 @@ CREATE TABLE model (
     name text PRIMARY KEY, project text NOT NULL, display_name text NOT NULL,
     description text NOT NULL, latest_version bigint NOT NULL, aliases jsonb NOT NULL,
     tags jsonb NOT NULL, creator text NOT NULL, create_time timestamptz NOT NULL,
-    update_time timestamptz NOT NULL
+    update_time timestamptz NOT NULL, since bigint NOT NULL
 );
 CREATE INDEX model_by_project ON model (project, name);
 CREATE INDEX model_by_display_name ON model (display_name, name);
@@ -11,7 +11,9 @@ CREATE TABLE model_version (
     run_id text NOT NULL, artifact_path text NOT NULL, digest text NOT NULL, source text NOT NULL,
     logged_model text NOT NULL, description text NOT NULL, tags jsonb NOT NULL,
     stage text NOT NULL, creator text NOT NULL, create_time timestamptz NOT NULL,
-    update_time timestamptz NOT NULL, PRIMARY KEY (model, version)
+    update_time timestamptz NOT NULL, metrics jsonb NOT NULL, flavor text NOT NULL,
+    signature text NOT NULL, file_count bigint NOT NULL, size_bytes bigint NOT NULL,
+    signed_by jsonb NOT NULL, since bigint NOT NULL, PRIMARY KEY (model, version)
 );
 CREATE INDEX model_version_by_run ON model_version (run_id) WHERE run_id <> '';
 CREATE TABLE logged_model (

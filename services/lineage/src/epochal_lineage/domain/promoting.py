@@ -1,0 +1,448 @@
+"""Giving versions their places: ask, approve, reject, roll back, review.
+
+Every decision is one list of events of one stream, appended whole or not at all: the wish, what
+each gate said and on which facts, and the moves. So each place that is governed has one holder at
+most, and each move has a promotion that explains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import Aborted, FailedPrecondition, NotFound, PermissionDenied
+from google.protobuf.message import Message
+
+from epochal_lineage.domain.gates.evaluating import evaluate, outcome_of
+from epochal_lineage.domain.gates.policy import Policy, at_least
+from epochal_lineage.domain.model import ModelState, VersionState, require_model, require_version
+from epochal_lineage.domain.promotions import Wish, place_key
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What was found out before deciding, beside the model's own stream.
+
+    Attributes:
+        policy: in force.
+        now: when it is asked.
+        metrics: of each version that may matter, by number.
+        validations: runs that validated the version.
+        signed_by: keys whose signature of the version's files holds.
+        authors: who made the version.
+    """
+
+    policy: Policy
+    now: datetime
+    metrics: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    validations: Sequence[pb.GateValidation] = ()
+    signed_by: Sequence[str] = ()
+    authors: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for, and by whom."""
+
+    version: int
+    stage: str
+    alias: str
+    requester: str
+    reason: str = ""
+    role: str = ""
+    emergency: bool = False
+
+
+def holder_of(state: ModelState, stage: str, alias: str) -> int:
+    """Return the version that has a place, the newest of several; 0 for none."""
+    if alias:
+        return state.aliases.get(alias, 0)
+    return max(
+        (number for number, one in state.versions.items() if one.stage == stage and _there(one)),
+        default=0,
+    )
+
+
+def has_place(state: ModelState, asked: Asked) -> bool:
+    """Whether the version has the place already."""
+    if asked.alias:
+        return state.aliases.get(asked.alias) == asked.version
+    known = state.versions.get(asked.version)
+    return known is not None and known.stage == asked.stage
+
+
+def promote(
+    state: ModelState, model: str, asked: Asked, circumstances: Circumstances
+) -> Sequence[Message]:
+    """Ask for a place, and take it if every gate is open; an open wish is asked again.
+
+    Raises:
+        NotFound: no such version.
+        FailedPrecondition: the policy does not know the stage, or the version must not leave its.
+        PermissionDenied: an emergency by somebody whose role is too weak.
+        Aborted: the holder changed while facts were gathered; ask again.
+    """
+    require_version(state, model, asked.version)
+    if has_place(state, asked):
+        return []
+    policy = circumstances.policy
+    _refuse_unknown_stage(policy, asked.stage)
+    if not asked.emergency:
+        refuse_leaving(state, policy, asked.version, asked.stage, asked.alias)
+    else:
+        _refuse_weak(policy, asked)
+    number, events = _wish(state, model, asked, circumstances)
+    wish = wish_for(state, asked, circumstances)
+    return [*events, *_decide(state, model, number, wish, circumstances)]
+
+
+def wish_for(state: ModelState, asked: Asked, circumstances: Circumstances) -> Wish:
+    """Return the open wish for this, or the one that asking would make."""
+    number = 0 if asked.emergency else _open_number(state, asked)
+    if number:
+        return state.promotions.wishes[number]
+    return Wish(
+        version=asked.version,
+        stage=asked.stage,
+        alias=asked.alias,
+        kind=_kind(asked),
+        requester=asked.requester,
+        authors=tuple(circumstances.authors),
+    )
+
+
+def approve(
+    state: ModelState,
+    model: str,
+    number: int,
+    approver: str,
+    role: str,
+    comment: str,
+    circumstances: Circumstances,
+) -> Sequence[Message]:
+    """Say yes to an open promotion, and move the version if that was the last yes it needed.
+
+    Raises:
+        NotFound: no such promotion.
+        FailedPrecondition: it is not open.
+        PermissionDenied: the approver made the version or asked for the place.
+        Aborted: the holder changed while facts were gathered; ask again.
+    """
+    wish, name = _open_wish(state, model, number), f"{model}/promotions/{number}"
+    require_version(state, model, wish.version)
+    if approver in (*wish.authors, wish.requester):
+        raise PermissionDenied(
+            f"{approver} {'asked for' if approver == wish.requester else 'made the version of'} "
+            f"{name}: somebody else must approve it",
+            reason="OWN_PROMOTION",
+            resource=name,
+        )
+    if (approver, role) in wish.approvals:
+        return []
+    approved = pb.PromotionApproved(promotion=name, approver=approver, role=role, comment=comment)
+    after = state.promotions.after(approved).wishes[number]
+    return [approved, *_decide(state, model, number, after, circumstances)]
+
+
+def reject(
+    state: ModelState, model: str, number: int, rejecter: str, reason: str
+) -> Sequence[Message]:
+    """Say no to an open promotion.
+
+    Raises:
+        NotFound: no such promotion.
+        FailedPrecondition: it is not open.
+    """
+    _open_wish(state, model, number)
+    name = f"{model}/promotions/{number}"
+    return [pb.PromotionRejected(promotion=name, rejecter=rejecter, reason=reason)]
+
+
+def roll_back(
+    state: ModelState, model: str, asked: Asked, circumstances: Circumstances
+) -> Sequence[Message]:
+    """Give a place back to the version that had it before; gates are not asked again.
+
+    Raises:
+        NotFound: no such model.
+        FailedPrecondition: nobody had it before.
+    """
+    require_model(state, model)
+    place = place_key(asked.stage, asked.alias)
+    holder = holder_of(state, asked.stage, asked.alias)
+    gone = frozenset(number for number, one in state.versions.items() if one.deleted)
+    before = state.promotions.before(place, holder, gone)
+    if not before:
+        raise FailedPrecondition(
+            f"no version of {model} had {asked.stage or asked.alias} before"
+            + (f" version {holder}" if holder else ""),
+            reason="NOTHING_TO_ROLL_BACK_TO",
+            resource=model,
+        )
+    number = state.promotions.last + 1
+    requested = pb.PromotionRequested(
+        name=f"{model}/promotions/{number}",
+        model_version=f"{model}/versions/{before}",
+        stage=asked.stage,
+        alias=asked.alias,
+        kind=pb.PROMOTION_KIND_ROLLBACK,
+        requester=asked.requester,
+        reason=asked.reason,
+    )
+    wish = state.promotions.after(requested).wishes[number]
+    return [requested, *_moves(state, model, number, wish, circumstances.policy)]
+
+
+def review(
+    state: ModelState, model: str, number: int, reviewer: str, comment: str
+) -> Sequence[Message]:
+    """Close the review of an emergency.
+
+    Raises:
+        NotFound: no such promotion.
+        FailedPrecondition: there is nothing to review.
+        PermissionDenied: the reviewer moved the version or made it.
+    """
+    wish, name = _known_wish(state, model, number), f"{model}/promotions/{number}"
+    if not wish.review_open:
+        raise FailedPrecondition(
+            f"{name} has no open review", reason="NO_OPEN_REVIEW", resource=name
+        )
+    if reviewer in (*wish.authors, wish.requester):
+        raise PermissionDenied(
+            f"{reviewer} had a part in {name}: somebody else must review it",
+            reason="OWN_PROMOTION",
+            resource=name,
+        )
+    return [pb.PromotionReviewed(promotion=name, reviewer=reviewer, comment=comment)]
+
+
+def refuse_leaving(
+    state: ModelState, policy: Policy, version: int, stage: str = "", alias: str = ""
+) -> None:
+    """Refuse to take a version out of a stage that is governed.
+
+    It may go on to a stage that comes after it in the policy, or to one that names it as origin.
+
+    Raises:
+        FailedPrecondition: it would be.
+    """
+    known = state.versions.get(version)
+    if known is None or alias or known.stage not in policy.stages or known.stage == stage:
+        return
+    place, order = policy.stages.get(stage), list(policy.stages)
+    if place is not None and (
+        order.index(stage) > order.index(known.stage) or known.stage in (place.origins or ())
+    ):
+        return
+    raise FailedPrecondition(
+        f"version {version} is in {known.stage}, which the registry policy governs: promote "
+        "another version in its place, or roll back",
+        reason="PLACE_GOVERNED",
+    )
+
+
+def refuse_governed_alias(policy: Policy, alias: str, doing: str) -> None:
+    """Refuse to do something to an alias that is governed.
+
+    Raises:
+        FailedPrecondition: it is.
+    """
+    if alias in policy.aliases:
+        raise FailedPrecondition(
+            f"the registry policy governs {alias!r}: {doing}", reason="PLACE_GOVERNED"
+        )
+
+
+def refuse_holding(state: ModelState, policy: Policy, versions: Sequence[int]) -> None:
+    """Refuse to delete versions that have a governed place.
+
+    Raises:
+        FailedPrecondition: one has.
+    """
+    for number in versions:
+        known = state.versions.get(number)
+        held = [alias for alias, holder in state.aliases.items() if holder == number]
+        places = [alias for alias in held if alias in policy.aliases]
+        if known is not None and not known.deleted and known.stage in policy.stages:
+            places.append(known.stage)
+        if places:
+            raise FailedPrecondition(
+                f"version {number} has {', '.join(sorted(places))}, which the registry policy "
+                "governs: give it to another version first",
+                reason="PLACE_GOVERNED",
+            )
+
+
+def facts_of(state: ModelState, wish: Wish, circumstances: Circumstances) -> pb.GateFacts:
+    """Return what gates look at.
+
+    Raises:
+        Aborted: metrics of the present holder were not gathered.
+    """
+    holder = holder_of(state, wish.stage, wish.alias)
+    missing = [one for one in (wish.version, holder) if one and one not in circumstances.metrics]
+    if missing:
+        raise Aborted(f"version {missing[0]} came into play while it was decided: ask again")
+    facts = pb.GateFacts(
+        stage=wish.stage,
+        alias=wish.alias,
+        old_stage=state.versions[wish.version].stage,
+        metrics=circumstances.metrics[wish.version],
+        holder=holder,
+        holder_metrics=circumstances.metrics[holder] if holder else {},
+        validations=circumstances.validations,
+        approvals=[pb.GateApproval(approver=who, role=role) for who, role in wish.approvals],
+        authors=wish.authors,
+        requester=wish.requester,
+        signed_by=circumstances.signed_by,
+    )
+    facts.time.FromDatetime(circumstances.now)
+    return facts
+
+
+def _decide(
+    state: ModelState, model: str, number: int, wish: Wish, circumstances: Circumstances
+) -> list[Message]:
+    policy = circumstances.policy
+    facts = facts_of(state, wish, circumstances)
+    results = evaluate(policy, facts)
+    outcome = outcome_of(results)
+    if wish.kind == pb.PROMOTION_KIND_EMERGENCY:
+        outcome = pb.PROMOTION_STATE_COMPLETED
+    elif wish.approvals and outcome == pb.PROMOTION_STATE_REFUSED:
+        # People have said yes to it: it stays open, and may be asked again when the gate is.
+        outcome = pb.PROMOTION_STATE_OPEN
+    evaluated = pb.PromotionEvaluated(
+        promotion=f"{model}/promotions/{number}",
+        policy_version=policy.version,
+        policy_digest=policy.digest,
+        facts=facts,
+        results=results,
+        outcome=outcome,
+    )
+    if outcome != pb.PROMOTION_STATE_COMPLETED:
+        return [evaluated]
+    return [evaluated, *_moves(state, model, number, wish, policy)]
+
+
+def _moves(state: ModelState, model: str, number: int, wish: Wish, policy: Policy) -> list[Message]:
+    name = f"{model}/promotions/{number}"
+    holder = holder_of(state, wish.stage, wish.alias)
+    events: list[Message] = []
+    if wish.alias:
+        events.append(
+            pb.ModelAliasSet(
+                model=model,
+                alias=wish.alias,
+                version=wish.version,
+                old_version=holder,
+                promotion=name,
+                kind=wish.kind,  # type: ignore[arg-type]  # the stubs want the enum's own type
+            )
+        )
+    else:
+        place = policy.stages.get(wish.stage)
+        if place is not None and place.single:
+            events += [
+                _staged(model, other, place.displace_to, one.stage, name, wish.kind)
+                for other, one in sorted(state.versions.items())
+                if other != wish.version and one.stage == wish.stage and _there(one)
+            ]
+        old = state.versions[wish.version].stage
+        events.append(_staged(model, wish.version, wish.stage, old, name, wish.kind))
+    completed = pb.PromotionCompleted(promotion=name, holder=wish.version, old_holder=holder)
+    return [*events, completed]
+
+
+def _staged(
+    model: str, version: int, stage: str, old_stage: str, promotion: str, kind: int
+) -> pb.ModelVersionStageChanged:
+    return pb.ModelVersionStageChanged(
+        name=f"{model}/versions/{version}",
+        stage=stage,
+        old_stage=old_stage,
+        promotion=promotion,
+        kind=kind,  # type: ignore[arg-type]  # the stubs want the enum's own type
+    )
+
+
+def _wish(
+    state: ModelState, model: str, asked: Asked, circumstances: Circumstances
+) -> tuple[int, list[Message]]:
+    """Return the number of the open wish for this, or of a new one with its event."""
+    known = 0 if asked.emergency else _open_number(state, asked)
+    if known:
+        return known, []
+    number = state.promotions.last + 1
+    requested = pb.PromotionRequested(
+        name=f"{model}/promotions/{number}",
+        model_version=f"{model}/versions/{asked.version}",
+        stage=asked.stage,
+        alias=asked.alias,
+        kind=_kind(asked),
+        requester=asked.requester,
+        reason=asked.reason,
+        authors=circumstances.authors,
+    )
+    return number, [requested]
+
+
+def _open_number(state: ModelState, asked: Asked) -> int:
+    place = (asked.version, asked.stage, asked.alias)
+    for number, wish in state.promotions.wishes.items():
+        same = (wish.version, wish.stage, wish.alias) == place
+        if same and wish.state == pb.PROMOTION_STATE_OPEN:
+            return number
+    return 0
+
+
+def _kind(asked: Asked) -> pb.PromotionKind:
+    return pb.PROMOTION_KIND_EMERGENCY if asked.emergency else pb.PROMOTION_KIND_GATED
+
+
+def _known_wish(state: ModelState, model: str, number: int) -> Wish:
+    require_model(state, model)
+    wish = state.promotions.wishes.get(number)
+    if wish is None:
+        name = f"{model}/promotions/{number}"
+        raise NotFound(f"there is no {name}", resource=name)
+    return wish
+
+
+def _open_wish(state: ModelState, model: str, number: int) -> Wish:
+    wish = _known_wish(state, model, number)
+    if wish.state != pb.PROMOTION_STATE_OPEN:
+        word = pb.PromotionState.Name(wish.state).removeprefix("PROMOTION_STATE_").lower()
+        name = f"{model}/promotions/{number}"
+        raise FailedPrecondition(
+            f"{name} is {word}, not open", reason="PROMOTION_NOT_OPEN", resource=name
+        )
+    return wish
+
+
+def _refuse_unknown_stage(policy: Policy, stage: str) -> None:
+    free = {place.displace_to for place in policy.stages.values()}
+    if stage and policy.stages and stage not in policy.stages and stage not in free:
+        raise FailedPrecondition(
+            f"the registry policy knows no stage {stage!r}: it has "
+            f"{', '.join(sorted({*policy.stages, *free}))}",
+            reason="UNKNOWN_STAGE",
+        )
+
+
+def _refuse_weak(policy: Policy, asked: Asked) -> None:
+    wanted = policy.emergency_role
+    if not wanted or not at_least(asked.role, wanted):
+        raise PermissionDenied(
+            f"an emergency needs the role {wanted}; {asked.requester} is {asked.role or 'none'}"
+            if wanted
+            else "the registry policy allows no emergencies",
+            reason="EMERGENCY_REFUSED",
+        )
+
+
+def _there(version: VersionState) -> bool:
+    return not version.deleted

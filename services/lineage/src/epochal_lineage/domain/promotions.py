@@ -1,0 +1,145 @@
+"""What a model's stream knows of promotions: those not finished, and who had which place before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import epochal_proto.v1 as pb
+from google.protobuf.message import Message
+
+#: Holders of one place that are remembered for the way back.
+REMEMBERED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One promotion.
+
+    Attributes:
+        version: number of the version that shall have the place.
+        stage: the place, or empty.
+        alias: the place, or empty.
+        state: where it stands.
+        reviewed: whether somebody else has looked at an emergency.
+    """
+
+    version: int
+    stage: str
+    alias: str
+    kind: int
+    requester: str
+    authors: tuple[str, ...]
+    state: int = pb.PROMOTION_STATE_OPEN
+    approvals: tuple[tuple[str, str], ...] = ()
+    reviewed: bool = False
+
+    @property
+    def place(self) -> str:
+        """The place as a key of `held`."""
+        return place_key(self.stage, self.alias)
+
+    @property
+    def review_open(self) -> bool:
+        """Whether somebody else must still look at it."""
+        return (
+            self.kind == pb.PROMOTION_KIND_EMERGENCY
+            and self.state == pb.PROMOTION_STATE_COMPLETED
+            and not self.reviewed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Promotions:
+    """Promotions of one model.
+
+    Attributes:
+        last: newest number given out.
+        wishes: by number; every one, so that a question about a finished one has an answer.
+        held: versions that had each place, the present one last.
+    """
+
+    last: int = 0
+    wishes: Mapping[int, Wish] = field(default_factory=dict)
+    held: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def after(self, event: Message) -> Promotions:
+        """Return what is known after an event; the same object when it says nothing here."""
+        match event:
+            case pb.PromotionRequested():
+                number = promotion_number(event.name)
+                wish = Wish(
+                    version=_version(event.model_version),
+                    stage=event.stage,
+                    alias=event.alias,
+                    kind=event.kind,
+                    requester=event.requester,
+                    authors=tuple(event.authors),
+                )
+                return replace(
+                    self, last=max(self.last, number), wishes={**self.wishes, number: wish}
+                )
+            case pb.PromotionEvaluated():
+                return self._with(event.promotion, state=event.outcome)
+            case pb.PromotionApproved():
+                number = promotion_number(event.promotion)
+                wish_now = self.wishes.get(number)
+                if wish_now is None:
+                    return self
+                others = tuple(one for one in wish_now.approvals if one[0] != event.approver)
+                return self._with(
+                    event.promotion, approvals=(*others, (event.approver, event.role))
+                )
+            case pb.PromotionRejected():
+                return self._with(event.promotion, state=pb.PROMOTION_STATE_REJECTED)
+            case pb.PromotionCompleted():
+                return self._with(event.promotion, state=pb.PROMOTION_STATE_COMPLETED)
+            case pb.PromotionReviewed():
+                return self._with(event.promotion, reviewed=True)
+            case pb.ModelAliasSet():
+                return self._hold(place_key("", event.alias), event.version, event.kind)
+            case pb.ModelVersionStageChanged() if event.stage:
+                key = place_key(event.stage, "")
+                return self._hold(key, _version(event.name), event.kind)
+            case _:
+                return self
+
+    def before(self, place: str, holder: int, gone: frozenset[int]) -> int:
+        """Return who had a place before its holder, deleted versions left out; 0 for nobody."""
+        for version in reversed(self.held.get(place, ())):
+            if version != holder and version not in gone:
+                return version
+        return 0
+
+    def _hold(self, place: str, version: int, kind: int) -> Promotions:
+        known = self.held.get(place, ())
+        if kind == pb.PROMOTION_KIND_ROLLBACK and version in known:
+            # The way back goes on back: what was left is not returned to by the next rollback.
+            last = len(known) - 1 - known[::-1].index(version)
+            now = known[: last + 1]
+        else:
+            now = (*known, version)[-REMEMBERED:]
+        return replace(self, held={**self.held, place: now})
+
+    def _with(self, name: str, **changed: object) -> Promotions:
+        number = promotion_number(name)
+        wish = self.wishes.get(number)
+        if wish is None:
+            return self
+        return replace(self, wishes={**self.wishes, number: replace(wish, **changed)})  # type: ignore[arg-type]  # named by callers above
+
+
+def place_key(stage: str, alias: str) -> str:
+    """Return the key of a place."""
+    return f"stage:{stage}" if stage else f"alias:{alias}"
+
+
+def promotion_number(name: str) -> int:
+    """Return the number that the name of a promotion ends in; 0 when it ends in none."""
+    number = name.rpartition("/promotions/")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _version(name: str) -> int:
+    number = name.rpartition("/versions/")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0

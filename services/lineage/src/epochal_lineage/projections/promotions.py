@@ -1,0 +1,143 @@
+"""Promotions and policies as rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import epochal_proto.v1 as pb
+from epochal_kernel.log.events import Event
+from epochal_kernel.projections.rows import Rows
+from epochal_kernel.projections.tables import Json, RowRef
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from epochal_lineage.domain.model import version_number
+from epochal_lineage.domain.promotions import promotion_number
+from epochal_lineage.projections.graph import project_of
+from epochal_lineage.projections.promotion_rows import (
+    PROMOTIONS,
+    REGISTRY_POLICIES,
+    PromotionRow,
+    RegistryPolicyRow,
+)
+
+_CHANGES = (
+    pb.PromotionEvaluated,
+    pb.PromotionApproved,
+    pb.PromotionRejected,
+    pb.PromotionCompleted,
+    pb.PromotionReviewed,
+)
+
+
+class PromotionProjector:
+    """Projects promotions, and every version of every policy."""
+
+    name = "promotions"
+    tables = (PROMOTIONS, REGISTRY_POLICIES)
+
+    def touches(self, event: Event) -> Iterable[RowRef]:
+        """All but the first event change the row."""
+        if isinstance(event.payload, _CHANGES):
+            yield PROMOTIONS.ref(*key_of(event.payload.promotion))
+
+    def apply(self, rows: Rows, event: Event) -> None:
+        """Write what an event changes."""
+        payload = event.payload
+        if isinstance(payload, pb.RegistryPolicySet):
+            rows.put(REGISTRY_POLICIES, _policy(payload, event))
+        elif isinstance(payload, pb.PromotionRequested):
+            rows.put(PROMOTIONS, _requested(payload, event))
+        elif isinstance(payload, _CHANGES):
+            known = rows.get(PROMOTIONS, *key_of(payload.promotion))
+            if known is not None:
+                rows.put(PROMOTIONS, _changed(replace(known, update_time=event.recorded_at), event))
+
+
+def key_of(name: str) -> tuple[str, int]:
+    """Return the key of a promotion's row by its name."""
+    return name.rpartition("/promotions/")[0], promotion_number(name)
+
+
+def messages_json(messages: Sequence[Message]) -> Json:
+    """Return messages as a list in JSON."""
+    return Json(
+        json.dumps(
+            [json_format.MessageToDict(one, preserving_proto_field_name=True) for one in messages]
+        )
+    )
+
+
+def _policy(payload: pb.RegistryPolicySet, event: Event) -> RegistryPolicyRow:
+    return RegistryPolicyRow(
+        project=payload.project,
+        version=payload.version,
+        text=payload.text,
+        digest=payload.digest,
+        author=payload.author,
+        reason=payload.reason,
+        create_time=event.recorded_at,
+    )
+
+
+def _requested(payload: pb.PromotionRequested, event: Event) -> PromotionRow:
+    model, number = key_of(payload.name)
+    return PromotionRow(
+        model=model,
+        number=number,
+        project=project_of(model),
+        version=version_number(payload.model_version),
+        stage=payload.stage,
+        alias=payload.alias,
+        kind=payload.kind,
+        state=pb.PROMOTION_STATE_OPEN,
+        requester=payload.requester,
+        reason=payload.reason,
+        gates=Json("[]"),
+        policy_version=0,
+        policy_digest="",
+        approvals=Json("[]"),
+        old_holder=0,
+        review_open=False,
+        reviewer="",
+        review="",
+        rejection="",
+        position=event.position,
+        create_time=event.recorded_at,
+        update_time=event.recorded_at,
+    )
+
+
+def _changed(row: PromotionRow, event: Event) -> PromotionRow:
+    match event.payload:
+        case pb.PromotionEvaluated() as evaluated:
+            return replace(
+                row,
+                state=evaluated.outcome,
+                gates=messages_json(evaluated.results),
+                policy_version=evaluated.policy_version,
+                policy_digest=evaluated.policy_digest,
+            )
+        case pb.PromotionApproved() as approved:
+            others = [
+                one for one in json.loads(row.approvals) if one["approver"] != approved.approver
+            ]
+            given = {"approver": approved.approver, "role": approved.role}
+            return replace(row, approvals=Json(json.dumps([*others, given])))
+        case pb.PromotionRejected() as rejected:
+            return replace(row, state=pb.PROMOTION_STATE_REJECTED, rejection=rejected.reason)
+        case pb.PromotionCompleted() as completed:
+            return replace(
+                row,
+                state=pb.PROMOTION_STATE_COMPLETED,
+                old_holder=completed.old_holder,
+                review_open=row.kind == pb.PROMOTION_KIND_EMERGENCY,
+            )
+        case pb.PromotionReviewed() as reviewed:
+            return replace(
+                row, review_open=False, reviewer=reviewed.reviewer, review=reviewed.comment
+            )
+        case _:
+            return row

@@ -1,0 +1,26 @@
+-- validations --
+SELECT f.run, f.component, f.display_name, f.creator
+  FROM version_reference r JOIN run_fact f ON f.run = r.run
+ WHERE r.model_version = $1 AND f.succeeded AND f.component <> '' AND starts_with(f.run, $2)
+ ORDER BY r.position LIMIT 1000
+
+-- creators --
+SELECT run, creator FROM run_fact WHERE run = ANY($1)
+
+-- bundles --
+SELECT key, bundle FROM version_signature WHERE model = $1 AND version = $2 ORDER BY key
+
+-- files --
+SELECT model, version, path, sha256, size_bytes, artifact FROM version_file
+ WHERE model = $1 AND version = $2 AND path > $3 ORDER BY path LIMIT $4
+
+-- digests --
+SELECT path, sha256 FROM version_file WHERE model = $1 AND version = $2
+
+-- signatures --
+SELECT model, version, key, bundle, creator, create_time FROM version_signature
+ WHERE model = $1 AND version = $2 AND key > $3 ORDER BY key LIMIT $4
+
+-- policy --
+SELECT project, version, text, digest, author, reason, create_time FROM registry_policy
+ WHERE project = $1 AND ($2 = 0 OR version = $2) ORDER BY version DESC LIMIT 1
