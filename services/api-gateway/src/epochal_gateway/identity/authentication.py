@@ -57,7 +57,9 @@ class Authenticator:
         scheme, _, secret = authorization.strip().partition(" ")
         if not secret or scheme.lower() != "bearer":
             raise Unauthenticated(
-                "send a token: header 'Authorization: Bearer SECRET'", reason="TOKEN_MISSING"
+                "send a token: header 'Authorization: Bearer SECRET'; clients take it from "
+                "EPOCHAL_TOKEN, MLflow's from MLFLOW_TRACKING_TOKEN",
+                reason="TOKEN_MISSING",
             )
         secret = secret.strip()
         if secret.startswith(RUN_TOKEN_PREFIX):

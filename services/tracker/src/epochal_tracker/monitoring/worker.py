@@ -9,7 +9,8 @@ and reads from PostgreSQL what it has not seen.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +37,7 @@ from epochal_tracker.monitoring.watching import Watch, next_batch, observe
 TOGETHER = 1000
 WITHIN_S = 0.25
 WINDOW_S = 10.0
+WINDOW_US = int(WINDOW_S * 1e6)
 TICK_S = 1.0
 #: What share of the time the ticks may take, however many runs are live.
 TICKING = 0.1
@@ -148,6 +150,7 @@ class Monitor:
         self, run_id: UUID, watched: Watched, summaries: Sequence[pb.BatchSummary]
     ) -> None:
         watch = self.watch_of(run_id)
+        came: Counter[float] = Counter()
         for summary in summaries:
             while (after := next_batch(watch, summary) - 1) < summary.batch - 1:
                 producer = UUID(bytes=summary.producer)
@@ -155,21 +158,19 @@ class Monitor:
                 if not missed:
                     break
                 for one in missed:
-                    watch = await self._judge(run_id, watched, watch, one)
-            watch = await self._judge(run_id, watched, watch, summary)
+                    watch = await self._judge(run_id, watched, watch, one, came)
+            watch = await self._judge(run_id, watched, watch, summary, came)
             if watch.stalled:
                 producer = UUID(bytes=summary.producer)
                 words, about = "points come again", f"{producer} {summary.batch}"
                 await self._proposer.resolve_all(run_id, watched, watch.stalled, words, about)
                 watch = replace(watch, stalled=())
-        self._keep(run_id, watch)
+        self._keep(run_id, watch, came)
 
-    def _keep(self, run_id: UUID, watch: Watch) -> None:
-        """Write what is known of a run, and count the points that came since it was written."""
-        came = watch.points - self.watch_of(run_id).points
-        if came:
-            windows = self._windows.relative_to(watch.last_us / 1e6)
-            windows[str(run_id)] += came
+    def _keep(self, run_id: UUID, watch: Watch, came: Mapping[float, int]) -> None:
+        """Write what is known of a run, and count the points that came: by window, its start."""
+        for start_s, points in came.items():
+            self._windows.relative_to(start_s)[str(run_id)] += points
         self._watches[str(run_id)] = watch.pack()
 
     async def _sweep(self, worker: int, workers: int) -> None:
@@ -196,18 +197,27 @@ class Monitor:
         run_id, producer = cursor.run_id, cursor.producer
         async with self._lock:
             watch = self.watch_of(run_id)
+            came: Counter[float] = Counter()
             while (after := watch.seen.get(producer.hex, 0)) < cursor.batch:
                 missed = await self._store.missed(run_id, producer, after, cursor.batch)
                 if not missed:
                     break
                 for one in missed:
-                    watch = await self._judge(run_id, watched, watch, one)
-            self._keep(run_id, watch)
+                    watch = await self._judge(run_id, watched, watch, one, came)
+            self._keep(run_id, watch, came)
 
     async def _judge(
-        self, run_id: UUID, watched: Watched, watch: Watch, summary: pb.BatchSummary
+        self,
+        run_id: UUID,
+        watched: Watched,
+        watch: Watch,
+        summary: pb.BatchSummary,
+        came: Counter[float],
     ) -> Watch:
+        before = watch.points
         watch, proposals = observe(watch, watched.rules, summary)
+        if watch.points > before:
+            came[summary.time_us // WINDOW_US * WINDOW_S] += watch.points - before
         for proposal in proposals:
             producer = UUID(bytes=summary.producer)
             await self._proposer.propose(run_id, watched, proposal, producer, summary.batch)
@@ -244,7 +254,7 @@ class Monitor:
             if watch.last_us and now_us - watch.last_us > limit_s * 1e6:
                 await self._proposer.stalled(run_id, watched, rule, watch.last_us, watch.last_step)
                 watch = replace(watch, stalled=(*watch.stalled, rule.name))
-                self._keep(run_id, watch)
+                self._keep(run_id, watch, {})
 
 
 def _summary(data: bytes) -> pb.BatchSummary | None:
