@@ -194,6 +194,22 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "GetArtifact": pb.GetArtifactRequest(run=world.run, path="x"),
         "ListArtifacts": pb.ListArtifactsRequest(run=world.run),
         "UseDataset": pb.UseDatasetRequest(run=f"{project}/runs/{uid}", dataset="d", uri="mem://x"),
+        "LogDataset": pb.LogDatasetRequest(run=f"{project}/runs/{uid}", dataset="d", uri="mem://x"),
+        "UseModel": pb.UseModelRequest(
+            run=f"{project}/runs/{uid}", model_version=f"{project}/models/none/versions/1"
+        ),
+        "ListDatasets": pb.ListDatasetsRequest(parent=project),
+        "ListDatasetVersions": pb.ListDatasetVersionsRequest(parent=f"{project}/datasets/none"),
+        "GetDatasetVersion": pb.GetDatasetVersionRequest(
+            name=f"{project}/datasets/none/versions/1"
+        ),
+        "CompareDatasetVersions": pb.CompareDatasetVersionsRequest(
+            name=f"{project}/datasets/none/versions/1", base=f"{project}/datasets/none/versions/2"
+        ),
+        "ValidateDatasetVersion": pb.ValidateDatasetVersionRequest(
+            name=f"{project}/datasets/none/versions/1",
+            rules=[pb.DatasetRule(kind=pb.DATASET_RULE_KIND_ROWS)],
+        ),
         "GetLineage": pb.GetLineageRequest(parent=project, node=f"{project}/runs/{uid}"),
         "GetGraphNode": pb.GetGraphNodeRequest(parent=project, node=world.run),
         "ListGraphNodes": pb.ListGraphNodesRequest(parent=project),

@@ -12,6 +12,7 @@ from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Background, Kernel, Parts, run_service
 from epochal_proto.v1.services import (
     AuditService,
+    DatasetService,
     GraphService,
     HistoryService,
     LineageService,
@@ -27,6 +28,7 @@ from epochal_lineage.sealing.places import Bucket, checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
 from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.services.audit import Audit
+from epochal_lineage.services.datasets import Datasets
 from epochal_lineage.services.deciding import Decisions
 from epochal_lineage.services.explaining import Explaining
 from epochal_lineage.services.graph import Graph
@@ -41,6 +43,7 @@ from epochal_lineage.services.proofs import Proofs
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
 from epochal_lineage.store.causes import CauseStore
+from epochal_lineage.store.datasets import DatasetStore
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.history import HistoryStore
 from epochal_lineage.store.logged_models import LoggedModelStore
@@ -67,7 +70,7 @@ async def run(settings: LineageSettings) -> None:
 
 def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     store = GraphStore(kernel.pool)
-    graph = Graph(kernel.ledger, store, kernel.progress)
+    graph = Graph(kernel.ledger, store, kernel.progress, kernel.clock)
     events = AuditStore(kernel.pool)
     audit = Audit(kernel.pool, events, kernel.codec, kernel.client)
     registry, logged = RegistryStore(kernel.pool), LoggedModelStore(kernel.pool)
@@ -75,8 +78,13 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     decisions = Decisions(kernel.ledger, promotions, kernel.client, kernel.clock, kernel.progress)
     server = kernel.server
     server.unary(LineageService.USE_DATASET, graph.use_dataset)
+    server.unary(LineageService.LOG_DATASET, graph.log_dataset)
+    server.unary(LineageService.USE_MODEL, graph.use_model)
     server.unary(LineageService.GET_LINEAGE, graph.get_lineage)
     _bind_graph(kernel, store)
+    _bind_datasets(
+        server, Datasets(kernel.ledger, DatasetStore(kernel.pool), kernel.progress, kernel.clock)
+    )
     _bind_models(server, Models(kernel.ledger, registry, decisions, kernel.progress))
     _bind_promotions(server, Promotions(kernel.ledger, promotions, decisions, kernel.progress))
     _bind_versions(
@@ -164,6 +172,14 @@ def _bind_graph(kernel: Kernel, store: GraphStore) -> None:
     server.unary(GraphService.FIND_GRAPH_PATH, queries.find_graph_path)
     server.unary(GraphService.TRAVERSE_COLUMNS, queries.traverse_columns)
     server.unary(GraphService.EXPLAIN_NODE, explaining.explain_node)
+
+
+def _bind_datasets(server: RpcServer, datasets: Datasets) -> None:
+    server.unary(DatasetService.LIST_DATASETS, datasets.list_datasets)
+    server.unary(DatasetService.LIST_DATASET_VERSIONS, datasets.list_dataset_versions)
+    server.unary(DatasetService.GET_DATASET_VERSION, datasets.get_dataset_version)
+    server.unary(DatasetService.COMPARE_DATASET_VERSIONS, datasets.compare_dataset_versions)
+    server.unary(DatasetService.VALIDATE_DATASET_VERSION, datasets.validate_dataset_version)
 
 
 def _bind_models(server: RpcServer, models: Models) -> None:

@@ -27,4 +27,18 @@ def used(request: pb.UseDatasetRequest, dataset: str) -> pb.DatasetUsed:
         uri=request.uri,
         digest=request.digest,
         details=request.details if request.HasField("details") else None,
+        features=request.features,
+        contents=request.contents if request.HasField("contents") else None,
+    )
+
+
+def produced(request: pb.LogDatasetRequest, dataset: str) -> pb.DatasetProduced:
+    """Return the fact that a run makes a version of a dataset."""
+    return pb.DatasetProduced(
+        run=request.run,
+        dataset=dataset,
+        uri=request.uri,
+        digest=request.digest,
+        features=request.features,
+        contents=request.contents if request.HasField("contents") else None,
     )

@@ -13,9 +13,16 @@ from google.protobuf.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Dataset versions and logged models a run has used, and logged models it made, with steps."""
+    """What a run has used and made: versions of datasets and models, logged models with steps.
+
+    Attributes:
+        described: dataset versions of which the contents were told.
+    """
 
     datasets: frozenset[str] = field(default_factory=frozenset)
+    made: frozenset[str] = field(default_factory=frozenset)
+    described: frozenset[str] = field(default_factory=frozenset)
+    versions: frozenset[str] = field(default_factory=frozenset)
     models: frozenset[str] = field(default_factory=frozenset)
     produced: Mapping[str, int] = field(default_factory=dict)
 
@@ -33,7 +40,13 @@ class InputsAggregate:
         """Fold one event."""
         match event:
             case pb.DatasetUsed():
+                state = _described(state, event)
                 return replace(state, datasets=state.datasets | {event.dataset})
+            case pb.DatasetProduced():
+                state = _described(state, event)
+                return replace(state, made=state.made | {event.dataset})
+            case pb.ModelVersionUsed():
+                return replace(state, versions=state.versions | {event.model_version})
             case pb.LoggedModelUsed():
                 return replace(state, models=state.models | {event.logged_model})
             case pb.LoggedModelProduced():
@@ -42,8 +55,23 @@ class InputsAggregate:
                 return state
 
 
-def dataset_version(project: str, dataset: str, uri: str, digest: str) -> str:
+def _described(state: Inputs, event: pb.DatasetUsed | pb.DatasetProduced) -> Inputs:
+    if not event.HasField("contents"):
+        return state
+    return replace(state, described=state.described | {event.dataset})
+
+
+def dataset_version(
+    project: str,
+    dataset: str,
+    uri: str,
+    digest: str,
+    contents: pb.DatasetContents | None = None,
+) -> str:
     """Return the resource name of a dataset version: named by content, else by where it is.
+
+    What tells whether a place has still the same (entity tag, size, time, snapshot) counts with the
+    place: when it differs, it is another version.
 
     Raises:
         InvalidArgument: neither digest nor uri is given.
@@ -53,13 +81,58 @@ def dataset_version(project: str, dataset: str, uri: str, digest: str) -> str:
             "a dataset needs a digest or a uri",
             violations=[Violation("digest", "required", "give digest, uri or both")],
         )
-    source = digest.removeprefix("sha256:") or hashlib.sha256(uri.encode()).hexdigest()
+    source = digest.removeprefix("sha256:") or _named_by_place(uri, contents)
     return f"{project}/datasets/{dataset}/versions/{source[:12]}"
 
 
-def use_dataset(state: Inputs, used: pb.DatasetUsed) -> Sequence[Message]:
+def _named_by_place(uri: str, contents: pb.DatasetContents | None) -> str:
+    parts = [uri]
+    if contents is not None:
+        time = contents.modify_time.ToNanoseconds() if contents.HasField("modify_time") else 0
+        told = [contents.etag, contents.snapshot, str(contents.size_bytes), str(time)]
+        # An entity tag or a snapshot says it all; a time may differ for the same bytes.
+        known = told[:2] if any(told[:2]) else told[2:]
+        if any(one not in ("", "0") for one in known):
+            parts += known
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def use_dataset(
+    state: Inputs, used: pb.DatasetUsed, results: Sequence[pb.RuleResult] = ()
+) -> Sequence[Message]:
     """Record that a run reads a dataset version; doing it twice is once."""
-    return [] if used.dataset in state.datasets else [used]
+    news = used.HasField("contents") and used.dataset not in state.described
+    first = used.dataset not in state.datasets
+    return [*([used] if first or news else []), *_validated(used.run, used.dataset, results)]
+
+
+def log_dataset(
+    state: Inputs,
+    produced: pb.DatasetProduced,
+    columns: Sequence[pb.ColumnSource],
+    results: Sequence[pb.RuleResult] = (),
+) -> Sequence[Message]:
+    """Record that a run makes a dataset version, and what its columns come from."""
+    news = produced.HasField("contents") and produced.dataset not in state.described
+    first = produced.dataset not in state.made
+    derived = pb.ColumnsDerived(run=produced.run, dataset=produced.dataset, sources=columns)
+    return [
+        *([produced] if first or news else []),
+        *([derived] if columns else []),
+        *_validated(produced.run, produced.dataset, results),
+    ]
+
+
+def use_model(state: Inputs, used: pb.ModelVersionUsed) -> Sequence[Message]:
+    """Record that a run reads a model version; doing it twice is once."""
+    return [] if used.model_version in state.versions else [used]
+
+
+def _validated(run: str, dataset: str, results: Sequence[pb.RuleResult]) -> list[Message]:
+    if not results:
+        return []
+    passed = all(one.passed for one in results)
+    return [pb.DatasetValidated(dataset=dataset, run=run, results=results, passed=passed)]
 
 
 def link_models(

@@ -7,6 +7,7 @@ from importlib import resources
 import epochal_proto.v1 as pb
 from epochal_kernel.projections.model import ReadModel, event_types
 
+from epochal_lineage.projections.datasets import DatasetProjector
 from epochal_lineage.projections.facts.telling import INTERESTS
 from epochal_lineage.projections.graph import GraphProjector
 from epochal_lineage.projections.logged_models import LoggedModelProjector
@@ -16,13 +17,19 @@ from epochal_lineage.projections.version_facts import VersionFactProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=4,
+    version=5,
     ddl="\n".join(
         resources.files("epochal_lineage").joinpath("sql", name).read_text()
-        for name in ("graph_tables.sql", "read_model.sql", "promotions.sql")
+        for name in (
+            "graph_tables.sql",
+            "dataset_tables.sql",
+            "read_model.sql",
+            "promotions.sql",
+        )
     ),
     projectors=(
         GraphProjector(),
+        DatasetProjector(),
         RegistryProjector(),
         LoggedModelProjector(),
         PromotionProjector(),
@@ -30,6 +37,7 @@ READ_MODEL = ReadModel(
     ),
     interests=INTERESTS
     | event_types(
+        pb.DatasetValidated,
         pb.ModelRegistered,
         pb.ModelRenamed,
         pb.ModelDescribed,

@@ -1,0 +1,94 @@
+"""Versions of datasets as rows: what they are made of, and what came of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import epochal_proto.v1 as pb
+from epochal_kernel.log.events import Event
+from epochal_kernel.projections.rows import Rows
+from epochal_kernel.projections.tables import RowRef, Table
+
+from epochal_lineage.projections.facts.stating import family_of, project_of
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersionRow:
+    """A version of a dataset; `contents`, `details` and `validated` are serialised messages."""
+
+    name: str
+    family: str
+    project: str
+    uri: str
+    digest: str
+    run: str
+    produced: bool
+    features: bool
+    contents: bytes
+    details: bytes
+    validated: bytes
+    position: int
+    create_time: datetime
+
+
+DATASET_VERSIONS = Table("dataset_version", DatasetVersionRow, ("name",))
+
+
+class DatasetProjector:
+    """Projects versions of datasets: what was told first stays, what was missing is added."""
+
+    name = "datasets"
+    tables = (DATASET_VERSIONS,)
+
+    def touches(self, event: Event) -> Iterable[RowRef]:
+        """The row of the version."""
+        match event.payload:
+            case pb.DatasetUsed() | pb.DatasetProduced() | pb.DatasetValidated() as told:
+                yield DATASET_VERSIONS.ref(told.dataset)
+
+    def apply(self, rows: Rows, event: Event) -> None:
+        """Write what an event adds."""
+        match event.payload:
+            case pb.DatasetUsed() | pb.DatasetProduced() as told:
+                row = rows.get(DATASET_VERSIONS, told.dataset)
+                rows.put(DATASET_VERSIONS, _told(row or _new(told, event), told))
+            case pb.DatasetValidated() as validated:
+                row = rows.get(DATASET_VERSIONS, validated.dataset)
+                if row is not None:
+                    content = validated.SerializeToString(deterministic=True)
+                    rows.put(DATASET_VERSIONS, replace(row, validated=content))
+
+
+def _new(told: pb.DatasetUsed | pb.DatasetProduced, event: Event) -> DatasetVersionRow:
+    return DatasetVersionRow(
+        name=told.dataset,
+        family=family_of(told.dataset),
+        project=project_of(told.dataset),
+        uri=told.uri,
+        digest=told.digest or told.details.digest,
+        run=told.run,
+        produced=False,
+        features=False,
+        contents=b"",
+        details=b"",
+        validated=b"",
+        position=event.position,
+        create_time=event.recorded_at,
+    )
+
+
+def _told(row: DatasetVersionRow, told: pb.DatasetUsed | pb.DatasetProduced) -> DatasetVersionRow:
+    contents = told.contents.SerializeToString(deterministic=True)
+    known = pb.DatasetContents.FromString(row.contents)
+    if not row.contents or (told.contents.columns and not known.columns):
+        row = replace(row, contents=contents)
+    return replace(
+        row,
+        uri=row.uri or told.uri,
+        digest=row.digest or told.digest,
+        details=row.details or told.details.SerializeToString(deterministic=True),
+        produced=row.produced or isinstance(told, pb.DatasetProduced),
+        features=row.features or told.features,
+    )
