@@ -24,8 +24,18 @@ PINS = {
         "lightgbm==4.7.0",
     ),
     "3.17-torch": ("mlflow-skinny==3.17.2", "pandas==3.1.1", "lightning==2.6.6"),
+    # The older client with libraries of its time.
+    "3.9-sklearn": ("mlflow-skinny==3.9.0", "pandas==2.3.3", "scikit-learn==1.8.0"),
+    "3.9-boosters": (
+        "mlflow-skinny==3.9.0",
+        "pandas==2.3.3",
+        "scikit-learn==1.8.0",
+        "xgboost-cpu==3.1.3",
+        "lightgbm==4.6.0",
+    ),
+    "3.9-torch": ("mlflow-skinny==3.9.0", "pandas==2.3.3", "lightning==2.6.0"),
 }
-WITH_TORCH = {"3.17-torch"}
+WITH_TORCH = {"3.17-torch", "3.9-torch"}
 #: The folder whose modules each environment runs.
 CHECKS = {
     "3.9": "checks",
@@ -33,6 +43,9 @@ CHECKS = {
     "3.17-sklearn": "training",
     "3.17-boosters": "boosting",
     "3.17-torch": "nets",
+    "3.9-sklearn": "training",
+    "3.9-boosters": "boosting",
+    "3.9-torch": "nets",
 }
 
 #: What went wrong by name of the check, empty for what did not.
