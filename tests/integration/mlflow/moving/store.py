@@ -1,6 +1,7 @@
 """Fills an MLflow store with the real client, or compares one with the platform's door.
 
 python store.py fill
+python store.py change          ... what registered models say
 python store.py compare SOURCE_URI      ... with the store that MLFLOW_TRACKING_URI names
 """
 
@@ -11,7 +12,16 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, ViewType
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    Metric,
+    ViewType,
+)
 
 
 def fill():
@@ -20,7 +30,8 @@ def fill():
     gone = client.create_experiment("gone")
     parent = client.create_run(vision, run_name="parent", start_time=1_700_000_000_000)
     child = client.create_run(
-        vision, run_name="child", tags={"mlflow.parentRunId": parent.info.run_id, "k": "v w"},
+        vision, run_name="child",
+        tags={"mlflow.parentRunId": parent.info.run_id, "k": "v w", "empty": ""},
         start_time=1_700_000_001_000,
     )  # fmt: skip
     run_id = child.info.run_id
@@ -41,6 +52,7 @@ def fill():
         (Path(folder) / "MLmodel").write_text("flavors: {}\n")
         client.log_artifact(run_id, f"{folder}/ü file.txt", "notes/deep")
         client.log_artifact(run_id, f"{folder}/MLmodel", "model")
+    logged = models_of(client, vision, run_id)
     client.set_terminated(run_id, "FAILED", 1_700_000_009_000)
     client.set_terminated(parent.info.run_id, "FINISHED", 1_700_000_010_000)
     binned = client.create_run(vision, run_name="binned")
@@ -56,18 +68,60 @@ def fill():
     client.set_model_version_tag("trees", "3", "q", "good")
     client.set_registered_model_alias("trees", "champion", "3")
     client.transition_model_version_stage("trees", "1", "Archived")
+    client.create_model_version("trees", f"models:/{logged}", run_id, model_id=logged)
+
+
+def models_of(client, experiment, run_id):
+    """Log models: one that the run made, one that it read, one that is deleted."""
+    made = client.create_logged_model(
+        experiment, "tree", run_id, tags={"a": "b"}, params={"depth": "3"}, model_type="classifier"
+    )
+    read = client.create_logged_model(experiment, "older")
+    deleted = client.create_logged_model(experiment, "deleted", run_id)
+    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, 7)])
+    client.log_inputs(run_id, models=[LoggedModelInput(read.model_id)])
+    for place in range(2):
+        # At step 0: MLflow's own file store reads no other of a metric with a dataset.
+        metric = Metric(
+            "acc", 0.5 + place / 4, 1_000 + place, 0, made.model_id, "digits", "abc123", run_id
+        )
+        client.log_batch(run_id, metrics=[metric])
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "deep").mkdir()
+        (Path(folder) / "MLmodel").write_text("flavors: {}\n")
+        (Path(folder) / "deep" / "ü weights.bin").write_bytes(bytes(range(256)))
+        client.log_model_artifacts(made.model_id, folder)
+        client.log_model_artifact(read.model_id, f"{folder}/MLmodel")
+    client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+    client.delete_logged_model(deleted.model_id)
+    return made.model_id
+
+
+def change():
+    """Change what may change of registered models."""
+    client = MlflowClient()
+    client.update_registered_model("trees", description="told anew")
+    client.set_registered_model_tag("trees", "a", "c")
+    client.update_model_version("trees", "1", description="changed")
+    client.transition_model_version_stage("trees", "1", "Staging")
+    client.set_model_version_tag("trees", "3", "q", "bad")
+    client.set_registered_model_alias("trees", "champion", "1")
+    source = client.get_model_version("trees", "1").source
+    client.create_model_version("trees", source, client.get_model_version("trees", "1").run_id)
 
 
 def told(uri):
     """All that is compared, with experiments by name."""
     client = MlflowClient(uri)
-    found = {"runs": {}, "experiments": {}}
+    found = {"runs": {}, "experiments": {}, "logged": {}}
     for experiment in client.search_experiments(view_type=ViewType.ALL):
         if experiment.name == "Default":
             continue
         found["experiments"][experiment.name] = [experiment.lifecycle_stage, experiment.tags]
         for run in client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL):
             info, data = run.info, run.data
+            if "epochal.holder" in data.tags:  # files of models that no run made
+                continue
             tags = {key: value for key, value in data.tags.items() if key != "epochal.import"}
             points = [
                 [metric, one.value, one.timestamp, one.step]
@@ -88,15 +142,50 @@ def told(uri):
                 "tags": tags,
                 "points": sorted(points),
                 "inputs": inputs,
+                # MLflow's own search does not say it.
+                "used": [one.model_id for one in client.get_run(info.run_id).inputs.model_inputs],
+                "made": [[one.model_id, one.step] for one in run.outputs.model_outputs],
                 "files": [] if deleted else sorted(files(client, info.run_id)),
             }
+        if experiment.lifecycle_stage == "active":
+            for model in client.search_logged_models([experiment.experiment_id]):
+                found["logged"][model.model_id] = logged(uri, model)
     model = client.get_registered_model("trees")
     found["model"] = [model.description, dict(model.tags), aliases(model)]
     found["versions"] = {
-        one.version: [one.run_id, one.description, one.current_stage, dict(one.tags)]
+        one.version: [one.run_id, one.description or "", one.current_stage, dict(one.tags)]
         for one in client.search_model_versions("name='trees'")
     }
     return json.loads(json.dumps(found))
+
+
+def logged(uri, model):
+    """All that is compared of a logged model."""
+    tags = {key: value for key, value in model.tags.items() if key != "mlflow.modelVersions"}
+    metrics = [
+        [one.key, one.value, one.timestamp, one.step, one.run_id, one.dataset_name]
+        for one in model.metrics or []
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        # As the client finds them: by what the model says of its place.
+        root = Path(
+            mlflow.artifacts.download_artifacts(
+                model.artifact_location, dst_path=folder, tracking_uri=uri
+            )
+        )
+        kept = {
+            path.relative_to(root).as_posix(): path.read_bytes().hex()
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
+    return {
+        "said": [model.name, model.model_type or "", model.source_run_id or "", str(model.status)],
+        "params": model.params,
+        "tags": tags,
+        # The newest of each is kept here.
+        "metrics": max(metrics, default=[]),
+        "files": kept,
+    }
 
 
 def aliases(model):
@@ -115,8 +204,19 @@ def compare(source):
     mine = mlflow.get_tracking_uri()
     there, here = told(source), told(mine)
     for run_id, run in there["runs"].items():
-        assert here["runs"].get(run_id) == run, (run_id, run, here["runs"].get(run_id))
-    assert here == there, (here, there)
+        known = here["runs"].get(run_id, {})
+        for field, value in run.items():
+            if field == "points":
+                assert [one for one in value if one not in known[field]] == [], run_id
+                assert [one for one in known[field] if one not in value] == [], run_id
+                assert len(known[field]) == len(value), run_id
+                continue
+            assert known.get(field) == value, (run_id, field, value, known.get(field))
+    for model_id, model in there["logged"].items():
+        assert here["logged"].get(model_id) == model, (model, here["logged"].get(model_id))
+    assert here.pop("runs").keys() == there.pop("runs").keys()
+    for kind, value in there.items():
+        assert here[kind] == value, (kind, value, here[kind])
     client = MlflowClient(mine)
     champion = client.get_model_version_by_alias("trees", "champion")
     with tempfile.TemporaryDirectory() as folder:
@@ -128,4 +228,4 @@ def compare(source):
 
 
 if __name__ == "__main__":
-    fill() if sys.argv[1] == "fill" else compare(sys.argv[2])
+    {"fill": fill, "change": change, "compare": compare}[sys.argv[1]](*sys.argv[2:])

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, cast
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 import yaml
 
 from epochal.errors import InvalidArgument, NotFound
-from epochal.importing.records import Experiment, File, Model, Point, Run, Version
+from epochal.importing.local_files import LocalFiles, copy, files_below
+from epochal.importing.records import (
+    MODEL_STATUSES,
+    Experiment,
+    File,
+    LoggedModel,
+    Measure,
+    Model,
+    Point,
+    Run,
+    Version,
+)
 from epochal.importing.server import Json, text, whole
 
 _STATUSES: Final = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
@@ -32,6 +42,7 @@ class Folder:
             raise NotFound(f"there is no folder {root}")
         self._root = root
         self._places: dict[str, Path] = {}
+        self._local = LocalFiles(root.parent)
         if not any(True for _ in self.experiments()):
             raise InvalidArgument(f"{root} is no MLflow file store: no ID/meta.yaml in it")
 
@@ -74,14 +85,28 @@ class Folder:
 
     def files(self, run: Run) -> Iterable[File]:
         """Artifacts of a run."""
-        root = self._artifacts(run)
-        for path in sorted(root.rglob("*")) if root.is_dir() else ():
-            if path.is_file():
-                yield File(path.relative_to(root).as_posix(), path.stat().st_size)
+        return files_below(self._artifacts(run))
 
     def fetch(self, run: Run, file: File, target: Path) -> None:
         """Write an artifact's bytes to a file."""
-        shutil.copyfile(self._artifacts(run) / file.path, target)
+        copy(self._artifacts(run), file, target)
+
+    def logged_models(self, experiment: Experiment) -> Iterable[LoggedModel]:
+        """All logged models of an experiment, without the deleted ones."""
+        for place in _folders(self._places[experiment.experiment_id] / "models"):
+            if not (place / "meta.yaml").is_file():
+                continue
+            meta = _meta(place)
+            if meta.get("lifecycle_stage") != "deleted":
+                yield _logged_model(experiment.experiment_id, place, meta)
+
+    def model_files(self, model: LoggedModel) -> Iterable[File]:
+        """Files of a logged model."""
+        return files_below(self._model_folder(model))
+
+    def fetch_model_file(self, model: LoggedModel, file: File, target: Path) -> None:
+        """Write the bytes of a logged model's file to a file."""
+        copy(self._model_folder(model), file, target)
 
     def models(self) -> Iterable[Model]:
         """All registered models."""
@@ -117,8 +142,12 @@ class Folder:
         inside = self._place(run) / "artifacts"
         if inside.is_dir():
             return inside
-        uri = urlparse(text(_meta(self._place(run)), "artifact_uri"))
-        return Path(unquote(uri.path)) if uri.scheme in ("", "file") else inside
+        uri = text(_meta(self._place(run)), "artifact_uri")
+        return self._local.folder(uri) if urlparse(uri).scheme in ("", "file") else inside
+
+    def _model_folder(self, model: LoggedModel) -> Path:
+        inside = self._places[model.experiment_id] / "models" / model.model_id / "artifacts"
+        return inside if inside.is_dir() else self._local.folder(model.place)
 
     def _datasets(self, place: Path) -> tuple[Mapping[str, object], ...]:
         found: list[Mapping[str, object]] = []
@@ -159,6 +188,49 @@ def _run(experiment_id: str, place: Path, datasets: tuple[Mapping[str, object], 
             if path.is_file()
         },
         datasets=datasets,
+        used=tuple(one for one, _ in _links(place / "inputs", "MODEL", "MODEL_INPUT")),
+        made=_links(place / "outputs", "RUN_OUTPUT"),
+    )
+
+
+def _links(root: Path, *kinds: str) -> tuple[tuple[str, int], ...]:
+    """Logged models that a run is linked to, with steps."""
+    found = [_meta(place) for place in _folders(root) if (place / "meta.yaml").is_file()]
+    return tuple(
+        (text(one, "destination_id"), whole(one, "step"))
+        for one in found
+        if one.get("source_type") in kinds
+    )
+
+
+def _logged_model(experiment_id: str, place: Path, meta: Json) -> LoggedModel:
+    measures = [
+        Measure(
+            path.relative_to(place / "metrics").as_posix(),
+            float(words[1]),
+            int(words[0]),
+            int(words[2]),
+            words[3],
+            # A dataset's name is all between, for it may have spaces.
+            " ".join(words[4:-1]),
+            words[-1] if len(words) > 5 else "",
+        )
+        for path in sorted((place / "metrics").rglob("*"))
+        if path.is_file()
+        for line in path.read_text().splitlines()
+        if len(words := line.split()) >= 4
+    ]
+    return LoggedModel(
+        model_id=text(meta, "model_id") or place.name,
+        experiment_id=experiment_id,
+        name=text(meta, "name"),
+        model_type=text(meta, "model_type"),
+        run_id=text(meta, "source_run_id"),
+        status=MODEL_STATUSES.get(str(meta.get("status")), "PENDING"),
+        params=_values(place / "params"),
+        tags=_values(place / "tags"),
+        measures=tuple(measures),
+        place=text(meta, "artifact_location"),
     )
 
 

@@ -10,52 +10,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 from urllib.parse import quote
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID, uuid5
 
 import epochal_proto.v1 as pb
-from epochal_proto.v1.services import (
-    ArtifactService,
-    ProjectService,
-    RunService,
-    TrackingService,
-)
+from epochal_proto.v1.services import ProjectService, RunService, TrackingService
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from epochal.client import Client
 from epochal.errors import AlreadyExists, InvalidArgument, NotFound
-from epochal.importing.records import Experiment, Model, Point, Run, Store, Version
-from epochal.importing.server import Api, Json, part, text
+from epochal.importing.moved import NAMESPACE, Summary, run_uuid, sizes
+from epochal.importing.moving_logged_models import LoggedModelMover
+from epochal.importing.moving_registry import RegistryMover
+from epochal.importing.records import Experiment, Point, Run, Store
+from epochal.importing.server import Api, part, text
 
 MARK: Final = "epochal.import"
 _POINTS: Final = 10_000
-_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:epochal:import:mlflow")
 _ENDS: Final = {
     "FINISHED": pb.RUN_STATUS_SUCCEEDED,
     "FAILED": pb.RUN_STATUS_FAILED,
     "KILLED": pb.RUN_STATUS_STOPPED,
 }
 _PARENT: Final = "mlflow.parentRunId"
-
-
-@dataclass
-class Summary:
-    """What was moved; `passed` runs were here already."""
-
-    experiments: int = 0
-    runs: int = 0
-    passed: int = 0
-    points: int = 0
-    files: int = 0
-    bytes: int = 0
-    models: int = 0
-    versions: int = 0
 
 
 class Mover:
@@ -72,6 +54,7 @@ class Mover:
         self._projects: dict[str, str] = {}
         self._here: dict[str, str] = {}
         self.summary = Summary()
+        self._logged = LoggedModelMover(store, client, self._door, self._here, self.summary)
 
     def close(self) -> None:
         """Closes the store, and its own connections."""
@@ -83,6 +66,7 @@ class Mover:
         for experiment in self._store.experiments():
             self.summary.experiments += 1
             self.summary.runs += sum(1 for _ in self._store.runs(experiment))
+            self.summary.logged_models += sum(1 for _ in self._store.logged_models(experiment))
         for model in self._store.models():
             self.summary.models += 1
             self.summary.versions += len(model.versions)
@@ -97,8 +81,10 @@ class Mover:
         """
         for experiment in self._store.experiments():
             self._experiment(experiment)
+        registry = RegistryMover(self._door, self._here, self._logged.here, self.summary)
         for model in self._store.models():
-            self._model(model)
+            self._told(f"model {model.name}")
+            registry.move(model)
         return self.summary
 
     def _experiment(self, experiment: Experiment) -> None:
@@ -114,6 +100,10 @@ class Mover:
         # Children name their parents, which are made first: they began earlier.
         for run in runs:
             self._run(run, project, number)
+        self._told(f"logged models of {experiment.name}")
+        self._logged.move(experiment, project, number)
+        for run in runs:
+            self._logged.link(run)
         if experiment.deleted:
             self._door.call("POST", "experiments/delete", json={"experiment_id": number})
         self.summary.experiments += 1
@@ -237,12 +227,12 @@ class Mover:
     def _send(self, name: str, points: list[pb.MetricPoint]) -> None:
         request = pb.LogMetricsRequest(run=name, points=points)
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
-        request.request_id = str(uuid5(_NAMESPACE, digest))
+        request.request_id = str(uuid5(NAMESPACE, digest))
         self._client.call(TrackingService.LOG_METRICS, request)
         self.summary.points += len(points)
 
     def _files(self, run: Run, name: str, number: str, uid: UUID) -> None:
-        here = self._sizes(name)
+        here = sizes(self._client, name)
         with tempfile.TemporaryDirectory(prefix="epochal-import-") as folder:
             target = Path(folder) / "file"
             for file in self._store.files(run):
@@ -256,95 +246,6 @@ class Mover:
                     )
                 self.summary.files += 1
                 self.summary.bytes += file.size_bytes
-
-    def _sizes(self, name: str) -> dict[str, int]:
-        found: dict[str, int] = {}
-        request = pb.ListArtifactsRequest(run=name, page_size=1_000)
-        while True:
-            answer = self._client.call(ArtifactService.LIST_ARTIFACTS, request)
-            found.update((one.path, one.size_bytes) for one in answer.artifacts)
-            request.page_token = answer.next_page_token
-            if not request.page_token:
-                return found
-
-    def _model(self, model: Model) -> None:
-        self._told(f"model {model.name}")
-        fields = {"name": model.name}
-        try:
-            known = part(
-                self._door.call("GET", "registered-models/get", params=fields), "registered_model"
-            )
-        except NotFound:
-            tags = [{"key": key, "value": value} for key, value in model.tags.items()]
-            made = {**fields, "description": model.description, "tags": tags}
-            known = part(
-                self._door.call("POST", "registered-models/create", json=made), "registered_model"
-            )
-            self.summary.models += 1
-        quoted = model.name.replace("'", "''")
-        found = self._door.pages(
-            "GET", "model-versions/search", "model_versions", filter=f"name='{quoted}'"
-        )
-        here = {int(text(one, "version")) for one in found}
-        last = max(here, default=0)
-        for version in model.versions:
-            if version.version in here or version.version <= last:
-                continue
-            while last + 1 < version.version:
-                last += 1
-                self._gap(model.name)
-            last = version.version
-            self._version(model.name, version)
-        held = {text(one, "alias"): int(text(one, "version")) for one in _aliases(known)}
-        for alias, number in model.aliases.items():
-            if held.get(alias) != number:
-                given = {**fields, "alias": alias, "version": str(number)}
-                self._door.call("POST", "registered-models/alias", json=given)
-
-    def _gap(self, model: str) -> None:
-        """Let a number pass that the source has no version of any more."""
-        made = {"name": model, "source": "dummy-source", "description": "deleted before the import"}
-        version = part(self._door.call("POST", "model-versions/create", json=made), "model_version")
-        gone = {"name": model, "version": text(version, "version")}
-        self._door.call("DELETE", "model-versions/delete", json=gone)
-
-    def _version(self, model: str, version: Version) -> None:
-        run = self._here.get(version.run_id, "")
-        uid = UUID(run.rpartition("/")[2]).hex if run else ""
-        source = version.source
-        inside = re.search(rf"{re.escape(version.run_id)}/artifacts/?(.*)\Z", source)
-        if run and inside is not None:
-            source = f"runs:/{uid}/{inside[1]}"
-        elif source.startswith("runs:/") and run:
-            source = source.replace(version.run_id, uid)
-        elif not re.match(r"[a-z0-9+]+://", source):
-            # A place that only the source knows, such as a logged model of it.
-            source = f"mlflow-import://{quote(source, safe='/:')}"
-        made = {
-            "name": model,
-            "source": source,
-            "description": version.description,
-            "tags": [{"key": key, "value": value} for key, value in version.tags.items()],
-            **({"run_id": uid} if uid else {}),
-        }
-        self._door.call("POST", "model-versions/create", json=made)
-        if version.stage and version.stage != "None":
-            staged = {
-                "name": model,
-                "version": str(version.version),
-                "stage": version.stage,
-                "archive_existing_versions": False,
-            }
-            self._door.call("POST", "model-versions/transition-stage", json=staged)
-        self.summary.versions += 1
-
-
-def run_uuid(run_id: str) -> UUID:
-    """The UUID of a run: its own, or one that follows from an id that is none."""
-    try:
-        return UUID(run_id)
-    except ValueError:
-        return uuid5(_NAMESPACE, run_id)
 
 
 def _tags(run: Run) -> dict[str, str]:
@@ -377,7 +278,3 @@ def _time(milliseconds: int) -> Timestamp:
     time = Timestamp()
     time.FromMilliseconds(milliseconds)
     return time
-
-
-def _aliases(model: Json) -> list[Json]:
-    return cast("list[Json]", model.get("aliases", []))

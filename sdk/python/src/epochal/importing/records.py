@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+#: How MLflow numbers and names the status of a logged model, and what it is called here.
+MODEL_STATUSES: Final = {
+    "1": "PENDING",
+    "2": "READY",
+    "3": "FAILED",
+    "LOGGED_MODEL_PENDING": "PENDING",
+    "LOGGED_MODEL_READY": "READY",
+    "LOGGED_MODEL_UPLOAD_FAILED": "FAILED",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,8 @@ class Run:
         tags: by name.
         metrics: names of histories, and what tells whether one has grown.
         datasets: `dataset_inputs` as MLflow's API has them.
+        used: ids of logged models it has read.
+        made: ids of logged models it has made, with steps.
     """
 
     run_id: str
@@ -47,6 +59,8 @@ class Run:
     tags: Mapping[str, str]
     metrics: Mapping[str, str]
     datasets: tuple[Mapping[str, object], ...]
+    used: tuple[str, ...] = ()
+    made: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,35 @@ class File:
 
     path: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a metric says of a logged model."""
+
+    metric: str
+    value: float
+    time_ms: int
+    step: int
+    run_id: str
+    dataset_name: str
+    dataset_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModel:
+    """A logged model; `status` is "PENDING", "READY" or "FAILED", `place` where its files are."""
+
+    model_id: str
+    experiment_id: str
+    name: str
+    model_type: str
+    run_id: str
+    status: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    measures: tuple[Measure, ...]
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +157,18 @@ class Store(Protocol):
 
     def fetch(self, run: Run, file: File, target: Path) -> None:
         """Write an artifact's bytes to a file."""
+        ...
+
+    def logged_models(self, experiment: Experiment) -> Iterable[LoggedModel]:
+        """All logged models of an experiment, without the deleted ones."""
+        ...
+
+    def model_files(self, model: LoggedModel) -> Iterable[File]:
+        """Files of a logged model."""
+        ...
+
+    def fetch_model_file(self, model: LoggedModel, file: File, target: Path) -> None:
+        """Write the bytes of a logged model's file to a file."""
         ...
 
     def models(self) -> Iterable[Model]:

@@ -10,11 +10,22 @@ from typing import Final, cast
 import httpx
 
 from epochal.errors import EpochalError, InvalidArgument, NotFound, PermissionDenied, Unavailable
-from epochal.importing.records import Experiment, File, Model, Point, Run, Version
+from epochal.importing.records import (
+    MODEL_STATUSES,
+    Experiment,
+    File,
+    LoggedModel,
+    Measure,
+    Model,
+    Point,
+    Run,
+    Version,
+)
 
 _API: Final = "api/2.0/mlflow"
 _PAGE: Final = 1_000
 _HISTORY: Final = 25_000
+_MODELS: Final = 100
 _ANSWER_S: Final = 60.0
 
 Json = Mapping[str, object]
@@ -123,8 +134,10 @@ class Server:
             "max_results": _PAGE,
             "order_by": ["attributes.start_time ASC"],
         }
+        with_models = any(True for _ in self.logged_models(experiment))
         for one in self._api.pages("POST", "runs/search", "runs", **asked):
             info, data = part(one, "info"), part(one, "data")
+            used = self._used(text(info, "run_id")) if with_models else ()
             metrics = cast("list[Json]", data.get("metrics", []))
             inputs = cast("list[Json]", part(one, "inputs").get("dataset_inputs", []))
             yield Run(
@@ -144,7 +157,18 @@ class Server:
                     for each in metrics
                 },
                 datasets=tuple(inputs),
+                used=used,
+                made=tuple(
+                    (text(each, "model_id"), whole(each, "step"))
+                    for each in cast("list[Json]", part(one, "outputs").get("model_outputs", []))
+                ),
             )
+
+    def _used(self, run_id: str) -> tuple[str, ...]:
+        """Logged models that a run has read: MLflow's search does not say it."""
+        run = part(self._api.call("GET", "runs/get", params={"run_id": run_id}), "run")
+        found = cast("list[Json]", part(run, "inputs").get("model_inputs", []))
+        return tuple(text(one, "model_id") for one in found)
 
     def history(self, run: Run, metric: str) -> Iterator[Point]:
         """Points of a metric."""
@@ -169,6 +193,33 @@ class Server:
         """Write an artifact's bytes to a file."""
         self._api.download("get-artifact", {"path": file.path, "run_uuid": run.run_id}, target)
 
+    def logged_models(self, experiment: Experiment) -> Iterable[LoggedModel]:
+        """All logged models of an experiment; servers before MLflow 3 have none."""
+        asked = {"experiment_ids": [experiment.experiment_id], "max_results": _MODELS}
+        try:
+            for one in self._api.pages("POST", "logged-models/search", "models", **asked):
+                yield _logged_model(experiment.experiment_id, part(one, "info"), part(one, "data"))
+        except NotFound:
+            return
+
+    def model_files(self, model: LoggedModel) -> Iterable[File]:
+        """Files of a logged model."""
+        path = f"logged-models/{model.model_id}/artifacts/directories"
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            asked = {"artifact_directory_path": folder} if folder else {}
+            for one in self._api.pages("GET", path, "files", **asked):
+                if one.get("is_dir"):
+                    folders.append(text(one, "path"))
+                else:
+                    yield File(text(one, "path"), whole(one, "file_size"))
+
+    def fetch_model_file(self, model: LoggedModel, file: File, target: Path) -> None:
+        """Write the bytes of a logged model's file to a file."""
+        path = f"ajax-api/2.0/mlflow/logged-models/{model.model_id}/artifacts/files"
+        self._api.download(path, {"artifact_file_path": file.path}, target)
+
     def models(self) -> Iterable[Model]:
         """All registered models."""
         found = self._api.pages(
@@ -189,6 +240,31 @@ class Server:
                 {text(each, "alias"): whole(each, "version") for each in aliases},
                 tuple(sorted((_version(each) for each in versions), key=lambda v: v.version)),
             )
+
+
+def _logged_model(experiment_id: str, info: Json, data: Json) -> LoggedModel:
+    return LoggedModel(
+        model_id=text(info, "model_id"),
+        experiment_id=experiment_id,
+        name=text(info, "name"),
+        model_type=text(info, "model_type"),
+        run_id=text(info, "source_run_id"),
+        status=MODEL_STATUSES.get(text(info, "status"), "PENDING"),
+        params=pairs(data.get("params")),
+        tags=pairs(info.get("tags")),
+        measures=tuple(
+            Measure(
+                text(one, "key"),
+                float(str(one.get("value", 0))),
+                whole(one, "timestamp"),
+                whole(one, "step"),
+                text(one, "run_id"),
+                text(one, "dataset_name"),
+                text(one, "dataset_digest"),
+            )
+            for one in cast("list[Json]", data.get("metrics", []))
+        ),
+    )
 
 
 def _version(one: Json) -> Version:

@@ -47,10 +47,11 @@ class LoggedModels:
         command = context.command(request, request.request_id)
         # From the command's id, so that a repeated call finds what the first one made.
         uid = uuid5(command.command_id, request.parent).hex
-        name = f"{request.parent}/loggedModels/m-{uid}"
+        identity = request.logged_model_id or f"m-{uid}"
+        name = f"{request.parent}/loggedModels/{identity}"
         logged = pb.ModelLogged(
             name=name,
-            display_name=request.display_name or f"model-{uid[:8]}",
+            display_name=request.display_name or f"model-{identity[2:10]}",
             model_type=request.model_type,
             run=request.run,
             params=request.params,
