@@ -14,10 +14,10 @@ from epochal_kernel.errors import (
     NotFound,
     PermissionDenied,
 )
-from epochal_lineage.domain import promoting
+from epochal_lineage.domain import governing, promoting
+from epochal_lineage.domain.asking import Asked, Circumstances
 from epochal_lineage.domain.gates.reading import read_policy
 from epochal_lineage.domain.model import ModelAggregate, ModelState
-from epochal_lineage.domain.promoting import Asked, Circumstances
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -196,14 +196,14 @@ def test_an_emergency_needs_a_role_and_somebody_else_to_look() -> None:
 def test_a_governed_stage_is_left_only_forward_or_by_name() -> None:
     state = in_production(1)
     with pytest.raises(FailedPrecondition, match="governs"):
-        promoting.refuse_leaving(state, POLICY, 1)
+        governing.refuse_leaving(state, POLICY, 1)
     with pytest.raises(FailedPrecondition, match="governs"):
         promote(state, asked(1, "Staging"))
     with pytest.raises(FailedPrecondition, match="knows no stage 'Elsewhere'"):
         promote(state, asked(1, "Elsewhere"))
     with pytest.raises(FailedPrecondition, match="version 1 has Production"):
-        promoting.refuse_holding(state, POLICY, [1, 2])
-    promoting.refuse_holding(state, POLICY, [2])
+        governing.refuse_holding(state, POLICY, [1, 2])
+    governing.refuse_holding(state, POLICY, [2])
 
 
 def test_a_holder_whose_metrics_nobody_gathered_sends_the_decision_back() -> None:

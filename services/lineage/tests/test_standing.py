@@ -74,6 +74,8 @@ HISTORY: list[tuple[str, Message]] = [
     ("users/cy", pb.PromotionCompleted(promotion=WISH)),
     ("users/dan", pb.PromotionReviewed(promotion=WISH, reviewer="users/dan")),
     ("users/dan", pb.PromotionRejected(promotion=WISH, rejecter="users/dan")),
+    ("users/ann", pb.CardSectionWritten(name=f"{MODEL}/versions/1", section=1, text="digits")),
+    ("users/ann", pb.CardSectionWritten(name=MODEL, section=1, text="digits")),
     ("users/ann", pb.ModelVersionSigned(name=f"{MODEL}/versions/1", key="k", creator="users/a")),
     ("users/ann", pb.RegistryPolicySet(project="orgs/acme/projects/p", version=2)),
     ("users/ann", pb.ModelVersionDeleted(name=f"{MODEL}/versions/1")),

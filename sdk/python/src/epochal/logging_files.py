@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import epochal_proto.v1 as pb
@@ -16,6 +17,7 @@ from epochal.logging_references import ReferenceCalls
 from epochal.modelfiles import write_model
 from epochal.notices import say
 from epochal.results import Dataset, LoggedModel
+from epochal.signing import sign_files
 from epochal.spool.folder import RunFolder
 from epochal.tensorboard.ingesting import Follower, Ingester, existing_folder
 
@@ -70,6 +72,9 @@ class FileCalls(ReferenceCalls):
         register: str | None = None,
         alias: str | None = None,
         description: str = "",
+        flavor: str = "",
+        schema: Mapping[str, object] | None = None,
+        sign_key: str | Path | None = None,
     ) -> LoggedModel:
         """Uploads a model below `model/<name>/` and registers it if asked.
 
@@ -79,23 +84,31 @@ class FileCalls(ReferenceCalls):
             register: Id in the registry to make a new version of, such as "digits".
             alias: Alias to point to the new version, such as "champion".
             description: What is new.
+            flavor: What it was made with, such as "sklearn".
+            schema: What goes in and out, as MLflow writes it: `inputs`, `outputs`, `params`.
+            sign_key: Private key (PEM file) to sign its files with, in the model-signing format.
 
         Raises:
-            InvalidArgument: There is no such file, or the object cannot be pickled.
+            InvalidArgument: There is no such file, the object cannot be pickled, or the key
+                cannot be used.
         """
         self._check_open()
-        if alias and not register:
-            message = "an alias points to a registered version: give register= as well"
-            raise InvalidArgument(message, violations=[Violation("alias", "needs", message)])
+        for option, given in (("alias", alias), ("sign_key", sign_key)):
+            if given and not register:
+                message = f"{option} is for a registered version: give register= as well"
+                raise InvalidArgument(message, violations=[Violation(option, "needs", message)])
         under = f"model/{name}"
+        digests: dict[str, bytes] = {}
         if isinstance(model, str | Path):
             source = Path(model).expanduser()
             target = f"{under}/{source.resolve().name}" if source.is_file() else under
             for file, artifact in named_files(source, target):
+                digests[artifact[len(under) + 1 :]] = file_sha256(file) if sign_key else b""
                 self._upload(file, artifact, "model")
         else:
             with tempfile.TemporaryDirectory(dir=self._folder.path) as made:
                 for file in write_model(model, Path(made)):
+                    digests[file.name] = file_sha256(file) if sign_key else b""
                     self._upload(file, f"{under}/{file.name}", "model", move=True)
         if not register:
             return LoggedModel(under)
@@ -107,6 +120,9 @@ class FileCalls(ReferenceCalls):
                 artifact_path=f"{under}/",
                 description=description,
                 alias=alias or "",
+                flavor=flavor,
+                signature_json=json.dumps(schema) if schema else "",
+                signature_bundle=sign_files(digests, register, sign_key) if sign_key else "",
             )
         )
         version = answer.name if isinstance(answer, pb.ModelVersion) else ""

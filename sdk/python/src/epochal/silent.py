@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +72,9 @@ class SilentRun(Run):
         register: str | None = None,
         alias: str | None = None,
         description: str = "",
+        flavor: str = "",
+        schema: Mapping[str, object] | None = None,
+        sign_key: str | Path | None = None,
     ) -> LoggedModel:
         """Returns where it would be; there is no version."""
         return LoggedModel(f"model/{name}")

@@ -169,10 +169,20 @@ def log_model(
     register: str | None = None,
     alias: str | None = None,
     description: str = "",
+    flavor: str = "",
+    schema: Mapping[str, object] | None = None,
+    sign_key: str | Path | None = None,
 ) -> LoggedModel:
     """Uploads, and registers if asked, a model of the current run. See `Run.log_model`."""
     return current_run().log_model(
-        model, name, register=register, alias=alias, description=description
+        model,
+        name,
+        register=register,
+        alias=alias,
+        description=description,
+        flavor=flavor,
+        schema=schema,
+        sign_key=sign_key,
     )
 
 

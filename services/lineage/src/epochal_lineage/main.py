@@ -17,6 +17,7 @@ from epochal_proto.v1.services import (
     HistoryService,
     LineageService,
     LoggedModelService,
+    ModelCardService,
     PromotionService,
     ProofService,
     RegistryService,
@@ -35,11 +36,13 @@ from epochal_lineage.services.graph import Graph
 from epochal_lineage.services.graph_queries import GraphQueries
 from epochal_lineage.services.history import History
 from epochal_lineage.services.logged_models import LoggedModels
+from epochal_lineage.services.model_cards import ModelCards
 from epochal_lineage.services.model_versions import ModelVersions
 from epochal_lineage.services.models import Models
 from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.promotions import Promotions
 from epochal_lineage.services.proofs import Proofs
+from epochal_lineage.services.version_files import VersionFiles
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
 from epochal_lineage.store.causes import CauseStore
@@ -73,9 +76,7 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     graph = Graph(kernel.ledger, store, kernel.progress, kernel.clock)
     events = AuditStore(kernel.pool)
     audit = Audit(kernel.pool, events, kernel.codec, kernel.client)
-    registry, logged = RegistryStore(kernel.pool), LoggedModelStore(kernel.pool)
-    promotions = PromotionStore(kernel.pool)
-    decisions = Decisions(kernel.ledger, promotions, kernel.client, kernel.clock, kernel.progress)
+    logged = LoggedModelStore(kernel.pool)
     server = kernel.server
     server.unary(LineageService.USE_DATASET, graph.use_dataset)
     server.unary(LineageService.LOG_DATASET, graph.log_dataset)
@@ -85,14 +86,7 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     _bind_datasets(
         server, Datasets(kernel.ledger, DatasetStore(kernel.pool), kernel.progress, kernel.clock)
     )
-    _bind_models(server, Models(kernel.ledger, registry, decisions, kernel.progress))
-    _bind_promotions(server, Promotions(kernel.ledger, promotions, decisions, kernel.progress))
-    _bind_versions(
-        server,
-        ModelVersions(
-            kernel.ledger, registry, logged, store, events, decisions, promotions, kernel.progress
-        ),
-    )
+    _bind_registry(kernel, store, logged, events)
     _bind_logged(server, LoggedModels(kernel.ledger, logged, store, kernel.progress))
     server.unary(AuditService.LIST_EVENTS, audit.list_events)
     server.stream(AuditService.VERIFY_LOG, audit.verify_log)
@@ -182,6 +176,28 @@ def _bind_datasets(server: RpcServer, datasets: Datasets) -> None:
     server.unary(DatasetService.VALIDATE_DATASET_VERSION, datasets.validate_dataset_version)
 
 
+def _bind_registry(
+    kernel: Kernel, graph: GraphStore, logged: LoggedModelStore, events: AuditStore
+) -> None:
+    server, progress, ledger = kernel.server, kernel.progress, kernel.ledger
+    registry, store = RegistryStore(kernel.pool), PromotionStore(kernel.pool)
+    moments = Moments(HistoryStore(kernel.pool), progress)
+    decisions = Decisions(ledger, store, kernel.client, kernel.clock, progress)
+    _bind_models(server, Models(ledger, registry, decisions, moments, progress))
+    _bind_promotions(server, Promotions(ledger, store, decisions, moments, progress))
+    _bind_versions(
+        server,
+        ModelVersions(ledger, registry, logged, graph, events, decisions, moments, progress),
+    )
+    files = VersionFiles(registry, store, decisions, progress)
+    server.unary(RegistryService.SIGN_MODEL_VERSION, files.sign_model_version)
+    server.unary(RegistryService.LIST_MODEL_VERSION_FILES, files.list_model_version_files)
+    server.unary(RegistryService.LIST_MODEL_VERSION_SIGNATURES, files.list_model_version_signatures)
+    cards = ModelCards(registry, store, events, decisions, kernel.client, kernel.codec, progress)
+    server.unary(ModelCardService.GET_MODEL_CARD, cards.get_model_card)
+    server.unary(ModelCardService.WRITE_CARD_SECTION, cards.write_card_section)
+
+
 def _bind_models(server: RpcServer, models: Models) -> None:
     server.unary(RegistryService.CREATE_MODEL, models.create_model)
     server.unary(RegistryService.UPDATE_MODEL, models.update_model)
@@ -203,11 +219,6 @@ def _bind_versions(server: RpcServer, versions: ModelVersions) -> None:
     server.unary(RegistryService.GET_MODEL_VERSION, versions.get_model_version)
     server.unary(RegistryService.LIST_MODEL_VERSIONS, versions.list_model_versions)
     server.unary(RegistryService.SEARCH_MODEL_VERSIONS, versions.search_model_versions)
-    server.unary(RegistryService.SIGN_MODEL_VERSION, versions.sign_model_version)
-    server.unary(RegistryService.LIST_MODEL_VERSION_FILES, versions.list_model_version_files)
-    server.unary(
-        RegistryService.LIST_MODEL_VERSION_SIGNATURES, versions.list_model_version_signatures
-    )
 
 
 def _bind_promotions(server: RpcServer, promotions: Promotions) -> None:

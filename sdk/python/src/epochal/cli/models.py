@@ -1,4 +1,4 @@
-"""`epochal models`: the registry."""
+"""`epochal models`: the registry; as it is, and as it was at any moment."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ import epochal_proto.v1 as pb
 import typer
 from epochal_proto.v1.services import RegistryService
 
+from epochal.cli import model_files, promotions, registry_policies
+from epochal.cli.model_names import ModelArgument, any_name, metrics_text, model_name
 from epochal.cli.output import Column, Output, show_list, show_one, when
-from epochal.cli.session import LimitOption, OutputOption, ProjectOption, Session, session
+from epochal.cli.past import moment
+from epochal.cli.session import LimitOption, OutputOption, ProjectOption, session
 from epochal.errors import InvalidArgument
 from epochal.names import last_part
 
-app = typer.Typer(no_args_is_help=True, help="Models: list, read, versions, aliases.")
+app = typer.Typer(
+    no_args_is_help=True, help="Models: register, read, sign, promote, approve, go back."
+)
+for _part in (promotions.app, model_files.app):
+    app.registered_commands.extend(_part.registered_commands)
+app.add_typer(registry_policies.app, name="policy")
 
-ModelArgument = Annotated[str, typer.Argument(help="Its id or full name.")]
+AsOfOption = Annotated[
+    str, typer.Option("--as-of", help="A time or a position of the log; now by default.")
+]
 
 _FIELDS = [
     Column[pb.Model]("ID", lambda model: last_part(model.name), "bold"),
@@ -27,6 +37,7 @@ _FIELDS = [
 
 _VERSION = [
     Column[pb.ModelVersion]("VERSION", lambda version: str(version.version), "bold", right=True),
+    Column[pb.ModelVersion]("STAGE", lambda version: version.stage),
     Column[pb.ModelVersion]("ALIASES", lambda version: " ".join(version.aliases)),
     Column[pb.ModelVersion]("RUN", lambda version: last_part(version.run)),
     Column[pb.ModelVersion]("ARTIFACT", lambda version: version.artifact_path),
@@ -36,19 +47,35 @@ _VERSION = [
     Column[pb.ModelVersion]("CREATED", lambda version: when(version.create_time)),
 ]
 
+_ONE_VERSION = [
+    *_VERSION,
+    Column[pb.ModelVersion]("FLAVOR", lambda version: version.flavor),
+    Column[pb.ModelVersion]("METRICS", lambda version: metrics_text(version)),
+    Column[pb.ModelVersion]("FILES", lambda version: str(version.file_count or "")),
+    Column[pb.ModelVersion]("SIGNED BY", lambda version: " ".join(version.signed_by)),
+    Column[pb.ModelVersion](
+        "TAGS", lambda version: "  ".join(f"{k}={v}" for k, v in sorted(version.tags.items()))
+    ),
+]
+
 
 @app.command("ls")
 def list_models(
-    project: ProjectOption = "", limit: LimitOption = 50, output: OutputOption = Output.table
+    project: ProjectOption = "",
+    as_of: AsOfOption = "",
+    limit: LimitOption = 50,
+    output: OutputOption = Output.table,
 ) -> None:
     """List the models of a project.
 
     For example:
 
         epochal models ls -p vision
+
+        epochal models ls --as-of 2026-03-03T14:00
     """
     with session(project) as opened:
-        request = pb.ListModelsRequest(parent=opened.project)
+        request = pb.ListModelsRequest(parent=opened.project, as_of=moment(as_of))
         found = opened.paged(RegistryService.LIST_MODELS, request, lambda page: page.models, limit)
         nothing = f"no models in {opened.project}; a run registers one with log_model(register=)"
         show_list(found, _FIELDS, output, nothing)
@@ -56,16 +83,27 @@ def list_models(
 
 @app.command("get")
 def get_model(
-    model: ModelArgument, project: ProjectOption = "", output: OutputOption = Output.table
+    model: ModelArgument,
+    project: ProjectOption = "",
+    as_of: AsOfOption = "",
+    output: OutputOption = Output.table,
 ) -> None:
-    """Show one model with its aliases.
+    """Show one model with its aliases, or one version: MODEL/VERSION.
 
     For example:
 
         epochal models get digits
+
+        epochal models get digits/3 --as-of 4711 -o json
     """
     with session(project) as opened:
-        request = pb.GetModelRequest(name=_name(opened, model))
+        name, at = any_name(opened, model), moment(as_of)
+        if "/versions/" in name:
+            version = pb.GetModelVersionRequest(name=name, as_of=at)
+            found = opened.client.call(RegistryService.GET_MODEL_VERSION, version)
+            show_one(found, _ONE_VERSION, output)
+            return
+        request = pb.GetModelRequest(name=name, as_of=at)
         show_one(opened.client.call(RegistryService.GET_MODEL, request), _FIELDS, output)
 
 
@@ -73,6 +111,7 @@ def get_model(
 def list_versions(
     model: ModelArgument,
     project: ProjectOption = "",
+    as_of: AsOfOption = "",
     limit: LimitOption = 50,
     output: OutputOption = Output.table,
 ) -> None:
@@ -85,7 +124,7 @@ def list_versions(
     with session(project) as opened:
         found = opened.paged(
             RegistryService.LIST_MODEL_VERSIONS,
-            pb.ListModelVersionsRequest(parent=_name(opened, model)),
+            pb.ListModelVersionsRequest(parent=model_name(opened, model), as_of=moment(as_of)),
             lambda page: page.model_versions,
             limit,
         )
@@ -112,7 +151,7 @@ def alias_model(
     if bool(version) == delete:
         raise InvalidArgument("give either the version to hold the alias, or --delete")
     with session(project) as opened:
-        name = _name(opened, model)
+        name = model_name(opened, model)
         if delete:
             done = opened.client.call(
                 RegistryService.DELETE_MODEL_ALIAS,
@@ -124,10 +163,6 @@ def alias_model(
                 pb.SetModelAliasRequest(name=name, alias=alias, version=version),
             )
     show_one(done, _FIELDS, output)
-
-
-def _name(opened: Session, model: str) -> str:
-    return model if "/" in model else f"{opened.project}/models/{model}"
 
 
 def _aliases(model: pb.Model) -> str:

@@ -39,6 +39,7 @@ class ModelState:
         aliases: version that holds each.
         versions: by number.
         promotions: what was asked for, and who had which place.
+        written: what people wrote in its card, by resource and section.
     """
 
     exists: bool = False
@@ -50,6 +51,7 @@ class ModelState:
     aliases: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[int, VersionState] = field(default_factory=dict)
     promotions: Promotions = field(default_factory=Promotions)
+    written: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
 class ModelAggregate:
@@ -83,6 +85,9 @@ class ModelAggregate:
                 return replace(state, tags=changed_tags(state.tags, event.tags, event.removed))
             case pb.ModelDeleted():
                 return replace(state, deleted=True, aliases={})
+            case pb.CardSectionWritten():
+                key = (event.name, event.section)
+                return replace(state, written={**state.written, key: event.text})
             case pb.ModelAliasSet():
                 return replace(state, aliases={**state.aliases, event.alias: event.version})
             case pb.ModelAliasDeleted():

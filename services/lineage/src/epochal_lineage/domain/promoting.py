@@ -7,52 +7,18 @@ most, and each move has a promotion that explains it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Sequence
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import Aborted, FailedPrecondition, NotFound, PermissionDenied
 from google.protobuf.message import Message
 
+from epochal_lineage.domain.asking import Asked, Circumstances
 from epochal_lineage.domain.gates.evaluating import evaluate, outcome_of
-from epochal_lineage.domain.gates.policy import Policy, at_least
+from epochal_lineage.domain.gates.policy import Policy
+from epochal_lineage.domain.governing import refuse_leaving, refuse_unknown_stage, refuse_weak
 from epochal_lineage.domain.model import ModelState, VersionState, require_model, require_version
 from epochal_lineage.domain.promotions import Wish, place_key
-
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What was found out before deciding, beside the model's own stream.
-
-    Attributes:
-        policy: in force.
-        now: when it is asked.
-        metrics: of each version that may matter, by number.
-        validations: runs that validated the version.
-        signed_by: keys whose signature of the version's files holds.
-        authors: who made the version.
-    """
-
-    policy: Policy
-    now: datetime
-    metrics: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    validations: Sequence[pb.GateValidation] = ()
-    signed_by: Sequence[str] = ()
-    authors: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked for, and by whom."""
-
-    version: int
-    stage: str
-    alias: str
-    requester: str
-    reason: str = ""
-    role: str = ""
-    emergency: bool = False
 
 
 def holder_of(state: ModelState, stage: str, alias: str) -> int:
@@ -88,11 +54,11 @@ def promote(
     if has_place(state, asked):
         return []
     policy = circumstances.policy
-    _refuse_unknown_stage(policy, asked.stage)
+    refuse_unknown_stage(policy, asked.stage)
     if not asked.emergency:
         refuse_leaving(state, policy, asked.version, asked.stage, asked.alias)
     else:
-        _refuse_weak(policy, asked)
+        refuse_weak(policy, asked.requester, asked.role)
     number, events = _wish(state, model, asked, circumstances)
     wish = wish_for(state, asked, circumstances)
     return [*events, *_decide(state, model, number, wish, circumstances)]
@@ -217,63 +183,6 @@ def review(
             resource=name,
         )
     return [pb.PromotionReviewed(promotion=name, reviewer=reviewer, comment=comment)]
-
-
-def refuse_leaving(
-    state: ModelState, policy: Policy, version: int, stage: str = "", alias: str = ""
-) -> None:
-    """Refuse to take a version out of a stage that is governed.
-
-    It may go on to a stage that comes after it in the policy, or to one that names it as origin.
-
-    Raises:
-        FailedPrecondition: it would be.
-    """
-    known = state.versions.get(version)
-    if known is None or alias or known.stage not in policy.stages or known.stage == stage:
-        return
-    place, order = policy.stages.get(stage), list(policy.stages)
-    if place is not None and (
-        order.index(stage) > order.index(known.stage) or known.stage in (place.origins or ())
-    ):
-        return
-    raise FailedPrecondition(
-        f"version {version} is in {known.stage}, which the registry policy governs: promote "
-        "another version in its place, or roll back",
-        reason="PLACE_GOVERNED",
-    )
-
-
-def refuse_governed_alias(policy: Policy, alias: str, doing: str) -> None:
-    """Refuse to do something to an alias that is governed.
-
-    Raises:
-        FailedPrecondition: it is.
-    """
-    if alias in policy.aliases:
-        raise FailedPrecondition(
-            f"the registry policy governs {alias!r}: {doing}", reason="PLACE_GOVERNED"
-        )
-
-
-def refuse_holding(state: ModelState, policy: Policy, versions: Sequence[int]) -> None:
-    """Refuse to delete versions that have a governed place.
-
-    Raises:
-        FailedPrecondition: one has.
-    """
-    for number in versions:
-        known = state.versions.get(number)
-        held = [alias for alias, holder in state.aliases.items() if holder == number]
-        places = [alias for alias in held if alias in policy.aliases]
-        if known is not None and not known.deleted and known.stage in policy.stages:
-            places.append(known.stage)
-        if places:
-            raise FailedPrecondition(
-                f"version {number} has {', '.join(sorted(places))}, which the registry policy "
-                "governs: give it to another version first",
-                reason="PLACE_GOVERNED",
-            )
 
 
 def facts_of(state: ModelState, wish: Wish, circumstances: Circumstances) -> pb.GateFacts:
@@ -421,27 +330,6 @@ def _open_wish(state: ModelState, model: str, number: int) -> Wish:
             f"{name} is {word}, not open", reason="PROMOTION_NOT_OPEN", resource=name
         )
     return wish
-
-
-def _refuse_unknown_stage(policy: Policy, stage: str) -> None:
-    free = {place.displace_to for place in policy.stages.values()}
-    if stage and policy.stages and stage not in policy.stages and stage not in free:
-        raise FailedPrecondition(
-            f"the registry policy knows no stage {stage!r}: it has "
-            f"{', '.join(sorted({*policy.stages, *free}))}",
-            reason="UNKNOWN_STAGE",
-        )
-
-
-def _refuse_weak(policy: Policy, asked: Asked) -> None:
-    wanted = policy.emergency_role
-    if not wanted or not at_least(asked.role, wanted):
-        raise PermissionDenied(
-            f"an emergency needs the role {wanted}; {asked.requester} is {asked.role or 'none'}"
-            if wanted
-            else "the registry policy allows no emergencies",
-            reason="EMERGENCY_REFUSED",
-        )
 
 
 def _there(version: VersionState) -> bool:

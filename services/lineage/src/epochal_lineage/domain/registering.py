@@ -151,6 +151,24 @@ def tag(
     return [pb.ModelTagged(model=model, tags=change.tags, removed=change.removed)] if change else []
 
 
+def write_card(
+    state: ModelState, name: str, section: pb.CardSection, text: str, author: str
+) -> Sequence[Message]:
+    """Write a section of the card of a model, or of one of its versions.
+
+    Raises:
+        NotFound: no such model or version.
+    """
+    model, _, version = name.partition("/versions/")
+    if version:
+        require_version(state, model, int(version))
+    else:
+        require_model(state, model)
+    if state.written.get((name, section), "") == text:
+        return []
+    return [pb.CardSectionWritten(name=name, section=section, text=text, author=author)]
+
+
 def delete(state: ModelState, model: str) -> Sequence[Message]:
     """Delete a model.
 

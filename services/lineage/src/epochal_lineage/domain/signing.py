@@ -23,10 +23,10 @@ PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
 
-_HASHES: Final[dict[int, hashes.HashAlgorithm]] = {
-    256: hashes.SHA256(),
-    384: hashes.SHA384(),
-    521: hashes.SHA512(),
+_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
+    "secp256r1": hashes.SHA256(),
+    "secp384r1": hashes.SHA384(),
+    "secp521r1": hashes.SHA512(),
 }
 
 
@@ -145,7 +145,7 @@ def verify(signed: SignedFiles, pem: str) -> bool:
     if signed.key != _fingerprint(key):
         return False
     try:
-        key.verify(signed.signature, _pae(signed.payload), ec.ECDSA(_HASHES[key.curve.key_size]))
+        key.verify(signed.signature, _pae(signed.payload), ec.ECDSA(_HASHES[key.curve.name]))
     except InvalidSignature:
         return False
     return True
@@ -177,7 +177,7 @@ def _public_key(pem: str) -> ec.EllipticCurvePublicKey:
         key: Any = serialization.load_pem_public_key(pem.encode())
     except ValueError:
         raise SignatureRefused("it is no public key in PEM") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size not in _HASHES:
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _HASHES:
         raise SignatureRefused("a key is ECDSA on P-256, P-384 or P-521")
     return key
 

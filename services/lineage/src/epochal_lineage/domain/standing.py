@@ -271,6 +271,14 @@ _on(
     lambda e, f: _merged(_version(e.name), f, **{f"signed.{e.key}": e.creator}),
 )
 _on(
+    pb.CardSectionWritten,
+    lambda e, f: _merged(
+        _version(e.name) if "/versions/" in e.name else _model(e.name),
+        f,
+        **{f"card.{pb.CardSection.Name(e.section).removeprefix('CARD_SECTION_').lower()}": e.text},
+    ),
+)
+_on(
     pb.RegistryPolicySet,
     lambda e, _: {
         Key(pb.STATE_KIND_REGISTRY_POLICIES, f"{e.project}/registryPolicy"): (

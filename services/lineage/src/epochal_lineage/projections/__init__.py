@@ -17,7 +17,7 @@ from epochal_lineage.projections.version_facts import VersionFactProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=5,
+    version=6,
     ddl="\n".join(
         resources.files("epochal_lineage").joinpath("sql", name).read_text()
         for name in (
@@ -70,5 +70,6 @@ READ_MODEL = ReadModel(
         pb.TagsSet,
         pb.ModelVersionFilesListed,
         pb.ModelVersionSigned,
+        pb.CardSectionWritten,
     ),
 )

@@ -52,6 +52,17 @@ class RegistryPolicyRow:
     author: str
     reason: str
     create_time: datetime
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class CardSectionRow:
+    """What people wrote in the card of a model or a version."""
+
+    name: str
+    section: int
+    text: str
+    author: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,7 @@ class ModelVersionPastRow(ModelVersionRow):
 
 PROMOTIONS = Table("promotion", PromotionRow, ("model", "number"))
 REGISTRY_POLICIES = Table("registry_policy", RegistryPolicyRow, ("project", "version"))
+CARD_SECTIONS = Table("card_section", CardSectionRow, ("name", "section"))
 RUN_FACTS = Table("run_fact", RunFactRow, ("run",))
 REFERENCES = Table("version_reference", ReferenceRow, ("model_version", "run"))
 VERSION_FILES = Table("version_file", VersionFileRow, ("model", "version", "path"))

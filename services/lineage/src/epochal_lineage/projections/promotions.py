@@ -79,6 +79,7 @@ def _policy(payload: pb.RegistryPolicySet, event: Event) -> RegistryPolicyRow:
         author=payload.author,
         reason=payload.reason,
         create_time=event.recorded_at,
+        position=event.position,
     )
 
 

@@ -19,10 +19,12 @@ from epochal_kernel.projections.tables import RowRef
 from epochal_lineage.domain.model import version_number
 from epochal_lineage.projections.facts.runs import job_of
 from epochal_lineage.projections.promotion_rows import (
+    CARD_SECTIONS,
     REFERENCES,
     RUN_FACTS,
     SIGNATURES,
     VERSION_FILES,
+    CardSectionRow,
     ReferenceRow,
     RunFactRow,
     SignatureRow,
@@ -38,7 +40,7 @@ class VersionFactProjector:
     """Projects facts about versions and runs."""
 
     name = "version facts"
-    tables = (RUN_FACTS, REFERENCES, VERSION_FILES, SIGNATURES)
+    tables = (RUN_FACTS, REFERENCES, VERSION_FILES, SIGNATURES, CARD_SECTIONS)
 
     def touches(self, event: Event) -> Iterable[RowRef]:
         """How a run ended belongs to what it is; the first reference is the one that counts."""
@@ -65,6 +67,11 @@ class VersionFactProjector:
                 known = rows.get(RUN_FACTS, event.resource)
                 if known is not None:
                     rows.put(RUN_FACTS, replace(known, succeeded=True))
+            case pb.CardSectionWritten() as written:
+                rows.put(
+                    CARD_SECTIONS,
+                    CardSectionRow(written.name, written.section, written.text, written.author),
+                )
             case pb.ModelVersionFilesListed() as listed:
                 model, number = listed.name.rpartition("/versions/")[0], version_number(listed.name)
                 for file in listed.files:

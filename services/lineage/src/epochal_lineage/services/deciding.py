@@ -24,11 +24,11 @@ from epochal_proto.v1.services import TrackingService
 from google.protobuf.message import Message
 
 from epochal_lineage.domain import promoting
+from epochal_lineage.domain.asking import Asked, Circumstances
 from epochal_lineage.domain.gates.evaluating import shut_gates
 from epochal_lineage.domain.gates.policy import Place, Policy
 from epochal_lineage.domain.gates.reading import read_policy
 from epochal_lineage.domain.model import ModelAggregate, ModelState
-from epochal_lineage.domain.promoting import Asked, Circumstances
 from epochal_lineage.domain.registry_policy import PolicyAggregate
 from epochal_lineage.domain.signing import SignatureRefused, fingerprint_of_pem, read_bundle, verify
 from epochal_lineage.services.registry_messages import stream_of

@@ -13,21 +13,19 @@ from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.message import Message
 
-from epochal_lineage.domain import manifest, promoting, registering, versions
+from epochal_lineage.domain import governing, manifest, registering, versions
+from epochal_lineage.domain.asking import Asked
 from epochal_lineage.domain.model import ModelAggregate, ModelState, version_number
-from epochal_lineage.domain.promoting import Asked
 from epochal_lineage.projections.graph import project_of
 from epochal_lineage.projections.graph_rows import RunArtifactRow
 from epochal_lineage.services.deciding import Decisions
-from epochal_lineage.services.registry_messages import stream_of, timestamp, version_message
+from epochal_lineage.services.moments import Moments
+from epochal_lineage.services.registry_messages import stream_of, version_message
 from epochal_lineage.store.audit import AuditStore, EventQuery
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.logged_models import LoggedModelStore
-from epochal_lineage.store.promotions import PromotionStore
 from epochal_lineage.store.registry import Question, RegistryStore
 
-FILES_PAGE = 1_000
-SIGNATURES_PAGE = 10
 _LAST = 2**62
 
 
@@ -42,11 +40,11 @@ class ModelVersions:
         graph: GraphStore,
         audit: AuditStore,
         decisions: Decisions,
-        promotions: PromotionStore,
+        moments: Moments,
         progress: Progress,
     ) -> None:
+        self._moments = moments
         self._decisions = decisions
-        self._promotions = promotions
         self._ledger = ledger
         self._store = store
         self._logged = logged
@@ -61,7 +59,7 @@ class ModelVersions:
         """Register a version of a model: an artifact of a run, a logged model, or a source."""
         await self._progress.wait_for(context.min_position)
         policy = await self._decisions.policy(request.parent)
-        promoting.refuse_governed_alias(
+        governing.refuse_governed_alias(
             policy, request.alias, "register without it, then promote the version"
         )
         artifacts = await self._artifacts(request)
@@ -146,7 +144,7 @@ class ModelVersions:
             return await self._written(model, asked.version, outcome, context)
 
         def decide(state: ModelState, model: str, number: int) -> Sequence[Message]:
-            promoting.refuse_leaving(state, policy, number)
+            governing.refuse_leaving(state, policy, number)
             return versions.set_stage(
                 state,
                 model,
@@ -166,7 +164,7 @@ class ModelVersions:
         policy = await self._decisions.policy(project_of(model))
 
         def decide(state: ModelState) -> Sequence[Message]:
-            promoting.refuse_holding(state, policy, [number])
+            governing.refuse_holding(state, policy, [number])
             return versions.delete_version(state, model, number)
 
         outcome = await self._decisions.plainly(model, decide, request, request.request_id, context)
@@ -177,22 +175,22 @@ class ModelVersions:
         self, request: pb.GetModelVersionRequest, context: CallContext
     ) -> pb.ModelVersion:
         """Read one version."""
-        await self._progress.wait_for(context.min_position)
+        position = await self._moments.past(request.as_of, "as_of", context)
         model = request.name.rpartition("/versions/")[0]
-        return await self._version(model, version_number(request.name))
+        return await self._version(model, version_number(request.name), position)
 
     async def list_model_versions(
         self, request: pb.ListModelVersionsRequest, context: CallContext
     ) -> pb.ListModelVersionsResponse:
         """List versions, newest first."""
-        await self._progress.wait_for(context.min_position)
-        model = await self._store.model(request.parent)
+        position = await self._moments.past(request.as_of, "as_of", context)
+        model = await self._store.model(request.parent, position)
         if model is None:
             raise NotFound(f"there is no {request.parent}", resource=request.parent)
         size = request.page_size or paging.DEFAULT_PAGE
         before = paging.unpack_number(request.page_token)
         rows = await self._store.versions(
-            request.parent, _LAST if before is None else before, size + 1
+            request.parent, _LAST if before is None else before, size + 1, position
         )
         return pb.ListModelVersionsResponse(
             model_versions=[version_message(row, model) for row in rows[:size]],
@@ -216,72 +214,6 @@ class ModelVersions:
         return pb.SearchModelVersionsResponse(
             model_versions=[version_message(one.version, one.model) for one in found],
             next_page_token=token,
-        )
-
-    async def sign_model_version(
-        self, request: pb.SignModelVersionRequest, context: CallContext
-    ) -> pb.ModelVersion:
-        """Add a signature of a version's files."""
-        await self._progress.wait_for(context.min_position)
-        model, number = request.name.rpartition("/versions/")[0], version_number(request.name)
-        await self._version(model, number)
-        digests = await self._promotions.digests(model, number)
-        files = [pb.ModelVersionFile(path=path, sha256=one) for path, one in digests.items()]
-        key = manifest.signer_of(request.bundle, files, "bundle")
-        return await self._execute(
-            request.name,
-            lambda state, model, number: versions.sign_version(
-                state, model, number, key, request.bundle, context.actor
-            ),
-            request,
-            request.request_id,
-            context,
-        )
-
-    async def list_model_version_files(
-        self, request: pb.ListModelVersionFilesRequest, context: CallContext
-    ) -> pb.ListModelVersionFilesResponse:
-        """List files by path."""
-        await self._progress.wait_for(context.min_position)
-        model, number = request.parent.rpartition("/versions/")[0], version_number(request.parent)
-        await self._version(model, number)
-        size = request.page_size or FILES_PAGE
-        after = paging.unpack(request.page_token)
-        rows = await self._promotions.files(model, number, after, size + 1)
-        return pb.ListModelVersionFilesResponse(
-            files=[
-                pb.ModelVersionFile(
-                    path=row.path,
-                    sha256=row.sha256,
-                    size_bytes=row.size_bytes,
-                    artifact=row.artifact,
-                )
-                for row in rows[:size]
-            ],
-            next_page_token=paging.pack(rows[size - 1].path) if len(rows) > size else "",
-        )
-
-    async def list_model_version_signatures(
-        self, request: pb.ListModelVersionSignaturesRequest, context: CallContext
-    ) -> pb.ListModelVersionSignaturesResponse:
-        """List signatures by key."""
-        await self._progress.wait_for(context.min_position)
-        model, number = request.parent.rpartition("/versions/")[0], version_number(request.parent)
-        await self._version(model, number)
-        size = request.page_size or SIGNATURES_PAGE
-        after = paging.unpack(request.page_token)
-        rows = await self._promotions.signatures(model, number, after, size + 1)
-        return pb.ListModelVersionSignaturesResponse(
-            signatures=[
-                pb.ModelVersionSignature(
-                    key=row.key,
-                    bundle=row.bundle,
-                    creator=row.creator,
-                    create_time=timestamp(row.create_time),
-                )
-                for row in rows[:size]
-            ],
-            next_page_token=paging.pack(rows[size - 1].key) if len(rows) > size else "",
         )
 
     async def _metrics(
@@ -389,8 +321,11 @@ class ModelVersions:
         )
         return pb.ModelVersionRegistered.FromString(record.payload).version
 
-    async def _version(self, model: str, version: int) -> pb.ModelVersion:
-        row, owner = await self._store.version(model, version), await self._store.model(model)
+    async def _version(
+        self, model: str, version: int, position: int | None = None
+    ) -> pb.ModelVersion:
+        row = await self._store.version(model, version, position)
+        owner = await self._store.model(model, position)
         if row is None or owner is None:
             name = f"{model}/versions/{version}"
             raise NotFound(f"there is no {name}", resource=name)

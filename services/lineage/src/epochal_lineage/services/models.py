@@ -12,13 +12,14 @@ from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.message import Message
 
-from epochal_lineage.domain import promoting, registering
+from epochal_lineage.domain import governing, registering
+from epochal_lineage.domain.asking import Asked
 from epochal_lineage.domain.model import ModelAggregate, ModelState
-from epochal_lineage.domain.promoting import Asked
 from epochal_lineage.projections.graph import project_of
 from epochal_lineage.projections.rows import ModelRow
 from epochal_lineage.services.deciding import Decisions
 from epochal_lineage.services.model_names import ids_for
+from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.registry_messages import model_message, stream_of
 from epochal_lineage.store.registry import Question, RegistryStore
 
@@ -29,8 +30,14 @@ class Models:
     """Handlers of RegistryService that are about whole models."""
 
     def __init__(
-        self, ledger: Ledger, store: RegistryStore, decisions: Decisions, progress: Progress
+        self,
+        ledger: Ledger,
+        store: RegistryStore,
+        decisions: Decisions,
+        moments: Moments,
+        progress: Progress,
     ) -> None:
+        self._moments = moments
         self._ledger = ledger
         self._store = store
         self._decisions = decisions
@@ -105,7 +112,7 @@ class Models:
         policy = await self._decisions.policy(project_of(request.name))
 
         def decide(state: ModelState) -> Sequence[Message]:
-            promoting.refuse_holding(state, policy, list(state.versions))
+            governing.refuse_holding(state, policy, list(state.versions))
             return registering.delete(state, request.name)
 
         outcome = await self._decisions.plainly(
@@ -148,7 +155,7 @@ class Models:
         policy = await self._decisions.policy(project_of(request.name))
 
         def decide(state: ModelState) -> Sequence[Message]:
-            promoting.refuse_governed_alias(
+            governing.refuse_governed_alias(
                 policy, request.alias, "promote another version, or roll back"
             )
             return registering.delete_alias(state, request.name, request.alias)
@@ -163,18 +170,19 @@ class Models:
 
     async def get_model(self, request: pb.GetModelRequest, context: CallContext) -> pb.Model:
         """Read one model."""
-        await self._progress.wait_for(context.min_position)
-        return await self._read(request.name)
+        position = await self._moments.past(request.as_of, "as_of", context)
+        return await self._read(request.name, position)
 
     async def list_models(
         self, request: pb.ListModelsRequest, context: CallContext
     ) -> pb.ListModelsResponse:
         """List models by name."""
-        await self._progress.wait_for(context.min_position)
+        position = await self._moments.past(request.as_of, "as_of", context)
         size = request.page_size or paging.DEFAULT_PAGE
-        rows = await self._store.models(request.parent, paging.unpack(request.page_token), size + 1)
+        after = paging.unpack(request.page_token)
+        rows = await self._store.models(request.parent, after, size + 1, position)
         return pb.ListModelsResponse(
-            models=await self._messages(rows[:size]),
+            models=await self._messages(rows[:size], position),
             next_page_token=paging.pack(rows[size - 1].name) if len(rows) > size else "",
         )
 
@@ -217,15 +225,17 @@ class Models:
         await self._progress.wait_for(outcome.position)
         return await self._read(name)
 
-    async def _read(self, name: str) -> pb.Model:
-        row = await self._store.model(name)
+    async def _read(self, name: str, position: int | None = None) -> pb.Model:
+        row = await self._store.model(name, position)
         if row is None:
             raise NotFound(f"there is no {name}", resource=name)
-        (message,) = await self._messages([row])
+        (message,) = await self._messages([row], position)
         return message
 
-    async def _messages(self, rows: Sequence[ModelRow]) -> list[pb.Model]:
-        latest = await self._store.latest([row.name for row in rows])
+    async def _messages(
+        self, rows: Sequence[ModelRow], position: int | None = None
+    ) -> list[pb.Model]:
+        latest = await self._store.latest([row.name for row in rows], position)
         return [model_message(row, latest.get(row.name, ())) for row in rows]
 
     async def _refuse_taken(self, display_name: str, project: str, but: str = "") -> None:

@@ -19,6 +19,18 @@ class Moments:
         self._history = history
         self._progress = progress
 
+    async def past(self, moment: pb.Moment, field: str, context: CallContext) -> int | None:
+        """Return the position of a moment that is named; None for now, as far as the view is.
+
+        Raises:
+            InvalidArgument: it is a position and a time.
+            Unavailable: the read model did not get there in time; retryable.
+        """
+        if moment.position or moment.HasField("time"):
+            return await self.of(moment, field, context)
+        await self._progress.wait_for(context.min_position)
+        return None
+
     async def of(self, moment: pb.Moment, field: str, context: CallContext) -> int:
         """Return the position of the last event that counts; now is what the read model has.
 

@@ -10,15 +10,16 @@ from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
 from epochal_lineage.domain import promoting
+from epochal_lineage.domain.asking import Asked
 from epochal_lineage.domain.gates.evaluating import evaluate, outcome_of
 from epochal_lineage.domain.gates.policy import digest_of
 from epochal_lineage.domain.gates.reading import read_policy
 from epochal_lineage.domain.model import ModelState, require_version, version_number
-from epochal_lineage.domain.promoting import Asked
 from epochal_lineage.domain.promotions import Wish, promotion_number
 from epochal_lineage.domain.registry_policy import PolicyAggregate, set_policy
 from epochal_lineage.projections.graph import project_of
 from epochal_lineage.services.deciding import Decisions, policy_stream
+from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.promotion_messages import policy_message, promotion_message
 from epochal_lineage.store.promotions import PromotionStore
 
@@ -29,8 +30,14 @@ class Promotions:
     """Handlers of PromotionService."""
 
     def __init__(
-        self, ledger: Ledger, store: PromotionStore, decisions: Decisions, progress: Progress
+        self,
+        ledger: Ledger,
+        store: PromotionStore,
+        decisions: Decisions,
+        moments: Moments,
+        progress: Progress,
     ) -> None:
+        self._moments = moments
         self._ledger = ledger
         self._store = store
         self._decisions = decisions
@@ -41,9 +48,9 @@ class Promotions:
         self, request: pb.GetRegistryPolicyRequest, context: CallContext
     ) -> pb.RegistryPolicy:
         """Read a policy."""
-        await self._progress.wait_for(context.min_position)
         project = project_of(request.name)
-        row = await self._store.policy(project, request.version)
+        position = await self._moments.of(request.as_of, "as_of", context)
+        row = await self._store.policy(project, request.version, position)
         if row is None and request.version:
             raise NotFound(f"{request.name} has no version {request.version}", resource=project)
         return policy_message(project, row)

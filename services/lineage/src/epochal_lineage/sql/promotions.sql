@@ -13,7 +13,11 @@ CREATE INDEX promotion_open ON promotion (project, state) WHERE state = 1 OR rev
 CREATE TABLE registry_policy (
     project text NOT NULL, version bigint NOT NULL, text text NOT NULL, digest text NOT NULL,
     author text NOT NULL, reason text NOT NULL, create_time timestamptz NOT NULL,
-    PRIMARY KEY (project, version)
+    position bigint NOT NULL, PRIMARY KEY (project, version)
+);
+CREATE TABLE card_section (
+    name text NOT NULL, section bigint NOT NULL, text text NOT NULL, author text NOT NULL,
+    PRIMARY KEY (name, section)
 );
 CREATE TABLE run_fact (
     run text PRIMARY KEY, creator text NOT NULL, display_name text NOT NULL,

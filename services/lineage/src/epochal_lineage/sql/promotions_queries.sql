@@ -22,5 +22,9 @@ SELECT model, version, key, bundle, creator, create_time FROM version_signature
  WHERE model = $1 AND version = $2 AND key > $3 ORDER BY key LIMIT $4
 
 -- policy --
-SELECT project, version, text, digest, author, reason, create_time FROM registry_policy
- WHERE project = $1 AND ($2 = 0 OR version = $2) ORDER BY version DESC LIMIT 1
+SELECT project, version, text, digest, author, reason, create_time, position FROM registry_policy
+ WHERE project = $1 AND ($2 = 0 OR version = $2) AND position <= $3
+ ORDER BY version DESC LIMIT 1
+
+-- sections --
+SELECT name, section, text, author FROM card_section WHERE name = ANY($1)

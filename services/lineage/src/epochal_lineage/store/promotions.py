@@ -9,6 +9,8 @@ from typing import Final
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
 from epochal_lineage.projections.promotion_rows import (
+    FOREVER,
+    CardSectionRow,
     PromotionRow,
     RegistryPolicyRow,
     RunFactRow,
@@ -23,6 +25,10 @@ _LIST: Final = (
     f"SELECT {_PROMOTION} FROM promotion WHERE project = $1 AND ($2 = '' OR model = $2) "
     "AND ($3 = 0 OR state = $3) AND (NOT $4 OR review_open) AND position < $5 "
     "ORDER BY position DESC LIMIT $6"
+)
+_OF_VERSION: Final = (
+    f"SELECT {_PROMOTION} FROM promotion WHERE model = $1 AND version = $2 "
+    "ORDER BY number LIMIT 100"
 )
 
 
@@ -46,11 +52,25 @@ class PromotionStore:
             rows = await self._pool.fetch(_LIST, project, model, state, open_reviews, before, limit)
         return [PromotionRow(*row) for row in rows]
 
-    async def policy(self, project: str, version: int) -> RegistryPolicyRow | None:
-        """Return a version of a project's policy, the newest for 0."""
+    async def policy(
+        self, project: str, version: int, position: int = FOREVER
+    ) -> RegistryPolicyRow | None:
+        """Return a version of a project's policy, for 0 the newest up to a position."""
         with adapting():
-            row = await self._pool.fetchrow(_SQL["policy"], project, version)
+            row = await self._pool.fetchrow(_SQL["policy"], project, version, position)
         return RegistryPolicyRow(*row) if row else None
+
+    async def of_version(self, model: str, version: int) -> list[PromotionRow]:
+        """Return the promotions of one version, oldest first."""
+        with adapting():
+            rows = await self._pool.fetch(_OF_VERSION, model, version)
+        return [PromotionRow(*row) for row in rows]
+
+    async def sections(self, names: Collection[str]) -> list[CardSectionRow]:
+        """Return what people wrote in the cards of models and versions."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["sections"], list(names))
+        return [CardSectionRow(*row) for row in rows]
 
     async def validations(self, version: str) -> list[RunFactRow]:
         """Return the runs that validated a version, oldest first; only of its organisation."""

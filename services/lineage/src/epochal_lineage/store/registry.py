@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from epochal_kernel.postgres import Pool, adapting
 
@@ -15,23 +16,50 @@ _MODEL = ", ".join(f"m.{field.name}" for field in fields(ModelRow))
 _VERSION = ", ".join(f"v.{field.name}" for field in fields(ModelVersionRow))
 _MODEL_COLUMNS = len(fields(ModelRow))
 
-_GET_MODEL = f"SELECT {_MODEL} FROM model m WHERE m.name = $1"
-_LIST_MODELS = (
-    f"SELECT {_MODEL} FROM model m WHERE m.project = $1 AND m.name > $2 ORDER BY m.name LIMIT $3"
-)
 _CALLED = (
     f"SELECT {_MODEL} FROM model m WHERE m.display_name = $1 AND m.project = ANY($2) "
     "ORDER BY m.name"
 )
-_GET_VERSION = f"SELECT {_VERSION} FROM model_version v WHERE v.model = $1 AND v.version = $2"
-_LIST_VERSIONS = (
-    f"SELECT {_VERSION} FROM model_version v WHERE v.model = $1 AND v.version < $2 "
-    "ORDER BY v.version DESC LIMIT $3"
-)
 
-_LATEST = (
-    f"SELECT DISTINCT ON (v.model, v.stage) {_VERSION} FROM model_version v "
-    "WHERE v.model = ANY($1) ORDER BY v.model, v.stage, v.version DESC"
+
+class _Tables(NamedTuple):
+    """Where models and versions are read: as they are, or as they were."""
+
+    get_model: str
+    list_models: str
+    get_version: str
+    list_versions: str
+    latest: str
+
+
+def _reading(model: str, version: str, held: str) -> _Tables:
+    """Return the queries over two tables; `held` says with which condition, by alias and number.
+
+    All names are ours: nothing of a request comes into the text.
+    """
+
+    def when(alias: str, number: int) -> str:
+        return held.format(alias=alias, position=f"${number}")
+
+    return _Tables(
+        f"SELECT {_MODEL} FROM {model} m WHERE m.name = $1 AND {when('m', 2)}",
+        f"SELECT {_MODEL} FROM {model} m WHERE m.project = $1 AND m.name > $2 AND {when('m', 4)} "
+        "ORDER BY m.name LIMIT $3",
+        f"SELECT {_VERSION} FROM {version} v WHERE v.model = $1 AND v.version = $2 "
+        f"AND {when('v', 3)}",
+        f"SELECT {_VERSION} FROM {version} v WHERE v.model = $1 AND v.version < $2 "
+        f"AND {when('v', 4)} ORDER BY v.version DESC LIMIT $3",
+        f"SELECT DISTINCT ON (v.model, v.stage) {_VERSION} FROM {version} v "
+        f"WHERE v.model = ANY($1) AND {when('v', 2)} ORDER BY v.model, v.stage, v.version DESC",
+    )
+
+
+#: A row that is there now holds now: the position is only compared so that both take the same.
+_NOW = _reading("model", "model_version", "{position}::bigint IS NULL")
+_THEN = _reading(
+    "model_past",
+    "model_version_past",
+    "{alias}.since <= {position}::bigint AND {alias}.until > {position}::bigint",
 )
 
 
@@ -68,16 +96,20 @@ class RegistryStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def model(self, name: str) -> ModelRow | None:
-        """Return one model."""
+    async def model(self, name: str, position: int | None = None) -> ModelRow | None:
+        """Return one model, as of a position."""
         with adapting():
-            row = await self._pool.fetchrow(_GET_MODEL, name)
+            row = await self._pool.fetchrow(_tables(position).get_model, name, position)
         return ModelRow(*row) if row else None
 
-    async def models(self, project: str, after: str, limit: int) -> list[ModelRow]:
-        """Return models of a project by name."""
+    async def models(
+        self, project: str, after: str, limit: int, position: int | None = None
+    ) -> list[ModelRow]:
+        """Return models of a project by name, as of a position."""
         with adapting():
-            rows = await self._pool.fetch(_LIST_MODELS, project, after, limit)
+            rows = await self._pool.fetch(
+                _tables(position).list_models, project, after, limit, position
+            )
         return [ModelRow(*row) for row in rows]
 
     async def called(self, display_name: str, projects: Sequence[str]) -> list[ModelRow]:
@@ -86,22 +118,30 @@ class RegistryStore:
             rows = await self._pool.fetch(_CALLED, display_name, list(projects))
         return [ModelRow(*row) for row in rows]
 
-    async def version(self, model: str, version: int) -> ModelVersionRow | None:
-        """Return one version."""
+    async def version(
+        self, model: str, version: int, position: int | None = None
+    ) -> ModelVersionRow | None:
+        """Return one version, as of a position."""
         with adapting():
-            row = await self._pool.fetchrow(_GET_VERSION, model, version)
+            row = await self._pool.fetchrow(_tables(position).get_version, model, version, position)
         return ModelVersionRow(*row) if row else None
 
-    async def versions(self, model: str, before: int, limit: int) -> list[ModelVersionRow]:
-        """Return versions below a number, newest first."""
+    async def versions(
+        self, model: str, before: int, limit: int, position: int | None = None
+    ) -> list[ModelVersionRow]:
+        """Return versions below a number, newest first, as of a position."""
         with adapting():
-            rows = await self._pool.fetch(_LIST_VERSIONS, model, before, limit)
+            rows = await self._pool.fetch(
+                _tables(position).list_versions, model, before, limit, position
+            )
         return [ModelVersionRow(*row) for row in rows]
 
-    async def latest(self, models: Sequence[str]) -> dict[str, list[ModelVersionRow]]:
-        """Return the newest version of each stage of some models, by model."""
+    async def latest(
+        self, models: Sequence[str], position: int | None = None
+    ) -> dict[str, list[ModelVersionRow]]:
+        """Return the newest version of each stage of some models, by model, as of a position."""
         with adapting():
-            rows = await self._pool.fetch(_LATEST, list(models))
+            rows = await self._pool.fetch(_tables(position).latest, list(models), position)
         found: dict[str, list[ModelVersionRow]] = {}
         for row in rows:
             found.setdefault(row[0], []).append(ModelVersionRow(*row))
@@ -168,6 +208,10 @@ class RegistryStore:
             for row in rows
         ]
         return found, token
+
+
+def _tables(position: int | None) -> _Tables:
+    return _NOW if position is None else _THEN
 
 
 async def page(
