@@ -456,7 +456,7 @@ def test_a_run_is_purged_for_a_reason_and_not_without_asking(cli, platform):
     cli("runs", "purge", run.uid, "-m", "personal data", input="n\n", code=1)
     assert platform.count("PurgeRun") == 0
     shown = cli("runs", "purge", run.uid, "-m", "personal data", "--yes").stdout
-    assert "3 points, 2 lines of output and 1 artifacts" in " ".join(shown.split())
+    assert "3 points, 2 lines of output, 0 spans and 1 artifacts" in " ".join(shown.split())
     assert platform.requests("PurgeRun")[0].reason == "personal data"
     assert as_json(cli("runs", "purge", run.uid, "-m", "x", "-y", "-o", "json"))["points"] == "3"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -26,7 +26,9 @@ from epochal_tracker.sink import once, parse
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.keeping import RetentionStore
 from epochal_tracker.store.telemetry import TelemetryStore
+from epochal_tracker.store.traces import NewSpan, SpanRow, TraceStore
 from epochal_tracker.telling import Teller
+from epochal_tracker.trace_rows import TraceRow, trace_row
 from tracker_world import (
     PRODUCER,
     PROJECT,
@@ -115,7 +117,7 @@ async def test_old_points_go_by_kind_and_project_and_whole_days_at_once(pool: Po
         if days in (5,):
             await ingest(pool, points_batch(number, columns, run=foreign))
     await ingest(pool, log_batch(5, ["a", "b"], run=mine), log_batch(5, ["c"], run=foreign))
-    await pool.execute("INSERT INTO retention VALUES ($1, 10, 3, 7, 0)", PROJECT)
+    await pool.execute("INSERT INTO retention VALUES ($1, 10, 3, 7, 0, 0)", PROJECT)
     gateway = FakeGateway()
     async with running_ledger(pool) as ledger:
         keeper = keeper_of(pool, Teller(ledger, SystemIds()), gateway)
@@ -172,7 +174,7 @@ async def test_bytes_go_when_no_artifact_has_them_and_are_asked_for_until_gone(p
             digest,
             old if number else NOW,
         )
-    await pool.execute("INSERT INTO retention VALUES ($1, 0, 0, 0, 30)", PROJECT)
+    await pool.execute("INSERT INTO retention VALUES ($1, 0, 0, 0, 30, 0)", PROJECT)
     gateway = FakeGateway()
     async with running_ledger(pool) as ledger:
         keeper = keeper_of(pool, Teller(ledger, SystemIds()), gateway)
@@ -201,10 +203,10 @@ async def test_a_purged_run_has_nothing_left_even_of_what_comes_late(pool: Pool)
             log_batch(2, ["line"], run=one),
         )
     store = RetentionStore(pool)
-    assert await store.holdings(run) == (1, 1)
+    assert await store.holdings(run) == (1, 1, 0)
     await store.purge(run)
-    assert await store.holdings(run) == (0, 0)
-    assert await store.holdings(other) == (1, 1)
+    assert await store.holdings(run) == (0, 0, 0)
+    assert await store.holdings(other) == (1, 1, 0)
     assert await TelemetryStore(pool).summaries(run, "", 9) == []
     assert len(await TelemetryStore(pool).batches(run, PRODUCER, 9)) == 2
     await pool.execute("INSERT INTO purged_run VALUES ($1)", run)
@@ -212,17 +214,88 @@ async def test_a_purged_run_has_nothing_left_even_of_what_comes_late(pool: Pool)
     await ingest(pool, log_batch(3, ["late"], run=run))
     async with running_ledger(pool) as ledger:
         await keeper_of(pool, Teller(ledger, SystemIds()), FakeGateway()).sweep(TODAY)
-    assert await store.holdings(run) == (0, 0)
+    assert await store.holdings(run) == (0, 0, 0)
+
+
+async def add_trace(
+    pool: Pool,
+    trace_id: str,
+    days: int,
+    *,
+    made_by: UUID | None = None,
+    linked: Sequence[UUID] = (),
+) -> None:
+    """A trace with two spans that began some days ago."""
+    name = f"{PROJECT}/traces/{trace_id}"
+    trace = pb.Trace(name=name)
+    if made_by is not None:
+        trace.metadata["mlflow.sourceRun"] = made_by.hex
+    row = trace_row(trace)
+    columns = ", ".join(f"${n}" for n in range(1, len(TraceRow.__slots__) + 1))
+    await pool.execute(
+        f"INSERT INTO trace VALUES ({columns})", *(getattr(row, one) for one in TraceRow.__slots__)
+    )
+    for run in linked:
+        await pool.execute("INSERT INTO trace_run VALUES ($1, $2)", name, run.hex)
+    begun = ago_us(days) * 1_000
+    for span_id in ("a", "b"):
+        span = SpanRow(span_id, "", "s", "UNKNOWN", "OK", begun, begun + 1, b"")
+        await TraceStore(pool).store(PROJECT, [NewSpan(trace_id, span, "{}", None, None)])
+
+
+async def traced(pool: Pool) -> set[str]:
+    rows = await pool.fetch("SELECT DISTINCT trace_id FROM tracker.span")
+    return {row[0] for row in rows}
+
+
+async def test_old_spans_go_and_those_of_what_is_needed_stay(pool: Pool) -> None:
+    needed, run = uuid4(), uuid4()
+    await pool.execute("INSERT INTO needed_run VALUES ($1, 'm/versions/1')", needed)
+    await add_trace(pool, "old", 20, made_by=run)
+    await add_trace(pool, "older", 40)
+    await add_trace(pool, "young", 2, made_by=run)
+    await add_trace(pool, "made", 20, made_by=needed)
+    await add_trace(pool, "linked", 20, linked=[run, needed])
+    await pool.execute("INSERT INTO retention VALUES ($1, 0, 0, 0, 0, 10)", PROJECT)
+    async with running_ledger(pool) as ledger:
+        keeper = keeper_of(pool, Teller(ledger, SystemIds()), FakeGateway())
+        await keeper.sweep(TODAY)
+        await keeper.sweep(TODAY)
+    assert await traced(pool) == {"young", "made", "linked"}
+    (told,) = await logged_events(pool)
+    before = f"{TODAY - timedelta(days=10)}"
+    assert told == pb.TelemetryExpired(
+        project=PROJECT, kind="spans", before=before, runs=2, items=4
+    )
+    assert await pool.fetchval("SELECT count(*) FROM trace") == 5, "traces stay"
+
+
+async def test_a_purged_run_has_no_spans_left_but_those_that_others_have_too(pool: Pool) -> None:
+    run, other = uuid4(), uuid4()
+    await add_trace(pool, "made", 0, made_by=run)
+    await add_trace(pool, "made and linked", 0, made_by=run, linked=[other])
+    await add_trace(pool, "linked", 0, linked=[run])
+    await add_trace(pool, "shared", 0, linked=[run, other])
+    await add_trace(pool, "of another", 0, made_by=other, linked=[run])
+    store = RetentionStore(pool)
+    assert await store.holdings(run) == (0, 0, 6)
+    await pool.execute("INSERT INTO purged_run VALUES ($1)", run)
+    assert await store.unpurged() == [run], "until it is done"
+    await store.purge(run)
+    assert await store.unpurged() == []
+    assert await traced(pool) == {"shared", "of another"}
 
 
 def test_what_made_a_registered_version_is_not_purged() -> None:
-    holdings = Holdings(5, 6, {"a": b"x" * 32})
+    holdings = Holdings(5, 6, 7, {"a": b"x" * 32})
     with pytest.raises(FailedPrecondition, match="models/m/versions/1"):
         purge("run", "why", holdings, ["models/m/versions/1"])
     deleted, purged = purge("run", "why", holdings, [])
     assert deleted == pb.ArtifactsDeleted(run="run", paths=["a"], digests=[b"x" * 32], reason="why")
-    assert purged == pb.RunPurged(run="run", reason="why", points=5, log_lines=6, artifacts=1)
-    (purged,) = purge("run", "why", Holdings(0, 0, {}), [])
+    assert purged == pb.RunPurged(
+        run="run", reason="why", points=5, log_lines=6, artifacts=1, spans=7
+    )
+    (purged,) = purge("run", "why", Holdings(0, 0, 0, {}), [])
     assert purged == pb.RunPurged(run="run", reason="why")
 
 

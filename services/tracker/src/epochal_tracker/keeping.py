@@ -33,6 +33,7 @@ class RetentionRow:
     system_metrics_days: int
     logs_days: int
     artifacts_days: int
+    spans_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class KeepingProjector:
                         retention.system_metrics_days,
                         retention.logs_days,
                         retention.artifacts_days,
+                        retention.spans_days,
                     ),
                 )
             case pb.ModelVersionRegistered(name=name, run=run) if run:

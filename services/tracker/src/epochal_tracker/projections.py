@@ -401,7 +401,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=11,
+    version=12,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),

@@ -136,6 +136,11 @@ class Keeper:
             runs, lines = await self._store.drop_logs(project, before)
             if runs:
                 await self._tell(project, "logs", before, today, runs, lines)
+        if retention.spans_days:
+            before = today - timedelta(days=retention.spans_days)
+            traces, spans = await self._store.drop_spans(project, before)
+            if traces:
+                await self._tell(project, "spans", before, today, traces, spans)
         if retention.artifacts_days:
             before = today - timedelta(days=retention.artifacts_days)
             reason = f"the project keeps artifacts for {retention.artifacts_days} days"

@@ -279,6 +279,100 @@ def otlp(trace_id):
     return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
 
 
+def check_what_spans_hold_is_searched():
+    where = here()
+    why, how = traced("why ü?"), traced("how?")
+    with suppress(ValueError):
+        answer("fail")
+    failed = flushed()
+    for filter_string, wanted in (
+        ("span.content LIKE '%why ü?%'", [why]),
+        ("trace.text ILIKE '%WHY Ü?%'", [why]),
+        ("span.content LIKE '%no such words%'", []),
+        ("trace.text LIKE '%no answer%'", [failed]),
+        ("span.attributes.mlflow.spanType = 'RETRIEVER'", [failed, how, why]),
+        ("span.attributes.mlflow.spanOutputs ILIKE '%doc ü%'", [failed, how, why]),
+        ("span.attributes.mlflow.spanInputs LIKE '%how%' AND span.name = 'answer'", [how]),
+        ("span.attributes.mlflow.spanInputs RLIKE 'why.*[?]'", [why]),
+        ("span.attributes.mlflow.spanType IN ('CHAIN', 'LLM')", [failed, how, why]),
+        ("span.attributes.absent = 'x'", []),
+        # Conditions of spans hold of one span.
+        ("span.name = 'retrieve' AND span.status = 'ERROR'", []),
+        ("span.name = 'answer' AND span.status = 'ERROR'", [failed]),
+        ("span.name = 'retrieve' OR span.status = 'ERROR'", [failed, how, why]),
+    ):
+        assert found(where, filter_string) == wanted, filter_string
+    for wrong in ("span.content = 'x'", "span.attributes. = 'x'", "span.nothing = 'x'"):
+        refused("INVALID_PARAMETER_VALUE", lambda wrong=wrong: found(where, wrong))
+
+
+def exporting(where, *spans, resource=()):
+    """Send spans of one trace as any exporter does: ids, parents and attributes."""
+    trace_id = os.urandom(16).hex()
+
+    def send(*some):
+        body = {
+            "resource": {"attributes": attributes(dict(resource))},
+            "scopeSpans": [{"spans": [made(trace_id, *one) for one in some]}],
+        }
+        answer = exported(
+            json.dumps({"resourceSpans": [body]}).encode(),
+            **{"content-type": "application/json", "x-mlflow-experiment-id": where},
+        )
+        assert answer.status_code == 200, answer.text
+        return client.get_trace(f"tr-{trace_id}").info
+
+    return send, send(*spans)
+
+
+def made(trace_id, span_id, parent_id, values):
+    span = {
+        "traceId": trace_id,
+        "spanId": f"{span_id:016x}",
+        "name": f"span {span_id}",
+        "startTimeUnixNano": str(1_700_000_000_000_000_000 + span_id),
+        "endTimeUnixNano": "1700000001500000000",
+        "attributes": attributes(values),
+    }
+    return {**span, "parentSpanId": f"{parent_id:016x}"} if parent_id else span
+
+
+def attributes(values):
+    kinds = {int: "intValue", str: "stringValue", float: "doubleValue"}
+    return [{"key": key, "value": {kinds[type(one)]: one}} for key, one in values.items()]
+
+
+def check_tokens_and_costs_are_summed_over_spans_of_any_exporter():
+    where = here()
+    genai = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
+    told = {
+        "mlflow.chat.tokenUsage": json.dumps(
+            {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+        ),
+        "mlflow.llm.cost": json.dumps({"input_cost": 0.5, "output_cost": 1, "total_cost": 1.5}),
+    }
+    send, first = exporting(where, (1, 0, {}), (2, 1, genai), (3, 2, genai))
+    usage = json.loads(first.trace_metadata["mlflow.trace.tokenUsage"])
+    assert usage == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}, "not twice"
+    late = send((4, 1, told))
+    assert json.loads(late.trace_metadata["mlflow.trace.tokenUsage"])["total_tokens"] == 18
+    cost = json.loads(late.trace_metadata["mlflow.trace.cost"])
+    assert cost == {"input_cost": 0.5, "output_cost": 1, "total_cost": 1.5}
+    assert send((4, 1, told)).trace_metadata == late.trace_metadata, "again is once"
+    _, silent = exporting(where, (1, 0, {}))
+    assert "mlflow.trace.tokenUsage" not in silent.trace_metadata
+
+
+def check_what_made_spans_is_kept_as_tags():
+    where = here()
+    resource = {"service.name": "shop", "telemetry.sdk.name": "x", "mlflow.y": "z", "cores": 4}
+    _, info = exporting(where, (1, 0, {"mlflow.traceTag.service.name": "own"}), resource=resource)
+    assert info.tags["service.name"] == "own", "what the application says itself comes first"
+    assert info.tags["cores"] == "4"
+    assert not {"telemetry.sdk.name", "mlflow.y"} & info.tags.keys()
+    assert found(where, "tags.`cores` = '4'") == [info.trace_id]
+
+
 def check_spans_of_any_exporter_make_a_trace():
     where = here()
     trace_id = os.urandom(16).hex()

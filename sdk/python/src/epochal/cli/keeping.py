@@ -22,6 +22,7 @@ _FIELDS = [
     Column[pb.Retention]("system metrics", lambda kept: _days(kept.system_metrics_days)),
     Column[pb.Retention]("logs", lambda kept: _days(kept.logs_days)),
     Column[pb.Retention]("artifacts", lambda kept: _days(kept.artifacts_days)),
+    Column[pb.Retention]("spans", lambda kept: _days(kept.spans_days)),
 ]
 
 
@@ -53,6 +54,9 @@ def set_retention(
     artifacts: Annotated[
         int | None, typer.Option(min=0, max=36_500, help="Days to keep artifacts.")
     ] = None,
+    spans: Annotated[
+        int | None, typer.Option(min=0, max=36_500, help="Days to keep spans; traces stay.")
+    ] = None,
     output: OutputOption = Output.table,
 ) -> None:
     """Change how long a project keeps what its runs logged; 0 is for ever, what is left out stays.
@@ -66,9 +70,9 @@ def set_retention(
 
         epochal projects set-retention vision --artifacts 0
     """
-    if metrics is system_metrics is logs is artifacts is None:
+    if metrics is system_metrics is logs is artifacts is spans is None:
         raise InvalidArgument(
-            "say what to change: --metrics, --system-metrics, --logs, --artifacts"
+            "say what to change: --metrics, --system-metrics, --logs, --artifacts, --spans"
         )
     with session(project) as opened:
         request = pb.GetRetentionRequest(project=opened.project)
@@ -81,6 +85,8 @@ def set_retention(
             kept.logs_days = logs
         if artifacts is not None:
             kept.artifacts_days = artifacts
+        if spans is not None:
+            kept.spans_days = spans
         opened.client.call(RetentionService.SET_RETENTION, pb.SetRetentionRequest(retention=kept))
     show_one(kept, _FIELDS, output)
 
@@ -93,7 +99,7 @@ def purge(
     project: ProjectOption = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Delete metrics, output and artifacts of a run that has ended, for good.
+    """Delete metrics, output, artifacts and spans of a run that has ended, for good.
 
     Its events and seals stay, with who deleted it and why. A run that a registered model version
     was made by is not deleted.
@@ -112,8 +118,8 @@ def purge(
         print_json(as_json(gone))
         return
     console().print(
-        f"deleted {gone.points} points, {gone.log_lines} lines of output and {gone.artifacts} "
-        f"artifacts of {name}",
+        f"deleted {gone.points} points, {gone.log_lines} lines of output, {gone.spans} spans and "
+        f"{gone.artifacts} artifacts of {name}",
         highlight=False,
     )
 

@@ -12,10 +12,11 @@ from google.protobuf.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a run has: points, lines of output, and artifacts' digests by path."""
+    """What a run has: points, lines of output, spans, and artifacts' digests by path."""
 
     points: int
     log_lines: int
+    spans: int
     artifacts: Mapping[str, bytes]
 
 
@@ -49,6 +50,7 @@ def purge(run: str, reason: str, holdings: Holdings, needed_by: Sequence[str]) -
             points=holdings.points,
             log_lines=holdings.log_lines,
             artifacts=len(holdings.artifacts),
+            spans=holdings.spans,
         )
     )
     return events

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import InvalidArgument, NotFound, Violation
 from google.protobuf.message import Message
 
 #: What of an assessment may change; the rest is as it was made.
-CHANGING = ("assessment_name", "value", "rationale", "metadata")
+CHANGING: Final = ("assessment_name", "value", "rationale", "metadata")
+
+#: Metadata that is summed up over spans.
+SUMS: Final = ("mlflow.trace.tokenUsage", "mlflow.trace.cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +101,16 @@ def observe(state: TraceFacts, trace: pb.Trace, *, ended: bool) -> Sequence[Mess
         trace: as the spans show it.
         ended: whether the root span is among them, and has ended.
     """
-    if state.trace is None:
+    known = state.trace
+    if known is None:
         return [pb.TraceRecorded(trace=trace)]
     if state.final or not ended:
-        return ()
-    made = _over(state.trace, trace)
-    return () if made == state.trace else [pb.TraceRecorded(trace=made)]
+        if known.state == pb.TRACE_STATE_IN_PROGRESS:
+            return ()  # told when it ends
+        made = _completed(known, trace, final=state.final)
+    else:
+        made = _over(known, trace)
+    return () if made == known else [pb.TraceRecorded(trace=made, final=state.final)]
 
 
 def tag(
@@ -237,6 +245,19 @@ def _over(known: pb.Trace | None, trace: pb.Trace) -> pb.Trace:
             made.create_time.CopyFrom(known.create_time)
         made.request_preview = trace.request_preview or known.request_preview
         made.response_preview = trace.response_preview or known.response_preview
+    return made
+
+
+def _completed(known: pb.Trace, trace: pb.Trace, *, final: bool) -> pb.Trace:
+    """Return a trace that has ended with what late spans add to it: the sums.
+
+    What the application told itself is not summed again.
+    """
+    made = pb.Trace()
+    made.CopyFrom(known)
+    for key in SUMS:
+        if key in trace.metadata and not (final and key in made.metadata):
+            made.metadata[key] = trace.metadata[key]
     return made
 
 

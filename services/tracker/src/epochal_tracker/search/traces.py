@@ -14,11 +14,20 @@ from dataclasses import dataclass
 from typing import Final
 
 import epochal_proto.v1 as pb
-from lark import Token, Tree
+from lark import Tree
 
 from epochal_tracker.search.fields import wrong
-from epochal_tracker.search.reading import MAX_CONDITIONS, Parsed, read, unquoted
+from epochal_tracker.search.reading import MAX_CONDITIONS, Parsed, read
 from epochal_tracker.search.sources import Parameters
+from epochal_tracker.search.trace_values import (
+    Compared,
+    compared_of,
+    number_of,
+    operator,
+    refused,
+    text_condition,
+    token_of,
+)
 
 _ENTITIES: Final = {
     "tag": "tag", "tags": "tag",
@@ -54,13 +63,17 @@ _RUN: Final = (
     "SELECT l.run_id FROM trace_run l WHERE l.trace = t.name)"
 )
 _SPAN_COLUMNS: Final = {"name": "s.name", "type": "s.type", "status": "s.status"}
+#: All that a span holds, as text; `trace.text` means the same.
+_CONTENT: Final = "content"
+_TEXT: Final = "text"
+_ATTRIBUTES: Final = "attributes."
+_COMPARISONS: Final = ("compare", "not_like", "one_of", "none_of", "is_null", "is_present")
 _KINDS: Final = {
     "feedback": pb.ASSESSMENT_KIND_FEEDBACK,
     "expectation": pb.ASSESSMENT_KIND_EXPECTATION,
 }
 _ORDERS: Final = {**_NUMBERS, **{key: _TEXTS[key] for key in ("request_id", "status", "name")}}
 _NUMERIC: Final = ("=", "!=", "<", "<=", ">", ">=")
-_TEXTUAL: Final = ("=", "!=", "LIKE", "ILIKE", "RLIKE")
 _MOST_KEYS: Final = 10
 
 
@@ -119,29 +132,78 @@ def _node(tree: Parsed, parameters: Parameters) -> str:
         case "any":
             return f"({' OR '.join(_node(part, parameters) for part in parts)})"
         case "all":
-            return f"({' AND '.join(_node(part, parameters) for part in parts)})"
+            return _all(parts, parameters)
         case "negation":
             return f"({_node(parts[0], parameters)}) IS NOT TRUE"
-        case "compare" | "not_like" | "one_of" | "none_of" | "is_null" | "is_present":
+        case kind if kind in _COMPARISONS:
             return _clause(tree, parameters)
         case _:
             return _node(parts[0], parameters)
 
 
-def _clause(tree: Parsed, parameters: Parameters) -> str:
+def _all(parts: list[Parsed], parameters: Parameters) -> str:
+    """Conditions that hold together; those of spans hold of one span, as in MLflow."""
+    found: list[str] = []
+    of_spans: list[str] = []
+    for part in parts:
+        leaf = _leaf(part)
+        span = _of_span(leaf, parameters) if leaf is not None else ""
+        if span:
+            of_spans.append(span)
+        else:
+            found.append(_node(part, parameters))
+    if of_spans:
+        found.append(_some_span(of_spans))
+    return f"({' AND '.join(found)})"
+
+
+def _leaf(tree: Parsed) -> Parsed | None:
+    """Return the one comparison that a part is, None when it is more than that."""
+    while tree.data not in _COMPARISONS:
+        parts = [child for child in tree.children if isinstance(child, Tree)]
+        if tree.data in ("any", "all", "negation") or len(parts) != 1:
+            return None
+        tree = parts[0]
+    return tree
+
+
+def _of_span(tree: Parsed, parameters: Parameters) -> str:
+    """Return a comparison of a span's as a condition on it; empty when it is another's."""
     key, *rest = (child for child in tree.children if isinstance(child, Tree))
     entity, name = _key(key)
-    compared = _compared(str(tree.data), tree, rest)
+    if entity == "attribute" and name == _TEXT:
+        entity, name = "span", _CONTENT
+    return (
+        _span(name, compared_of(str(tree.data), tree, rest), parameters) if entity == "span" else ""
+    )
+
+
+def _some_span(conditions: list[str]) -> str:
+    return (
+        "EXISTS (SELECT 1 FROM tracker.span s WHERE s.project = t.project "
+        f"AND s.trace_id = t.trace_id AND {' AND '.join(conditions)})"
+    )
+
+
+def _clause(tree: Parsed, parameters: Parameters) -> str:
+    span = _of_span(tree, parameters)
+    if span:
+        return _some_span([span])
+    key, *rest = (child for child in tree.children if isinstance(child, Tree))
+    entity, name = _key(key)
+    compared = compared_of(str(tree.data), tree, rest)
     match entity:
         case "tag":
-            return _one(f"(t.tags ->> {parameters.add(name)}::text)", compared, parameters)
+            return text_condition(
+                f"(t.tags ->> {parameters.add(name)}::text)", compared, parameters
+            )
         case "metadata":
             # The run may be one that the trace was linked to later.
             if name == "mlflow.sourceRun" and compared.comparator == "=":
                 return _run(compared, parameters)
-            return _one(f"(t.metadata ->> {parameters.add(name)}::text)", compared, parameters)
-        case "span":
-            return _span(name, compared, parameters)
+            return text_condition(
+                f"(t.metadata ->> {parameters.add(name)}::text)", compared, parameters
+            )
         case "feedback" | "expectation":
             return _assessed(_KINDS[entity], name, compared, parameters)
         case _ if name == "run_id":
@@ -149,54 +211,7 @@ def _clause(tree: Parsed, parameters: Parameters) -> str:
         case _ if name in _NUMBERS:
             return _number(_NUMBERS[name], compared, parameters)
         case _:
-            return _one(_TEXTS[name], compared, parameters)
-
-
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    """A comparator, and the values as they were written."""
-
-    comparator: str
-    values: tuple[Token, ...]
-
-    def texts(self) -> list[str]:
-        """Return the values, which must be quoted.
-
-        Raises:
-            InvalidArgument: one is not.
-        """
-        for token in self.values:
-            if token.type not in ("SINGLE", "DOUBLE"):
-                raise wrong(
-                    "Expected a quoted string value for string attribute. Got value "
-                    f"{str(token)[:200]}"
-                )
-        return [
-            unquoted(token) if token.type == "DOUBLE" else token[1:-1].replace("''", "'")
-            for token in self.values
-        ]
-
-
-def _compared(kind: str, tree: Parsed, rest: list[Parsed]) -> _Compared:
-    match kind:
-        case "is_null":
-            return _Compared("IS NULL", ())
-        case "is_present":
-            return _Compared("IS NOT NULL", ())
-        case "one_of" | "none_of":
-            tokens = tuple(_token(part) for part in rest[0].children if isinstance(part, Tree))
-            return _Compared("IN" if kind == "one_of" else "NOT IN", tokens)
-        case "not_like":
-            return _Compared("NOT LIKE", (_token(rest[0]),))
-        case _:
-            (comparator,) = (child for child in tree.children if isinstance(child, Token))
-            return _Compared(comparator.upper(), (_token(rest[0]),))
-
-
-def _token(tree: Parsed) -> Token:
-    (token,) = tree.children
-    assert isinstance(token, Token), "a value is one token"
-    return token
+            return text_condition(_TEXTS[name], compared, parameters)
 
 
 def _key(tree: Parsed) -> tuple[str, str]:
@@ -208,7 +223,7 @@ def _key(tree: Parsed) -> tuple[str, str]:
         raise wrong(f"Invalid entity type '{entity}'. Valid values are {sorted(_ENTITIES)}")
     (part,) = rest
     assert isinstance(part, Tree), "a key's second half is a rule"
-    token = _token(part)
+    token = token_of(part)
     name = str(token) if token.type == "PART" else token[1:-1]
     found = _ENTITIES[entity]
     return found, _attribute(name) if found == "attribute" else name
@@ -216,79 +231,47 @@ def _key(tree: Parsed) -> tuple[str, str]:
 
 def _attribute(key: str) -> str:
     found = _ALIASES.get(key, key)
-    if found != "run_id" and found not in _NUMBERS and found not in _TEXTS:
-        valid = sorted([*_NUMBERS, *_TEXTS, *_ALIASES, "run_id"])
+    if found not in ("run_id", _TEXT) and found not in _NUMBERS and found not in _TEXTS:
+        valid = sorted([*_NUMBERS, *_TEXTS, *_ALIASES, "run_id", _TEXT])
         raise wrong(f"Invalid attribute key '{key}' specified. Valid keys are '{valid}'")
     return found
 
 
-def _number(column: str, compared: _Compared, parameters: Parameters) -> str:
+def _number(column: str, compared: Compared, parameters: Parameters) -> str:
     if compared.comparator not in _NUMERIC:
-        raise _comparator(compared.comparator, _NUMERIC)
-    return f"{column} {_operator(compared.comparator)} {_float(compared, parameters)}"
+        raise refused(compared.comparator, _NUMERIC)
+    return f"{column} {operator(compared.comparator)} {number_of(compared, parameters)}"
 
 
-def _float(compared: _Compared, parameters: Parameters) -> str:
-    (token,) = compared.values
-    if token.type != "NUMBER":
-        raise wrong(f"Expected a numeric value. Got value {str(token)[:200]}")
-    return f"{parameters.add(float(token))}::float8"
-
-
-def _one(column: str, compared: _Compared, parameters: Parameters) -> str:
-    """A comparison of a text that may be missing."""
-    comparator = compared.comparator
-    match comparator:
-        case "IS NULL" | "IS NOT NULL":
-            return f"{column} {comparator}"
-        case "IN":
-            return f"{column} = ANY({parameters.add(compared.texts())}::text[])"
-        case "NOT IN":
-            return f"{column} <> ALL({parameters.add(compared.texts())}::text[])"
-        case "RLIKE":
-            return f"{column} ~ {parameters.add(_pattern(compared.texts()[0]))}::text"
-        case _ if comparator in (*_TEXTUAL, "NOT LIKE"):
-            value = parameters.add(compared.texts()[0])
-            return f"{column} {_operator(comparator)} {value}::text"
-        case _:
-            raise _comparator(comparator, _TEXTUAL)
-
-
-def _pattern(pattern: str) -> str:
-    """Return a regular expression that means the same in Python and in PostgreSQL."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise wrong(f"Invalid regular expression {pattern[:200]!r}: {error}") from None
-    if "(?" in pattern or re.search(r"\\[^.\\^$*+?()\[\]{}|/\-dswDSW]", pattern):
-        raise wrong(
-            f"Invalid regular expression {pattern[:200]!r}: no groups with '(?', and no escapes "
-            "but those of signs and \\d \\s \\w"
-        )
-    return pattern
-
-
-def _run(compared: _Compared, parameters: Parameters) -> str:
+def _run(compared: Compared, parameters: Parameters) -> str:
     if compared.comparator not in ("=", "IN"):
-        return _one("(t.metadata ->> 'mlflow.sourceRun')", compared, parameters)
+        return text_condition("(t.metadata ->> 'mlflow.sourceRun')", compared, parameters)
     wanted = parameters.add([text.replace("-", "") for text in compared.texts()])
     return f"EXISTS (SELECT 1 FROM {_RUN} r (run_id) WHERE r.run_id = ANY({wanted}::text[]))"
 
 
-def _span(name: str, compared: _Compared, parameters: Parameters) -> str:
+def _span(name: str, compared: Compared, parameters: Parameters) -> str:
+    """A condition on a span: its columns, its attributes, or all that it holds."""
+    if name == _CONTENT:
+        if compared.comparator not in ("LIKE", "ILIKE"):
+            raise refused(compared.comparator, ("LIKE", "ILIKE"))
+        return text_condition("s.content::text", compared, parameters)
+    if name.startswith(_ATTRIBUTES):
+        attribute = name.removeprefix(_ATTRIBUTES).strip("`")
+        if not attribute:
+            raise wrong("Span attribute name cannot be empty after 'attributes.'")
+        value = f"(s.content -> 'attributes' ->> {parameters.add(attribute)}::text)"
+        return text_condition(value, compared, parameters)
     column = _SPAN_COLUMNS.get(name)
     if column is None:
         raise wrong(
             f"Invalid span attribute '{name}'. Supported attributes: "
-            f"{', '.join(sorted(_SPAN_COLUMNS))}: what spans hold is not searched here."
+            f"{', '.join(sorted(_SPAN_COLUMNS))}, {_CONTENT}, attributes.<attribute_name>."
         )
-    return (
-        "EXISTS (SELECT 1 FROM tracker.span s WHERE s.project = t.project "
-        f"AND s.trace_id = t.trace_id AND {_one(column, compared, parameters)})"
-    )
+    return text_condition(column, compared, parameters)
 
 
-def _assessed(kind: int, name: str, compared: _Compared, parameters: Parameters) -> str:
+def _assessed(kind: int, name: str, compared: Compared, parameters: Parameters) -> str:
     found = (
         "EXISTS (SELECT 1 FROM trace_assessment a WHERE a.trace = t.name "
         f"AND a.kind = {kind} AND a.assessment_name = {parameters.add(name)}::text"
@@ -310,14 +293,6 @@ def _assessed(kind: int, name: str, compared: _Compared, parameters: Parameters)
                 "CASE WHEN a.value ~ '^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$' "
                 "THEN a.value::float8 END"
             )
-            return f"{found} AND {number} {comparator} {_float(compared, parameters)})"
+            return f"{found} AND {number} {comparator} {number_of(compared, parameters)})"
         case _:
-            return f"{found} AND {_one('a.value', compared, parameters)})"
-
-
-def _operator(comparator: str) -> str:
-    return "<>" if comparator == "!=" else comparator
-
-
-def _comparator(comparator: str, valid: tuple[str, ...]) -> Exception:
-    return wrong(f"Invalid comparator '{comparator}' not one of '{sorted(valid)}'")
+            return f"{found} AND {text_condition('a.value', compared, parameters)})"

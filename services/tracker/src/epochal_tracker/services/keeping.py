@@ -115,12 +115,12 @@ class Keeping:
                 resource=request.run,
             )
         needed = await self._retention.needed_by(row.run_id)
-        points, lines = await self._retention.holdings(row.run_id)
+        points, lines, spans = await self._retention.holdings(row.run_id)
         artifacts = await self._retention.artifacts(row.run_id)
         events = keeping.purge(
             request.run,
             request.reason,
-            keeping.Holdings(points, lines, {one.path: one.sha256 for one in artifacts}),
+            keeping.Holdings(points, lines, spans, {one.path: one.sha256 for one in artifacts}),
             needed,
         )
         outcome = await self._ledger.execute(
@@ -132,7 +132,9 @@ class Keeping:
         )
         context.wrote(outcome.position)
         await self._retention.purge(row.run_id)
-        return pb.PurgeRunResponse(points=points, log_lines=lines, artifacts=len(artifacts))
+        return pb.PurgeRunResponse(
+            points=points, log_lines=lines, artifacts=len(artifacts), spans=spans
+        )
 
 
 def _message(row: RetentionRow) -> pb.Retention:
@@ -142,4 +144,5 @@ def _message(row: RetentionRow) -> pb.Retention:
         system_metrics_days=row.system_metrics_days,
         logs_days=row.logs_days,
         artifacts_days=row.artifacts_days,
+        spans_days=row.spans_days,
     )

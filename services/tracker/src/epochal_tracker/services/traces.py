@@ -26,6 +26,7 @@ from epochal_tracker.trace_rows import AssessmentRow, TraceRow
 
 _NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:epochal:trace")
 _MOST_SPANS: Final = 1_000
+_MOST_SUMS: Final = 5
 #: Streams of one call that are written at once.
 _AT_ONCE: Final = 64
 
@@ -66,14 +67,20 @@ class Traces:
     ) -> pb.WriteSpansResponse:
         """Store spans, then record what they tell: a retry does what is left of both."""
         read = spans.read(request.spans)
-        await self._store.store(request.parent, [(one.trace_id, one.row) for one in read])
+        resource = spans.resource_tags(request.resource)
+        await self._store.store(request.parent, [one.stored() for one in read])
         by_trace: dict[str, list[spans.Read]] = {}
         for one in read:
             by_trace.setdefault(f"{request.parent}/traces/{one.trace_id}", []).append(one)
+        trace_ids = list({one.trace_id for one in read})
+        sums = await self._store.sums(request.parent, trace_ids)
 
         async def observe(name: str) -> None:
-            trace, ended = spans.observed(name, by_trace[name], context.actor)
+            trace, ended = spans.observed(name, by_trace[name], context.actor, resource)
             trace.create_time.FromDatetime(self._clock.now())
+            total = sums.get(name.rpartition("/")[2])
+            told = zip(tracing.SUMS, (total.tokens, total.cost) if total else (), strict=False)
+            trace.metadata.update({key: value for key, value in told if value})
             await self._execute(
                 name,
                 lambda state: tracing.observe(state, trace, ended=ended),
@@ -82,7 +89,15 @@ class Traces:
                 context,
             )
 
-        await _each(observe, list(by_trace))
+        # Another call may store spans of the same traces meanwhile and tell of its sums first: who
+        # tells last has seen all that is stored.
+        for _ in range(_MOST_SUMS):
+            await _each(observe, list(by_trace))
+            if not sums:
+                break
+            before, sums = sums, await self._store.sums(request.parent, trace_ids)
+            if sums == before:
+                break
         return pb.WriteSpansResponse(traces=by_trace)
 
     async def get_trace(self, request: pb.GetTraceRequest, context: CallContext) -> pb.Trace:

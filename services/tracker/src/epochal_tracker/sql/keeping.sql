@@ -57,12 +57,14 @@ ON CONFLICT (run_id, producer) DO UPDATE
    SET from_step = EXCLUDED.from_step, batch = EXCLUDED.batch
 
 -- retention --
-SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days FROM retention
+SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days, spans_days
+  FROM retention
  WHERE project = $1
 
 -- retentions --
-SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days FROM retention
- WHERE greatest(metrics_days, system_metrics_days, logs_days, artifacts_days) > 0
+SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days, spans_days
+  FROM retention
+ WHERE greatest(metrics_days, system_metrics_days, logs_days, artifacts_days, spans_days) > 0
  ORDER BY project
 
 -- old_days --
@@ -120,6 +122,20 @@ WITH gone AS (
     RETURNING l.run_id, l.lines)
 SELECT count(DISTINCT run_id), coalesce(sum(lines), 0)::bigint FROM gone
 
+-- drop_expired_spans --
+-- Not those of traces of runs that a registered model version was made by.
+WITH gone AS (
+    DELETE FROM tracker.span s
+     WHERE s.project = $1 AND s.start_ns < extract(epoch FROM $2::date)::bigint * 1000000000
+       AND NOT EXISTS (
+        SELECT FROM trace t WHERE t.project = s.project AND t.trace_id = s.trace_id AND t.name IN (
+        SELECT l.trace FROM trace_run l JOIN needed_run n ON l.run_id = replace(n.run_id::text, '-', '')
+        UNION ALL
+        SELECT o.name FROM trace o JOIN needed_run n
+            ON o.metadata ->> 'mlflow.sourceRun' = replace(n.run_id::text, '-', '')))
+    RETURNING s.trace_id)
+SELECT count(DISTINCT trace_id), count(*) FROM gone
+
 -- expired_artifacts --
 SELECT a.run_id, a.path, a.sha256 FROM artifact a JOIN run r USING (run_id)
  WHERE r.project = $1 AND r.end_time IS NOT NULL AND a.create_time < $2::date
@@ -131,7 +147,15 @@ SELECT model_version FROM needed_run WHERE run_id = $1 ORDER BY 1 LIMIT 10
 
 -- holdings --
 SELECT (SELECT coalesce(sum(points), 0)::bigint FROM tracker.metric_chunk WHERE run_id = $1),
-       (SELECT coalesce(sum(lines), 0)::bigint FROM tracker.log_chunk WHERE run_id = $1)
+       (SELECT coalesce(sum(lines), 0)::bigint FROM tracker.log_chunk WHERE run_id = $1),
+       (SELECT count(*) FROM tracker.span s JOIN trace t USING (project, trace_id)
+         WHERE t.name IN (
+        SELECT name FROM trace WHERE metadata ->> 'mlflow.sourceRun' = replace($1::uuid::text, '-', '')
+        UNION
+        SELECT o.name FROM trace_run l JOIN trace o ON o.name = l.trace
+         WHERE l.run_id = replace($1::uuid::text, '-', '') AND NOT o.metadata ? 'mlflow.sourceRun'
+           AND NOT EXISTS (
+               SELECT FROM trace_run m WHERE m.trace = l.trace AND m.run_id <> l.run_id)))
 
 -- artifacts_of --
 SELECT path, sha256 FROM artifact WHERE run_id = $1 ORDER BY path
@@ -142,6 +166,17 @@ DELETE FROM tracker.metric_chunk WHERE run_id = $1
 -- purge_lines --
 DELETE FROM tracker.log_chunk WHERE run_id = $1
 
+-- purge_spans --
+-- Of traces that the run made, and of those of no run that are linked to it alone.
+DELETE FROM tracker.span s USING trace t
+ WHERE s.project = t.project AND s.trace_id = t.trace_id AND t.name IN (
+        SELECT name FROM trace WHERE metadata ->> 'mlflow.sourceRun' = replace($1::uuid::text, '-', '')
+        UNION
+        SELECT o.name FROM trace_run l JOIN trace o ON o.name = l.trace
+         WHERE l.run_id = replace($1::uuid::text, '-', '') AND NOT o.metadata ? 'mlflow.sourceRun'
+           AND NOT EXISTS (
+               SELECT FROM trace_run m WHERE m.trace = l.trace AND m.run_id <> l.run_id))
+
 -- purge_summaries --
 DELETE FROM tracker.metric_summary WHERE run_id = $1
 
@@ -150,6 +185,14 @@ SELECT run_id FROM purged_run p
  WHERE EXISTS (SELECT FROM tracker.metric_summary s WHERE s.run_id = p.run_id)
     OR EXISTS (SELECT FROM tracker.log_chunk l WHERE l.run_id = p.run_id)
     OR EXISTS (SELECT FROM tracker.metric_chunk m WHERE m.run_id = p.run_id)
+    OR EXISTS (SELECT FROM tracker.span s JOIN trace t USING (project, trace_id)
+                WHERE t.name IN (
+        SELECT name FROM trace WHERE metadata ->> 'mlflow.sourceRun' = replace(p.run_id::text, '-', '')
+        UNION
+        SELECT o.name FROM trace_run l JOIN trace o ON o.name = l.trace
+         WHERE l.run_id = replace(p.run_id::text, '-', '') AND NOT o.metadata ? 'mlflow.sourceRun'
+           AND NOT EXISTS (
+               SELECT FROM trace_run m WHERE m.trace = l.trace AND m.run_id <> l.run_id)))
  LIMIT 100
 
 -- dead_objects --

@@ -60,7 +60,7 @@ CREATE TABLE truncation (
 );
 CREATE TABLE retention (
     project text PRIMARY KEY, metrics_days bigint NOT NULL, system_metrics_days bigint NOT NULL,
-    logs_days bigint NOT NULL, artifacts_days bigint NOT NULL
+    logs_days bigint NOT NULL, artifacts_days bigint NOT NULL, spans_days bigint NOT NULL
 );
 CREATE TABLE needed_run (
     run_id uuid NOT NULL, model_version text NOT NULL, PRIMARY KEY (run_id, model_version)
@@ -75,6 +75,7 @@ CREATE TABLE trace (
 );
 CREATE INDEX trace_by_time ON trace (project, time_us DESC, name);
 CREATE INDEX trace_by_id ON trace (trace_id);
+CREATE INDEX trace_by_source ON trace ((metadata ->> 'mlflow.sourceRun'));
 CREATE TABLE trace_assessment (
     trace text COLLATE "C" NOT NULL, assessment_id text COLLATE "C" NOT NULL,
     kind bigint NOT NULL, assessment_name text COLLATE "C" NOT NULL, value text NOT NULL,

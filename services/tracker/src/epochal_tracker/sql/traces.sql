@@ -1,15 +1,25 @@
 -- store_spans --
 -- A span that comes again replaces itself: one that runs is sent when it begins and when it ends.
 INSERT INTO tracker.span AS known
-    (project, trace_id, span_id, parent_id, name, type, status, start_ns, end_ns, otlp)
+    (project, trace_id, span_id, parent_id, name, type, status, start_ns, end_ns, otlp, content,
+     tokens, cost)
 SELECT $1, *
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-            $9::bigint[], $10::bytea[])
+            $9::bigint[], $10::bytea[], $11::jsonb[], $12::jsonb[], $13::jsonb[])
 ON CONFLICT (project, trace_id, span_id) DO UPDATE SET
     parent_id = EXCLUDED.parent_id, name = EXCLUDED.name, type = EXCLUDED.type,
     status = EXCLUDED.status, start_ns = EXCLUDED.start_ns, end_ns = EXCLUDED.end_ns,
-    otlp = EXCLUDED.otlp
+    otlp = EXCLUDED.otlp, content = EXCLUDED.content, tokens = EXCLUDED.tokens,
+    cost = EXCLUDED.cost
 WHERE EXCLUDED.end_ns >= known.end_ns
+
+-- amounts --
+-- Of traces that have any, every span: a sum over a tree needs those between as well.
+SELECT trace_id, span_id, parent_id, tokens, cost FROM tracker.span
+WHERE project = $1 AND trace_id IN (
+    SELECT trace_id FROM tracker.span
+    WHERE project = $1 AND trace_id = ANY($2::text[]) AND (tokens IS NOT NULL OR cost IS NOT NULL)
+)
 
 -- delete_spans --
 DELETE FROM tracker.span WHERE project = $1 AND trace_id = ANY($2::text[])

@@ -152,7 +152,7 @@ class RetentionStore:
         """Return what a project keeps; everything for ever unless it was said."""
         with adapting():
             row = await self._pool.fetchrow(_SQL["retention"], project)
-        return RetentionRow(*row) if row else RetentionRow(project, 0, 0, 0, 0)
+        return RetentionRow(*row) if row else RetentionRow(project, 0, 0, 0, 0, 0)
 
     async def retentions(self) -> list[RetentionRow]:
         """Return projects that do not keep everything for ever."""
@@ -189,6 +189,12 @@ class RetentionStore:
             row = await self._pool.fetchrow(_SQL["drop_expired_logs"], project, before)
         return (row[0], row[1]) if row else (0, 0)
 
+    async def drop_spans(self, project: str, before: date) -> tuple[int, int]:
+        """Delete spans that began before a day; return of how many traces, and how many."""
+        with adapting():
+            row = await self._pool.fetchrow(_SQL["drop_expired_spans"], project, before)
+        return (row[0], row[1]) if row else (0, 0)
+
     async def expired_artifacts(self, project: str, before: date, limit: int) -> list[OldArtifact]:
         """Return artifacts of runs that have ended, uploaded before a day, by run."""
         with adapting():
@@ -201,11 +207,11 @@ class RetentionStore:
             rows = await self._pool.fetch(_SQL["needed_by"], run_id)
         return [row[0] for row in rows]
 
-    async def holdings(self, run_id: UUID) -> tuple[int, int]:
-        """Return how many points and lines of a run there are."""
+    async def holdings(self, run_id: UUID) -> tuple[int, int, int]:
+        """Return how many points, lines and spans of a run there are."""
         with adapting():
             row = await self._pool.fetchrow(_SQL["holdings"], run_id)
-        return (row[0], row[1]) if row else (0, 0)
+        return (row[0], row[1], row[2]) if row else (0, 0, 0)
 
     async def artifacts(self, run_id: UUID) -> list[OldArtifact]:
         """Return all artifacts of a run."""
@@ -214,10 +220,10 @@ class RetentionStore:
         return [OldArtifact(run_id, *row) for row in rows]
 
     async def purge(self, run_id: UUID) -> None:
-        """Delete points, lines and summaries of a run; hashes of batches stay, for its seals."""
+        """Delete points, lines, spans and summaries of a run; hashes stay, for its seals."""
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
-                for name in ("purge_points", "purge_lines", "purge_summaries"):
+                for name in ("purge_points", "purge_lines", "purge_spans", "purge_summaries"):
                     await connection.execute(_SQL[name], run_id)
 
     async def unpurged(self) -> list[UUID]:

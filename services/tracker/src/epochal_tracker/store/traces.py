@@ -10,6 +10,7 @@ from epochal_kernel import paging
 from epochal_kernel.failpoints import failpoint
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
+from epochal_tracker import usage
 from epochal_tracker.search import traces
 from epochal_tracker.search.sources import Parameters
 from epochal_tracker.trace_rows import AssessmentRow, TraceRow
@@ -36,6 +37,25 @@ class SpanRow:
 
 
 @dataclass(frozen=True, slots=True)
+class NewSpan:
+    """A span to store: what is searched of it, and what it tells of tokens and costs, as JSON."""
+
+    trace_id: str
+    row: SpanRow
+    content: str
+    tokens: str | None
+    cost: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Tokens and costs of a trace as JSON; empty for none."""
+
+    tokens: str
+    cost: str
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What traces are searched for."""
 
@@ -52,8 +72,8 @@ class TraceStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def store(self, project: str, spans: Sequence[tuple[str, SpanRow]]) -> None:
-        """Store spans, each with its trace's id: all or nothing.
+    async def store(self, project: str, spans: Sequence[NewSpan]) -> None:
+        """Store spans: all or nothing.
 
         Args:
             project: where.
@@ -62,21 +82,42 @@ class TraceStore:
         Raises:
             Unavailable: nothing is stored, or all is and the answer was lost.
         """
+        rows = [one.row for one in spans]
         with adapting():
             await self._pool.execute(
                 _SQL["store_spans"],
                 project,
-                [trace_id for trace_id, _ in spans],
-                [span.span_id for _, span in spans],
-                [span.parent_id for _, span in spans],
-                [span.name for _, span in spans],
-                [span.type for _, span in spans],
-                [span.status for _, span in spans],
-                [span.start_ns for _, span in spans],
-                [span.end_ns for _, span in spans],
-                [span.otlp for _, span in spans],
+                [one.trace_id for one in spans],
+                [row.span_id for row in rows],
+                [row.parent_id for row in rows],
+                [row.name for row in rows],
+                [row.type for row in rows],
+                [row.status for row in rows],
+                [row.start_ns for row in rows],
+                [row.end_ns for row in rows],
+                [row.otlp for row in rows],
+                [one.content for one in spans],
+                [one.tokens for one in spans],
+                [one.cost for one in spans],
             )
         failpoint("traces.after_spans")
+
+    async def sums(self, project: str, trace_ids: Sequence[str]) -> dict[str, Sums]:
+        """Return the tokens and costs of those of some traces that have any."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["amounts"], project, list(trace_ids))
+        tokens: dict[str, list[usage.Node]] = {}
+        costs: dict[str, list[usage.Node]] = {}
+        for trace_id, span_id, parent_id, told, cost in rows:
+            tokens.setdefault(trace_id, []).append(_node(span_id, parent_id, told))
+            costs.setdefault(trace_id, []).append(_node(span_id, parent_id, cost))
+        return {
+            trace_id: Sums(
+                usage.summed(nodes, usage.TOKENS, usage.CACHED),
+                usage.summed(costs[trace_id], usage.COSTS),
+            )
+            for trace_id, nodes in tokens.items()
+        }
 
     async def delete_spans(self, project: str, trace_ids: Sequence[str]) -> None:
         """Delete the spans of some traces."""
@@ -173,6 +214,10 @@ class TraceStore:
         if len(rows) <= asked.size:
             return page, ""
         return page, paging.pack(json.dumps(list(rows[asked.size - 1][columns:])))
+
+
+def _node(span_id: str, parent_id: str, amounts: str | None) -> usage.Node:
+    return usage.Node(span_id, parent_id, json.loads(amounts) if amounts else None)
 
 
 def _place(token: str) -> tuple[int, str]:

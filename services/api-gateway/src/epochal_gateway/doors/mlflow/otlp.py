@@ -13,7 +13,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import epochal_proto.v1 as pb
@@ -80,14 +80,8 @@ class OtlpDoor:
         project = await experiments.find(session, experiment)
         run_id = request.headers.get("x-mlflow-run-id", "")
         run = await session.platform.runs.writable(session.org, run_id) if run_id else ""
-        spans = [
-            span.SerializeToString()
-            for resource in exported.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
-        for chunk in chunks(spans):
-            written = pb.WriteSpansRequest(parent=project.name, spans=chunk)
+        for resource, chunk in sent(exported):
+            written = pb.WriteSpansRequest(parent=project.name, spans=chunk, resource=resource)
             traces = (await session.call(TraceService.WRITE_SPANS, written)).traces
             ids = [name.rpartition("/")[2] for name in traces]
             for start in range(0, len(ids) if run else 0, _MOST_LINKS):
@@ -146,6 +140,18 @@ def exported_of(body: bytes, kind: str) -> ExportTraceServiceRequest:
     if not exported.resource_spans:
         raise MlflowError("Invalid OpenTelemetry format - no spans found", BAD_REQUEST)
     return exported
+
+
+def sent(exported: ExportTraceServiceRequest) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Yield spans in lists that fit into messages, each with the resource that made them."""
+    by_resource: dict[bytes, list[bytes]] = {}
+    for one in exported.resource_spans:
+        resource = one.resource.SerializeToString(deterministic=True)
+        spans = [span.SerializeToString() for scope in one.scope_spans for span in scope.spans]
+        by_resource.setdefault(resource, []).extend(spans)
+    for resource, spans in by_resource.items():
+        for chunk in chunks(spans):
+            yield resource, chunk
 
 
 def chunks(spans: Iterable[bytes]) -> Iterable[list[bytes]]:
