@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import epochal_proto.v1 as pb
 import httpx
 import pytest
 from epochal import errors
+from epochal.artifacts import ArtifactDoor
 from epochal_proto.v1.services import (
     AuditService,
     HistoryService,
     PromotionService,
     RegistryService,
+    RetentionService,
+    RunService,
 )
 from platform_world import Platform
 from promotion_world import POLICY, Office, opened
@@ -290,6 +295,98 @@ def test_mlflows_door_obeys_the_policy_and_says_which_gate_is_shut(office: Offic
     assert wish.name in waiting.json()["message"]
     office.approve("bea", wish.name)
     assert stage(good, "Production").json()["model_version"]["current_stage"] == "Production"
+
+
+EVALUATE = """
+version: 1.1
+kind: operation
+name: evaluate
+params: {version: {value: "VERSION"}}
+component:
+  inputs: [{name: version, type: str}]
+  run: {kind: job, container: {command: [python, -c, "print(1)"]}}
+"""
+
+
+def test_a_run_of_the_platform_validates_and_one_logged_by_hand_does_not(office: Office) -> None:
+    with opened(office.platform) as lab:
+        lab.policy("stages: {Production: {gates: {validations: [evaluate]}}}")
+        version = lab.register("judged", 0.9)
+        ann = lab.people["ann"]
+        by_hand = ann.call(
+            RunService.CREATE_RUN,
+            pb.CreateRunRequest(
+                parent=lab.project,
+                tracked=pb.TrackedRun(),
+                display_name="evaluate",
+                tags={"version": version.name},
+            ),
+        )
+        ann.call(
+            RunService.FINISH_RUN,
+            pb.FinishRunRequest(name=by_hand.name, status=pb.RUN_STATUS_SUCCEEDED),
+        )
+        refused = lab.promote("ann", version, stage="Production")
+        assert [one.rule for one in refused.gates if not one.passed] == ["validated by evaluate"]
+        run = ann.call(
+            RunService.CREATE_RUN,
+            pb.CreateRunRequest(
+                parent=lab.project, spec=EVALUATE.replace("VERSION", version.name).encode()
+            ),
+        )
+        for seen in ann.stream(RunService.WATCH_RUN, pb.WatchRunRequest(name=run.name)):
+            if seen.status == pb.RUN_STATUS_SUCCEEDED:
+                break
+            assert seen.status not in (pb.RUN_STATUS_FAILED, pb.RUN_STATUS_STOPPED), seen
+        done = lab.promote("ann", version, stage="Production")
+        assert done.state == pb.PROMOTION_STATE_COMPLETED
+        assert run.name in done.gates[0].reason
+
+
+def test_what_a_version_is_made_of_is_neither_deleted_nor_overwritten(
+    office: Office, tmp_path: Path
+) -> None:
+    ann = office.people["ann"]
+    run = office.run({"acc": 0.5})
+    door = ArtifactDoor(ann)
+    (tmp_path / "w").write_bytes(b"weights")
+    (tmp_path / "other").write_bytes(b"others")
+
+    def put(path: str, file: str) -> None:
+        source = tmp_path / file
+        digest = hashlib.sha256(source.read_bytes()).digest()
+        door.put(run, path, source, sha256=digest, kind="model")
+
+    put("model/w", "w")
+    version = ann.call(
+        RegistryService.REGISTER_MODEL_VERSION,
+        pb.RegisterModelVersionRequest(
+            parent=office.project, model_id="kept", run=run, artifact_path="model/"
+        ),
+    )
+    (file,) = ann.call(
+        RegistryService.LIST_MODEL_VERSION_FILES,
+        pb.ListModelVersionFilesRequest(parent=version.name),
+    ).files
+    assert (file.path, file.size_bytes) == ("w", 7)
+    assert file.sha256 == hashlib.sha256(b"weights").digest()
+    put("model/w", "w")
+    put("elsewhere", "other")
+    with pytest.raises(errors.EpochalError, match="cannot be overwritten"):
+        put("model/w", "other")
+    refused = httpx.delete(
+        f"{office.platform.url}/v1/{run}/artifacts/model/w",
+        headers={"authorization": f"Bearer {office.platform.token}"},
+    )
+    assert refused.status_code >= 400, refused.text
+    with pytest.raises(errors.FailedPrecondition, match="is not deleted"):
+        ann.call(RunService.DELETE_RUN, pb.DeleteRunRequest(name=run))
+    ann.call(RunService.FINISH_RUN, pb.FinishRunRequest(name=run, status=pb.RUN_STATUS_SUCCEEDED))
+    with pytest.raises(errors.FailedPrecondition, match="is kept"):
+        office.admin.call(RetentionService.PURGE_RUN, pb.PurgeRunRequest(run=run, reason="x"))
+    ann.call(RegistryService.DELETE_MODEL_VERSION, pb.DeleteModelVersionRequest(name=version.name))
+    ann.call(RunService.DELETE_RUN, pb.DeleteRunRequest(name=run))
+    door.close()
 
 
 def test_racing_promotions_leave_one_holder_and_each_move_explained(office: Office) -> None:

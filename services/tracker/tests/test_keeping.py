@@ -105,7 +105,7 @@ async def test_old_points_go_by_kind_and_project_and_whole_days_at_once(pool: Po
     over = NOW - timedelta(days=20)
     for run, project in ((mine, PROJECT), (needed, PROJECT), (foreign, OTHER)):
         await add_run(pool, run, pb.RUN_STATUS_SUCCEEDED, project=project, end=over)
-    await pool.execute("INSERT INTO needed_run VALUES ($1, 'm/versions/1')", needed)
+    await pool.execute("INSERT INTO needed_run VALUES ($1, 'm/versions/1', '')", needed)
     for number, days in enumerate((1, 5, 12, 30), start=1):
         columns = [
             column(name, [(number, ago_us(days), 1.0), (number, ago_us(days), 2.0)])

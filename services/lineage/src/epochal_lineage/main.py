@@ -191,6 +191,7 @@ def _bind_registry(
     )
     files = VersionFiles(registry, store, decisions, progress)
     server.unary(RegistryService.SIGN_MODEL_VERSION, files.sign_model_version)
+    server.unary(RegistryService.LIST_VERSIONS_OF_RUN, files.list_versions_of_run)
     server.unary(RegistryService.LIST_MODEL_VERSION_FILES, files.list_model_version_files)
     server.unary(RegistryService.LIST_MODEL_VERSION_SIGNATURES, files.list_model_version_signatures)
     cards = ModelCards(registry, store, events, decisions, kernel.client, kernel.codec, progress)

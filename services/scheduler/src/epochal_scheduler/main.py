@@ -113,7 +113,7 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
         RunServer(
             commands, store, compiler, maker, admission, bell, kernel.progress, reader, kernel.ids
         ),
-        ChangeServer(commands, Restarter(maker, forks), kernel.ids),
+        ChangeServer(commands, Restarter(maker, forks), kernel.ids, kernel.client),
         PipelineServer(commands, compiler, kernel.appender, reader, kernel.codec, kernel.ids),
         ExplainServer(commands, reader, kernel.codec, admission, pipelines),
     )

@@ -38,10 +38,11 @@ class RetentionRow:
 
 @dataclass(frozen=True, slots=True)
 class NeededRunRow:
-    """A run that a registered model version was made by."""
+    """A run that a registered model version was made by, and the artifact that it is."""
 
     run_id: UUID
     model_version: str
+    artifact_path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ class KeepingProjector:
                         retention.spans_days,
                     ),
                 )
-            case pb.ModelVersionRegistered(name=name, run=run) if run:
-                rows.put(NEEDED, NeededRunRow(UUID(run.rpartition("/")[2]), name))
+            case pb.ModelVersionRegistered(name=name, run=run, artifact_path=path) if run:
+                rows.put(NEEDED, NeededRunRow(UUID(run.rpartition("/")[2]), name, path))
             case pb.RunPurged():
                 rows.put(PURGED, PurgedRunRow(event.stream_id))
             case pb.ArtifactDeleted(path=path):

@@ -84,7 +84,7 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     _bind_search(kernel, finder, search)
     marks = MarkStore(kernel.pool)
     _bind_marks(kernel, Marking(kernel.ledger, lookup, marks, kernel.progress, kernel.clock))
-    _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs))
+    _bind_artifacts(kernel, Artifacts(kernel.ledger, lookup, runs, RetentionStore(kernel.pool)))
     _bind_records(kernel, Records(kernel.ledger, lookup, RecordStore(kernel.pool)))
     _bind_tracking(kernel, Tracking(kernel.ledger, lookup, telemetry, bells))
     traces = TraceStore(kernel.pool)

@@ -401,7 +401,7 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=12,
+    version=13,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),

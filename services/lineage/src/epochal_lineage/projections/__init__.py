@@ -17,7 +17,7 @@ from epochal_lineage.projections.version_facts import VersionFactProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=6,
+    version=7,
     ddl="\n".join(
         resources.files("epochal_lineage").joinpath("sql", name).read_text()
         for name in (
@@ -71,5 +71,6 @@ READ_MODEL = ReadModel(
         pb.ModelVersionFilesListed,
         pb.ModelVersionSigned,
         pb.CardSectionWritten,
+        pb.ModelVersionUsed,
     ),
 )

@@ -1,7 +1,7 @@
 """What gates must know of versions: their files, their signatures, runs that validated them.
 
-A run validates a version when it names it in a parameter or a tag, was compiled and run by the
-platform, and succeeded. What a person logged by hand is no validation: anybody could say so.
+A run validates a version when it has read it, or names it in a parameter or a tag, was compiled and
+run by the platform, and succeeded. What a person logged by hand is none: anybody could say so.
 """
 
 from __future__ import annotations
@@ -112,6 +112,8 @@ def references_of(event: Event) -> list[tuple[str, str]]:
             texts = _texts(params)
         case pb.TagsSet(run=name, tags=tags):
             texts = list(tags.values())
+        case pb.ModelVersionUsed(run=run, model_version=version):
+            return [(version, run)]
         case _:
             return []
     found = {text for text in texts if len(text) < 500 and _VERSION_NAME.fullmatch(text)}

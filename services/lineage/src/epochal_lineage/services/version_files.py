@@ -60,6 +60,13 @@ class VersionFiles:
             raise NotFound(f"there is no {request.name}", resource=request.name)
         return version_message(row, owner)
 
+    async def list_versions_of_run(
+        self, request: pb.ListVersionsOfRunRequest, context: CallContext
+    ) -> pb.ListVersionsOfRunResponse:
+        """Return the versions that a run made."""
+        await self._progress.wait_for(context.min_position)
+        return pb.ListVersionsOfRunResponse(model_versions=await self._store.of_run(request.run))
+
     async def list_model_version_files(
         self, request: pb.ListModelVersionFilesRequest, context: CallContext
     ) -> pb.ListModelVersionFilesResponse:

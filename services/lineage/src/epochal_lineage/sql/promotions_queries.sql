@@ -28,3 +28,7 @@ SELECT project, version, text, digest, author, reason, create_time, position FRO
 
 -- sections --
 SELECT name, section, text, author FROM card_section WHERE name = ANY($1)
+
+-- of_run --
+SELECT model, version FROM model_version WHERE run_id = $1 AND run = $2
+ ORDER BY model, version LIMIT 10

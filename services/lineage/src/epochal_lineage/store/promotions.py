@@ -82,6 +82,13 @@ class PromotionStore:
             for run, component, display_name, creator in rows
         ]
 
+    async def of_run(self, run: str) -> list[str]:
+        """Return the versions that a run made, ten at most."""
+        run_id = run.rpartition("/")[2].replace("-", "")
+        with adapting():
+            rows = await self._pool.fetch(_SQL["of_run"], run_id, run)
+        return [f"{model}/versions/{version}" for model, version in rows]
+
     async def creators(self, runs: Collection[str]) -> dict[str, str]:
         """Return who started some runs."""
         with adapting():

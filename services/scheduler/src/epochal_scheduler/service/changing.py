@@ -9,7 +9,9 @@ from uuid import UUID, uuid5
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import FailedPrecondition, NotFound
 from epochal_kernel.ids import Ids
+from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.rpc.context import CallContext
+from epochal_proto.v1.services import RegistryService
 from google.protobuf.message import Message
 
 from epochal_scheduler.domain import approving, attempts, creating, curating, resuming
@@ -32,6 +34,7 @@ class ChangeServer:
     commands: RunCommands
     restarter: Restarter
     ids: Ids
+    client: RpcClient
 
     async def approve_run(self, request: pb.ApproveRunRequest, context: CallContext) -> pb.Run:
         """Approves or denies a run."""
@@ -69,7 +72,19 @@ class ChangeServer:
         )
 
     async def delete_run(self, request: pb.DeleteRunRequest, context: CallContext) -> pb.Run:
-        """Deletes a run."""
+        """Deletes a run, unless a registered model version was made by it."""
+        needed = await self.client.call(
+            RegistryService.LIST_VERSIONS_OF_RUN,
+            pb.ListVersionsOfRunRequest(run=request.name),
+            context,
+        )
+        if needed.model_versions:
+            raise FailedPrecondition(
+                f"{request.name} made {', '.join(needed.model_versions)}: a run that a registered "
+                "model version needs is not deleted; delete the versions first",
+                reason="NEEDED_BY_MODEL_VERSION",
+                resource=request.name,
+            )
         return await self._decide(
             request, context, lambda state: curating.delete(state, context.actor)
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from uuid import UUID
+
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import FailedPrecondition, NotFound
 from epochal_kernel.log.ledger import Ledger
@@ -11,6 +14,7 @@ from epochal_kernel.rpc.context import CallContext
 from epochal_tracker.domain.tracking import TrackingAggregate
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.services.messages import artifact_message
+from epochal_tracker.store.keeping import RetentionStore
 from epochal_tracker.store.runs import RunStore
 
 #: Files that one call deletes at most.
@@ -20,7 +24,10 @@ MOST_DELETED = 5_000
 class Artifacts:
     """Handlers of ArtifactService."""
 
-    def __init__(self, ledger: Ledger, lookup: RunLookup, runs: RunStore) -> None:
+    def __init__(
+        self, ledger: Ledger, lookup: RunLookup, runs: RunStore, kept: RetentionStore
+    ) -> None:
+        self._kept = kept
         self._ledger = ledger
         self._lookup = lookup
         self._runs = runs
@@ -31,6 +38,9 @@ class Artifacts:
     ) -> pb.Artifact:
         """Record that an artifact's bytes are in the object store."""
         row = await self._lookup.writable(request.run, context)
+        known = await self._runs.artifact(row.run_id, request.path)
+        if known is not None and known.sha256 != request.sha256:
+            await self._refuse_needed(row.run_id, request.run, [request.path], "overwritten")
         event = pb.ArtifactLogged(
             run=request.run,
             path=request.path,
@@ -77,6 +87,7 @@ class Artifacts:
                 reason="TOO_MANY_ARTIFACTS",
                 resource=request.run,
             )
+        await self._refuse_needed(row.run_id, request.run, paths, "deleted")
         outcome = await self._ledger.execute(
             self._aggregate,
             row.run_id,
@@ -86,6 +97,23 @@ class Artifacts:
         )
         context.wrote(outcome.position)
         return pb.DeleteArtifactsResponse(deleted=len(paths))
+
+    async def _refuse_needed(self, run_id: UUID, run: str, paths: Sequence[str], what: str) -> None:
+        """Refuse to change bytes that a registered model version is of.
+
+        Raises:
+            FailedPrecondition: one is of one of the paths.
+        """
+        needing = await self._kept.needing(run_id, paths)
+        if needing is None:
+            return
+        version, path = needing
+        raise FailedPrecondition(
+            f"{path} is of {version}, whose bytes never change: it cannot be {what}; log it under "
+            "another path, or in another run",
+            reason="NEEDED_BY_MODEL_VERSION",
+            resource=f"{run}/artifacts/{path}",
+        )
 
     async def get_artifact(
         self, request: pb.GetArtifactRequest, context: CallContext

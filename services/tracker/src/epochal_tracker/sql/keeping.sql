@@ -142,6 +142,12 @@ SELECT a.run_id, a.path, a.sha256 FROM artifact a JOIN run r USING (run_id)
    AND NOT EXISTS (SELECT FROM needed_run n WHERE n.run_id = a.run_id)
  ORDER BY a.run_id, a.path LIMIT $3
 
+-- needing --
+SELECT model_version, path FROM needed_run n JOIN unnest($2::text[]) AS path
+    ON path = n.artifact_path
+    OR (right(n.artifact_path, 1) = '/' AND starts_with(path, n.artifact_path))
+ WHERE run_id = $1 ORDER BY 2, 1 LIMIT 1
+
 -- needed_by --
 SELECT model_version FROM needed_run WHERE run_id = $1 ORDER BY 1 LIMIT 10
 

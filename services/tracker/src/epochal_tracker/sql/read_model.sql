@@ -63,7 +63,8 @@ CREATE TABLE retention (
     logs_days bigint NOT NULL, artifacts_days bigint NOT NULL, spans_days bigint NOT NULL
 );
 CREATE TABLE needed_run (
-    run_id uuid NOT NULL, model_version text NOT NULL, PRIMARY KEY (run_id, model_version)
+    run_id uuid NOT NULL, model_version text NOT NULL, artifact_path text NOT NULL,
+    PRIMARY KEY (run_id, model_version)
 );
 CREATE TABLE purged_run (run_id uuid PRIMARY KEY);
 CREATE TABLE dead_object (sha256 bytea PRIMARY KEY, position bigint NOT NULL);

@@ -207,6 +207,12 @@ class RetentionStore:
             rows = await self._pool.fetch(_SQL["needed_by"], run_id)
         return [row[0] for row in rows]
 
+    async def needing(self, run_id: UUID, paths: Sequence[str]) -> tuple[str, str] | None:
+        """Return a registered model version that is of one of some artifacts, and which."""
+        with adapting():
+            row = await self._pool.fetchrow(_SQL["needing"], run_id, list(paths))
+        return (row[0], row[1]) if row else None
+
     async def holdings(self, run_id: UUID) -> tuple[int, int, int]:
         """Return how many points, lines and spans of a run there are."""
         with adapting():
