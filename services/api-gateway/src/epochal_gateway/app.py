@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from epochal_gateway.doors import openapi
 from epochal_gateway.doors.artifacts_door import ROUTE, ArtifactDoor
 from epochal_gateway.doors.mlflow.door import MlflowDoor
+from epochal_gateway.doors.openlineage_door import OpenLineageDoor
 from epochal_gateway.doors.problems import problem_response
 from epochal_gateway.doors.rest_door import RestDoor
 from epochal_gateway.doors.service_door import BARE_ROUTE, ServiceDoor
@@ -31,6 +32,7 @@ def build_app(
     rest: RestDoor,
     artifacts: ArtifactDoor,
     mlflow: MlflowDoor,
+    openlineage: OpenLineageDoor,
     services: ServiceDoor,
     sockets: ServiceSockets,
     health: Health,
@@ -68,6 +70,7 @@ def build_app(
             Route(SERVICE_ROUTE, serve_service, methods=[*_VERBS, "OPTIONS"]),
             WebSocketRoute(SERVICE_ROUTE, serve_socket),
             *mlflow.routes(),
+            *openlineage.routes(),
             Route("/{path:path}", serve_rest, methods=_VERBS),
         ],
         exception_handlers={Exception: _mistake},

@@ -26,6 +26,7 @@ from epochal_gateway.doors.mlflow.resetting import Resetting, assert_loopback
 from epochal_gateway.doors.mlflow.run_names import RunNames
 from epochal_gateway.doors.mlflow.serving import mlflow_routes
 from epochal_gateway.doors.mlflow.session import Platform
+from epochal_gateway.doors.openlineage_door import OpenLineageDoor
 from epochal_gateway.doors.reading import ReadLog
 from epochal_gateway.doors.rest_door import RestDoor
 from epochal_gateway.doors.service_access import ServiceAccess
@@ -109,6 +110,7 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
         RestDoor(dispatcher, settings.max_message_bytes),
         artifacts,
         mlflow,
+        OpenLineageDoor(dispatcher, settings.max_message_bytes),
         services,
         ServiceSockets(access),
         kernel.health,

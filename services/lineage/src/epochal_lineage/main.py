@@ -18,6 +18,7 @@ from epochal_proto.v1.services import (
     LineageService,
     LoggedModelService,
     ModelCardService,
+    OpenLineageService,
     PromotionService,
     ProofService,
     RegistryService,
@@ -40,6 +41,7 @@ from epochal_lineage.services.model_cards import ModelCards
 from epochal_lineage.services.model_versions import ModelVersions
 from epochal_lineage.services.models import Models
 from epochal_lineage.services.moments import Moments
+from epochal_lineage.services.openlineage import OpenLineage
 from epochal_lineage.services.promotions import Promotions
 from epochal_lineage.services.proofs import Proofs
 from epochal_lineage.services.version_files import VersionFiles
@@ -50,6 +52,7 @@ from epochal_lineage.store.datasets import DatasetStore
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.history import HistoryStore
 from epochal_lineage.store.logged_models import LoggedModelStore
+from epochal_lineage.store.openlineage import OpenLineageStore
 from epochal_lineage.store.promotions import PromotionStore
 from epochal_lineage.store.registry import RegistryStore
 from epochal_lineage.store.sealing import SealStore
@@ -88,6 +91,9 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     )
     _bind_registry(kernel, store, logged, events)
     _bind_logged(server, LoggedModels(kernel.ledger, logged, store, kernel.progress))
+    told = OpenLineage(kernel.appender, OpenLineageStore(kernel.pool), kernel.progress)
+    server.unary(OpenLineageService.RECORD_OPEN_LINEAGE, told.record_open_lineage)
+    server.unary(OpenLineageService.GET_OPEN_LINEAGE, told.get_open_lineage)
     server.unary(AuditService.LIST_EVENTS, audit.list_events)
     server.stream(AuditService.VERIFY_LOG, audit.verify_log)
     server.stream(AuditService.REPLAY_LOG, audit.replay_log)

@@ -11,6 +11,7 @@ from epochal_lineage.projections.datasets import DatasetProjector
 from epochal_lineage.projections.facts.telling import INTERESTS
 from epochal_lineage.projections.graph import GraphProjector
 from epochal_lineage.projections.logged_models import LoggedModelProjector
+from epochal_lineage.projections.openlineage import OpenLineageProjector
 from epochal_lineage.projections.promotions import PromotionProjector
 from epochal_lineage.projections.registry import RegistryProjector
 from epochal_lineage.projections.version_facts import VersionFactProjector
@@ -23,6 +24,7 @@ READ_MODEL = ReadModel(
         for name in (
             "graph_tables.sql",
             "dataset_tables.sql",
+            "openlineage_tables.sql",
             "read_model.sql",
             "promotions.sql",
         )
@@ -30,6 +32,7 @@ READ_MODEL = ReadModel(
     projectors=(
         GraphProjector(),
         DatasetProjector(),
+        OpenLineageProjector(),
         RegistryProjector(),
         LoggedModelProjector(),
         PromotionProjector(),

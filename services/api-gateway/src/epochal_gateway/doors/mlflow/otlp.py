@@ -12,12 +12,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import EpochalError, ResourceExhausted
+from epochal_kernel.errors import EpochalError, InvalidArgument
 from epochal_proto.v1.services import TraceService
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
@@ -26,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from epochal_gateway.doors.bodies import unpacked
 from epochal_gateway.doors.mlflow import experiments
 from epochal_gateway.doors.mlflow.errors import BAD_REQUEST, MlflowError, error_response
 from epochal_gateway.doors.mlflow.session import Session
@@ -33,8 +33,6 @@ from epochal_gateway.doors.rest_door import read_body
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-#: Of a body, once it is unpacked: what is small may hide what is not.
-MOST_PLAIN_BYTES: Final = 64 * 1024 * 1024
 #: Of spans in one message to the tracker.
 CHUNK_BYTES: Final = 2 * 1024 * 1024
 _MOST_SPANS: Final = 10_000
@@ -72,7 +70,7 @@ class OtlpDoor:
                 "the header x-mlflow-experiment-id is missing: it says which experiment the "
                 "traces belong to"
             )
-        body = unpacked(
+        body = _plain(
             await read_body(request, self._max_body_bytes),
             request.headers.get("content-encoding", "").lower(),
         )
@@ -91,33 +89,11 @@ class OtlpDoor:
         return Response(b"{}" if kind == JSON else b"", media_type=kind)
 
 
-def unpacked(body: bytes, encoding: str) -> bytes:
-    """Return a body without its compression.
-
-    Raises:
-        MlflowError: it is not compressed so, or so is not known.
-        ResourceExhausted: there would be too much of it.
-    """
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in ("gzip", "deflate"):
-        raise MlflowError(f"Unsupported Content-Encoding: {encoding}", BAD_REQUEST)
-    # Deflate comes with the head of zlib's, as it should, or bare, as some clients have it.
-    forms = (31,) if encoding == "gzip" else (zlib.MAX_WBITS, -zlib.MAX_WBITS)
-    for form in forms:
-        unpacking = zlib.decompressobj(form)
-        try:
-            plain = unpacking.decompress(body, MOST_PLAIN_BYTES)
-        except zlib.error:
-            continue
-        if unpacking.unconsumed_tail:
-            raise ResourceExhausted(
-                f"the body is larger than {MOST_PLAIN_BYTES} bytes once it is unpacked",
-                reason="BODY_TOO_LARGE",
-            )
-        if unpacking.eof:
-            return plain
-    raise MlflowError(f"Failed to decompress {encoding} payload", BAD_REQUEST)
+def _plain(body: bytes, encoding: str) -> bytes:
+    try:
+        return unpacked(body, encoding)
+    except InvalidArgument as error:
+        raise MlflowError(error.message, BAD_REQUEST) from error
 
 
 def exported_of(body: bytes, kind: str) -> ExportTraceServiceRequest:

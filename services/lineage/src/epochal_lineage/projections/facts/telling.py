@@ -11,7 +11,7 @@ from epochal_kernel.log.events import Event
 from epochal_kernel.projections.model import event_types
 from google.protobuf.message import Message
 
-from epochal_lineage.projections.facts import datasets, models, runs
+from epochal_lineage.projections.facts import datasets, models, openlineage, runs
 from epochal_lineage.projections.facts.stating import Fact
 
 Rule = Callable[[Event], Iterator[Fact]]
@@ -47,6 +47,7 @@ RULES: Final[Mapping[type[Message], Rule]] = MappingProxyType(
         pb.ModelVersionStageChanged: models.stage_changed,
         pb.ModelLogged: models.model_logged,
         pb.LoggedModelDeleted: models.logged_model_deleted,
+        pb.OpenLineageReceived: openlineage.received,
     }
 )
 
