@@ -300,6 +300,8 @@ def registry_requests(world: World) -> dict[str, Message]:
         "ListModelVersionFiles": pb.ListModelVersionFilesRequest(parent=version),
         "ListModelVersionSignatures": pb.ListModelVersionSignaturesRequest(parent=version),
         "SearchModels": pb.SearchModelsRequest(parents=[project]),
+        "RecordOpenLineage": pb.RecordOpenLineageRequest(parent=project, events=[b"{}"]),
+        "GetOpenLineage": pb.GetOpenLineageRequest(parent=project, node=f"{project}/jobs/x"),
         "SearchModelVersions": pb.SearchModelVersionsRequest(parents=[project]),
         "CreateLoggedModel": pb.CreateLoggedModelRequest(parent=project, display_name="walked"),
         "FinalizeLoggedModel": pb.FinalizeLoggedModelRequest(name=logged, status=ready),

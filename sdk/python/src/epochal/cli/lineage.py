@@ -11,12 +11,14 @@ from epochal_proto.v1.services import LineageService
 from rich.text import Text
 from rich.tree import Tree
 
+from epochal.cli.openlineage import facets
 from epochal.cli.output import Output, as_json, console, errors_console, print_json
 from epochal.cli.references import run_name
 from epochal.cli.session import OutputOption, ProjectOption, session
 from epochal.names import project_of
 
 app = typer.Typer(no_args_is_help=True, help="Lineage: what came from what.")
+app.command("facets")(facets)
 
 
 class Direction(StrEnum):
