@@ -250,7 +250,7 @@ async def traced(pool: Pool) -> set[str]:
 
 async def test_old_spans_go_and_those_of_what_is_needed_stay(pool: Pool) -> None:
     needed, run = uuid4(), uuid4()
-    await pool.execute("INSERT INTO needed_run VALUES ($1, 'm/versions/1')", needed)
+    await pool.execute("INSERT INTO needed_run VALUES ($1, 'm/versions/1', '')", needed)
     await add_trace(pool, "old", 20, made_by=run)
     await add_trace(pool, "older", 40)
     await add_trace(pool, "young", 2, made_by=run)
