@@ -464,7 +464,21 @@ class World(Orchestration):
         )
         self.datasets.setdefault(request.run, []).append(node)
         self.record("DatasetUsed", request.run)
+        node.results.extend(
+            pb.RuleResult(rule=rule, passed=rule.column != "bad", detail=f"{rule.column} was seen")
+            for rule in request.rules
+        )
         return node
+
+    def LogDataset(self, request):
+        node = self.UseDataset(request)
+        self.record("DatasetProduced", request.run)
+        return node
+
+    def UseModel(self, request):
+        self.run(request.run)
+        self.record("ModelVersionUsed", request.run)
+        return pb.LineageNode(name=request.model_version, kind=pb.NODE_KIND_MODEL_VERSION)
 
     def GetLineage(self, request):
         nodes = [pb.LineageNode(name=request.node, kind=pb.NODE_KIND_RUN)]

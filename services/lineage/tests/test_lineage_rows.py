@@ -232,6 +232,39 @@ def test_a_service_is_a_deployment_from_its_creation_to_its_end() -> None:
     assert spans(told(pb.RunDeleted(), pb.RunRestored())) == [(1, 3), (4, OPEN)]
 
 
+def test_what_is_told_of_a_dataset_later_adds_to_what_was_told_first() -> None:
+    def contents(**more: object) -> pb.DatasetContents:
+        return pb.DatasetContents(**more)
+
+    kept, other = f"{PROJECT}/runs/3", f"{PROJECT}/runs/4"
+    columns = [pb.ColumnProfile(name="a")]
+    chunks, copy = pb.DATASET_STORAGE_CHUNKS, pb.DATASET_STORAGE_COPY
+    found = rows(
+        pb.DatasetUsed(run=RUN, dataset=DATASET, contents=contents(etag="1")),
+        pb.DatasetUsed(run=RUN, dataset=DATASET, contents=contents(rows=3, columns=columns)),
+        pb.DatasetProduced(
+            run=kept, dataset=DATASET, contents=contents(storage=chunks, path="x.json", rows=9)
+        ),
+        pb.DatasetProduced(run=other, dataset=DATASET, contents=contents(storage=copy, path="y")),
+        pb.DatasetValidated(dataset=DATASET, results=[pb.RuleResult(detail="old")]),
+        pb.DatasetValidated(dataset=DATASET, results=[pb.RuleResult(detail="new")]),
+        pb.DatasetValidated(dataset="unknown"),
+    )["dataset_version"]
+    assert list(found) == [(DATASET,)]
+    row = found[DATASET,]
+    assert (row.run, row.produced, row.position) == (RUN, True, 1)
+    assert pb.DatasetContents.FromString(row.contents) == contents(
+        etag="1", rows=3, columns=columns, storage=chunks, path=f"{kept}/artifacts/x.json"
+    )
+    (result,) = pb.DatasetValidated.FromString(row.validated).results
+    assert result.detail == "new"
+
+
+def test_pieces_of_a_dataset_are_no_nodes() -> None:
+    piece = pb.ArtifactLogged(run=RUN, path="datasets/d/chunks/1", sha256=b"1" * 32, kind="chunk")
+    assert not rows(piece)["graph_node"]
+
+
 def test_an_alias_is_held_by_one_version() -> None:
     def version(number: int) -> Message:
         return pb.ModelVersionRegistered(

@@ -28,6 +28,7 @@ from epochal.current import (
     log_curve,
     log_data_ref,
     log_dataframe,
+    log_dataset,
     log_dir_ref,
     log_env,
     log_failed,
@@ -65,11 +66,14 @@ from epochal.current import (
     set_name,
     set_readme,
     span,
+    use_model,
 )
+from epochal.datasets import Datasets
 from epochal.errors import (
     Aborted,
     AlreadyExists,
     DataIncomplete,
+    DataInvalid,
     DataLoss,
     DeadlineExceeded,
     EpochalError,
@@ -90,6 +94,7 @@ from epochal.errors import (
     Violation,
 )
 from epochal.knowing import History, KnownRun, get_run
+from epochal.lineage import Lineage
 from epochal.records.spans import Span
 from epochal.results import Dataset, LoggedModel
 from epochal.run import Run
@@ -118,8 +123,10 @@ __all__ = [
     "AsyncClient",
     "Client",
     "DataIncomplete",
+    "DataInvalid",
     "DataLoss",
     "Dataset",
+    "Datasets",
     "DeadlineExceeded",
     "EpochalError",
     "FailedPrecondition",
@@ -128,6 +135,7 @@ __all__ = [
     "Internal",
     "InvalidArgument",
     "KnownRun",
+    "Lineage",
     "LoggedModel",
     "NoActiveRun",
     "NotConfigured",
@@ -160,6 +168,7 @@ __all__ = [
     "log_curve",
     "log_data_ref",
     "log_dataframe",
+    "log_dataset",
     "log_dir_ref",
     "log_env",
     "log_failed",
@@ -209,4 +218,5 @@ __all__ = [
     "set_tags",
     "span",
     "use_dataset",
+    "use_model",
 ]

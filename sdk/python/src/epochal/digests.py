@@ -5,12 +5,16 @@
   byte order; times, owners and empty folders do not count.
 - numpy array: sha256 over dtype and shape as text, then the elements in C order.
 - pandas frame or series: sha256 over column names and dtypes, then pandas' own row hashes.
+- Arrow table, polars frame or series: sha256 over its Arrow IPC bytes, in one piece and without
+  metadata; the same data has the same digest as long as the library writes it the same.
 - tuple or list of these: sha256 over their digests, in order.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
+import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,6 +88,9 @@ def _memory_sha256(data: object) -> bytes:
         head = repr([(str(name), str(dtype)) for name, dtype in frame.dtypes.items()])
         rows: np.ndarray = pandas.util.hash_pandas_object(frame).to_numpy()
         return hashlib.sha256(head.encode() + rows.tobytes()).digest()
+    ipc = _ipc(data)
+    if ipc is not None:
+        return hashlib.sha256(ipc).digest()
     if hasattr(data, "__array__"):
         import numpy as np
 
@@ -94,6 +101,25 @@ def _memory_sha256(data: object) -> bytes:
         digest.update(array.reshape(-1).view("u1").data if array.size else b"")
         return digest.digest()
     raise InvalidArgument(f"cannot digest {_kind(data)}: give a path, a URI, or digest= yourself")
+
+
+def _ipc(data: object) -> bytes | None:
+    """An Arrow table or a polars frame as bytes; None for anything else."""
+    polars, pyarrow = sys.modules.get("polars"), sys.modules.get("pyarrow")
+    out = io.BytesIO()
+    if polars is not None and isinstance(data, polars.DataFrame | polars.LazyFrame | polars.Series):
+        found = data.collect() if isinstance(data, polars.LazyFrame) else data
+        frame = found.to_frame() if isinstance(found, polars.Series) else found
+        frame.rechunk().write_ipc(out, compression="uncompressed")
+        return out.getvalue()
+    if pyarrow is not None and isinstance(data, pyarrow.Table | pyarrow.RecordBatch):
+        batch = isinstance(data, pyarrow.RecordBatch)
+        table = pyarrow.Table.from_batches([data]) if batch else data
+        table = table.combine_chunks().replace_schema_metadata(None)
+        with importlib.import_module("pyarrow.ipc").new_stream(out, table.schema) as writer:
+            writer.write_table(table)
+        return out.getvalue()
+    return None
 
 
 def _kind(data: object) -> str:

@@ -9,6 +9,7 @@
     |- ResourceExhausted, Unavailable, DeadlineExceeded
     |  `- PlatformUnreachable    nothing answers at the address (an Unavailable)
     |- Unimplemented, Internal, DataLoss
+    |- DataInvalid               a dataset is not as its rules ask
     `- DataIncomplete            telemetry was dropped; raised in strict mode only
 
 `code` is the canonical gRPC status name, `retryable` says whether the same call may succeed later.
@@ -86,6 +87,12 @@ class DataIncomplete(EpochalError):
     """Telemetry of this run was dropped; what is stored is not all that was logged."""
 
     code = "DATA_LOSS"
+
+
+class DataInvalid(EpochalError):
+    """A dataset is not as its rules ask."""
+
+    code = "FAILED_PRECONDITION"
 
 
 class InvalidArgument(EpochalError):

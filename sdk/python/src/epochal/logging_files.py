@@ -1,4 +1,4 @@
-"""What a run keeps besides telemetry: files, models, datasets by reference, event files."""
+"""What a run keeps besides telemetry: files, models, event files."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 import epochal_proto.v1 as pb
 
 from epochal.artifacts import media_type
-from epochal.digests import Content, describe, file_sha256
+from epochal.digests import file_sha256
 from epochal.errors import InvalidArgument, Violation
 from epochal.files import named_files
-from epochal.logging_references import ReferenceCalls
+from epochal.logging_datasets import DatasetCalls
 from epochal.modelfiles import write_model
 from epochal.notices import say
-from epochal.results import Dataset, LoggedModel
+from epochal.results import LoggedModel
 from epochal.signing import sign_files
 from epochal.spool.folder import RunFolder
 from epochal.tensorboard.ingesting import Follower, Ingester, existing_folder
 
 
-class FileCalls(ReferenceCalls):
+class FileCalls(DatasetCalls):
     """Calls that keep files. All may raise RunClosed."""
 
     _folder: RunFolder
@@ -127,26 +127,6 @@ class FileCalls(ReferenceCalls):
         )
         version = answer.name if isinstance(answer, pb.ModelVersion) else ""
         return LoggedModel(under, version)
-
-    def use_dataset(self, name: str, data: object, digest: str | None = None) -> Dataset:
-        """Records that this run reads a dataset, known by the digest of its content.
-
-        Args:
-            name: Such as "digits".
-            data: A file, a folder, a URI, bytes, a numpy array, a pandas frame, or a tuple of them.
-            digest: "sha256:HEX", if you know better; computed otherwise, except for a URI.
-
-        Raises:
-            InvalidArgument: There is no such file, or the object has no digest.
-        """
-        self._check_open()
-        known = isinstance(data, str) and "://" in data
-        content = Content(str(data), digest or "") if known else describe(data)
-        digest = digest or content.digest
-        self._recorder.record(
-            pb.UseDatasetRequest(run=self.name, dataset=name, uri=content.uri, digest=digest)
-        )
-        return Dataset(name, content.uri, digest)
 
     def log_tensorboard(self, folder: str | Path) -> int:
         """Logs what TensorBoard's event files below a folder hold; returns how much that was.

@@ -58,6 +58,10 @@ class Operator:
                 return call(TrackingService.REPORT_LOSS, operation, patience_s=patient)
             case pb.UseDatasetRequest():
                 return call(LineageService.USE_DATASET, operation, patience_s=patient)
+            case pb.LogDatasetRequest():
+                return call(LineageService.LOG_DATASET, operation, patience_s=patient)
+            case pb.UseModelRequest():
+                return call(LineageService.USE_MODEL, operation, patience_s=patient)
             case pb.RegisterModelVersionRequest():
                 return call(RegistryService.REGISTER_MODEL_VERSION, operation, patience_s=patient)
             case pb.RecordOutputsRequest():

@@ -15,8 +15,18 @@ class LoggedModel:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset a run read: name, place, and digest of its content if known."""
+    """A dataset a run read or made.
+
+    Attributes:
+        name: such as "digits".
+        uri: where it is.
+        digest: of its content, or empty when only the place is known.
+        version: full name of the version; empty while the platform has not been told.
+        failed: what was found by rules that do not hold.
+    """
 
     name: str
     uri: str
     digest: str
+    version: str = ""
+    failed: tuple[str, ...] = ()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from epochal.digests import Content
 from epochal.ending import Outcome
+from epochal.logging_datasets import DatasetOptions, Origin, Store
 from epochal.results import Dataset, LoggedModel
 from epochal.run import Run
 
@@ -79,10 +80,32 @@ class SilentRun(Run):
         """Returns where it would be; there is no version."""
         return LoggedModel(f"model/{name}")
 
-    def use_dataset(self, name: str, data: object, digest: str | None = None) -> Dataset:
+    def use_dataset(
+        self,
+        name: str,
+        data: object,
+        digest: str | None = None,
+        **more: Unpack[DatasetOptions],
+    ) -> Dataset:
         """Returns the dataset without reading it."""
         known = Content(str(data) if isinstance(data, str | Path) else "", digest or "")
         return Dataset(name, known.uri, known.digest)
+
+    def log_dataset(
+        self,
+        name: str,
+        data: object,
+        digest: str | None = None,
+        *,
+        store: Store = "reference",
+        columns: Mapping[str, Sequence[Origin]] | None = None,
+        **more: Unpack[DatasetOptions],
+    ) -> Dataset:
+        """Returns the dataset without reading it."""
+        return self.use_dataset(name, data, digest)
+
+    def use_model(self, version: str) -> None:
+        """Does nothing."""
 
     def log_tensorboard(self, folder: str | Path) -> int:
         """Reads nothing."""

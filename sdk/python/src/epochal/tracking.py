@@ -10,11 +10,12 @@ import threading
 from collections.abc import Iterable, Mapping
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Final, Literal, SupportsFloat
+from typing import Final, Literal, SupportsFloat, Unpack
 
 from epochal import starting
 from epochal.ending import Outcome, outcome_of
 from epochal.errors import EpochalError, NoActiveRun
+from epochal.logging_datasets import DatasetOptions
 from epochal.notices import say
 from epochal.options import captures, from_environment, silenced
 from epochal.results import Dataset, LoggedModel
@@ -186,9 +187,11 @@ def log_model(
     )
 
 
-def use_dataset(name: str, data: object, digest: str | None = None) -> Dataset:
+def use_dataset(
+    name: str, data: object, digest: str | None = None, **more: Unpack[DatasetOptions]
+) -> Dataset:
     """Records that the current run reads a dataset. See `Run.use_dataset`."""
-    return current_run().use_dataset(name, data, digest)
+    return current_run().use_dataset(name, data, digest, **more)
 
 
 def finish(status: Outcome = "succeeded", message: str = "") -> None:

@@ -24,6 +24,8 @@ Operation = (
     | pb.SetTagsRequest
     | pb.ReportLossRequest
     | pb.UseDatasetRequest
+    | pb.LogDatasetRequest
+    | pb.UseModelRequest
     | pb.CommitArtifactRequest
     | pb.RegisterModelVersionRequest
     | pb.RecordOutputsRequest
@@ -41,6 +43,8 @@ _KINDS: tuple[type[Operation], ...] = (
     pb.LogParamsRequest,
     pb.SetTagsRequest,
     pb.UseDatasetRequest,
+    pb.LogDatasetRequest,
+    pb.UseModelRequest,
     pb.CommitArtifactRequest,
     pb.RegisterModelVersionRequest,
     pb.RecordOutputsRequest,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
@@ -34,6 +35,9 @@ class DatasetVersionRow:
 
 
 DATASET_VERSIONS = Table("dataset_version", DatasetVersionRow, ("name",))
+
+
+_KEPT: Final = frozenset({pb.DATASET_STORAGE_CHUNKS, pb.DATASET_STORAGE_COPY})
 
 
 class DatasetProjector:
@@ -80,15 +84,32 @@ def _new(told: pb.DatasetUsed | pb.DatasetProduced, event: Event) -> DatasetVers
 
 
 def _told(row: DatasetVersionRow, told: pb.DatasetUsed | pb.DatasetProduced) -> DatasetVersionRow:
-    contents = told.contents.SerializeToString(deterministic=True)
-    known = pb.DatasetContents.FromString(row.contents)
-    if not row.contents or (told.contents.columns and not known.columns):
-        row = replace(row, contents=contents)
     return replace(
         row,
         uri=row.uri or told.uri,
         digest=row.digest or told.digest,
+        contents=_contents(row, told).SerializeToString(deterministic=True),
         details=row.details or told.details.SerializeToString(deterministic=True),
         produced=row.produced or isinstance(told, pb.DatasetProduced),
         features=row.features or told.features,
     )
+
+
+def _contents(
+    row: DatasetVersionRow, told: pb.DatasetUsed | pb.DatasetProduced
+) -> pb.DatasetContents:
+    """What is known by now: columns as they were told first, the first place where it is kept."""
+    known, news = pb.DatasetContents.FromString(row.contents), pb.DatasetContents()
+    news.CopyFrom(told.contents)
+    if news.path:
+        news.path = f"{told.run}/artifacts/{news.path}"
+    if not row.contents:
+        return news
+    if not known.columns and news.columns:
+        known.columns.extend(news.columns)
+        known.format = news.format or known.format
+    if not known.HasField("rows") and news.HasField("rows"):
+        known.rows = news.rows
+    if news.storage in _KEPT and known.storage not in _KEPT:
+        known.storage, known.path, known.chunks = news.storage, news.path, news.chunks
+    return known

@@ -112,6 +112,8 @@ def artifact_logged(event: Event) -> Iterator[Fact]:
     """A run made a file; the same path with other content is another version."""
     logged = event.payload
     assert isinstance(logged, pb.ArtifactLogged)
+    if logged.kind == "chunk":
+        return  # a piece of a dataset, whose version is a node
     digest = f"sha256:{logged.sha256.hex()}"
     name = artifact(logged.run, logged.path, digest)
     yield Node(name, pb.NODE_KIND_ARTIFACT, digest, label=logged.path)
