@@ -1,5 +1,9 @@
 """Logged models through MLflow's client."""
 
+import tempfile
+from pathlib import Path
+
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import (
     LoggedModelInput,
@@ -7,7 +11,7 @@ from mlflow.entities import (
     LoggedModelStatus,
     Metric,
 )
-from refusing import fresh, refused
+from refusing import fresh, refused, requested
 
 client = MlflowClient()
 
@@ -125,6 +129,25 @@ def check_a_run_makes_reads_and_measures_logged_models():
     )
     assert hit.model_id == made.model_id
     assert found.data.metrics["acc"] == 0.75
+
+
+def check_files_of_a_logged_model_are_listed_and_read():
+    where = experiment()
+    run = client.create_run(where).info.run_id
+    for source in (run, None):
+        made = client.create_logged_model(where, name="tree", source_run_id=source)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "deep").mkdir()
+            (Path(folder) / "deep" / "a.txt").write_text("words")
+            client.log_model_artifacts(made.model_id, folder)
+        path = f"logged-models/{made.model_id}/artifacts"
+        root = requested("GET", f"{path}/directories")
+        assert root["root_uri"] == made.artifact_location
+        assert root["files"] == [{"path": "deep", "is_dir": True}]
+        deep = requested("GET", f"{path}/directories", [("artifact_directory_path", "deep")])
+        assert deep["files"] == [{"path": "deep/a.txt", "is_dir": False, "file_size": 5}]
+        down = mlflow.artifacts.download_artifacts(f"{root['root_uri']}/deep/a.txt")
+        assert Path(down).read_text() == "words"
 
 
 def check_a_version_is_registered_from_a_run():

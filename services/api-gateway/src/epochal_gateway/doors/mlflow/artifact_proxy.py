@@ -3,8 +3,10 @@
 PUT, GET, DELETE  /api/2.0/mlflow-artifacts/artifacts/PATH
 GET               /api/2.0/mlflow-artifacts/artifacts?path=PATH
 GET               /api/2.0/mlflow-artifacts/presigned/PATH
+GET               /api/2.0/mlflow/logged-models/MODEL/artifacts/{directories,files}
+GET               /get-artifact?run_uuid=RUN&path=PATH
 
-Clients ask for the last with `MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=true` and fetch a file in
+Clients ask for presigned/ with `MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=true` and fetch a file in
 ranges over several connections. The URL is that of the file here, with the caller's own rights:
 nothing is signed, so nothing outlives a right. `server-info` does not advertise it, for one stream
 reads the same bytes.
@@ -24,13 +26,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from epochal_gateway.doors.artifacts_door import ArtifactDoor
-from epochal_gateway.doors.mlflow import artifact_lists
+from epochal_gateway.doors.mlflow import artifact_lists, logged_models
 from epochal_gateway.doors.mlflow.artifact_places import ArtifactPlaces, Place
 from epochal_gateway.doors.mlflow.errors import error_response
 from epochal_gateway.doors.mlflow.session import Session
 from epochal_gateway.doors.mlflow.writing import json_response
 
 _ROOT: Final = "mlflow-artifacts/artifacts"
+_OF_MODEL: Final = "2.0/mlflow/logged-models/{model_id}/artifacts"
 _MOST_EDGES: Final = 10_000
 
 Serve = Callable[[Request, Session], Awaitable[Response]]
@@ -65,7 +68,15 @@ class ArtifactProxy:
                     methods=["GET"],
                 ),
             ]
-        return found
+        return [
+            *found,
+            Route("/get-artifact", self._answering(self._of_run), methods=["GET"]),
+            *(
+                Route(f"/{door}/{_OF_MODEL}/{what}", self._answering(serve), methods=["GET"])
+                for door in ("api", "ajax-api")
+                for what, serve in (("directories", self._list_model), ("files", self._of_model))
+            ),
+        ]
 
     def _answering(self, serve: Serve) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -102,6 +113,33 @@ class ArtifactProxy:
                 "file_size": artifact.size_bytes,
             }
         )
+
+    async def _of_run(self, request: Request, session: Session) -> Response:
+        query = request.query_params
+        wanted = query.get("run_uuid") or query.get("run_id", "")
+        run = await session.platform.runs.find(session.org, wanted)
+        return await self._door.send(request, session.caller, run, query.get("path", ""))
+
+    async def _list_model(self, request: Request, session: Session) -> Response:
+        folder = request.query_params.get("artifact_directory_path", "").strip("/")
+        root, place = await self._model_place(request, session, folder)
+        found = await artifact_lists.files(session, place)
+        files = [{**one, "path": f"{folder}/{one['path']}"} for one in found] if folder else found
+        return json_response({"root_uri": root, "files": files})
+
+    async def _of_model(self, request: Request, session: Session) -> Response:
+        path = request.query_params.get("artifact_file_path", "").strip("/")
+        _, place = await self._model_place(request, session, path)
+        return await self._door.send(request, session.caller, place.run, place.path)
+
+    async def _model_place(
+        self, request: Request, session: Session, path: str
+    ) -> tuple[str, Place]:
+        """Return where a logged model's files are, as a URI, and where one of them is."""
+        model = await logged_models.find(session, request.path_params["model_id"])
+        root = logged_models.artifact_uri(session, model)
+        inside = f"{root.partition(':/')[2]}/{path}".rstrip("/")
+        return root, await self._places.resolve(session, inside, write=False)
 
     async def _put(self, request: Request, session: Session) -> Response:
         place = await self._places.resolve(session, request.path_params["path"], write=True)

@@ -9,15 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from epochal_gateway.doors.mlflow import credentials, probes
-from epochal_gateway.doors.mlflow.errors import ENDPOINT_NOT_FOUND, MlflowError, error_response
+from epochal_gateway.doors.mlflow import credentials, probes, refusals
+from epochal_gateway.doors.mlflow.errors import error_response
 from epochal_gateway.doors.mlflow.reading import Fields, fields_of, fields_of_query
 from epochal_gateway.doors.mlflow.routing import MlflowRoute, Router
 from epochal_gateway.doors.mlflow.session import Platform, Session
 from epochal_gateway.doors.mlflow.writing import JsonObject, json_response
 from epochal_gateway.doors.rest_door import read_body
 
-_VERBS = ["GET", "POST", "PATCH", "DELETE"]
+_VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class MlflowDoor:
@@ -33,6 +33,7 @@ class MlflowDoor:
         """Return the application's routes; what is more special stands before it."""
         return [
             *probes.routes(),
+            *refusals.routes(),
             *self._more,
             *(
                 Route(
@@ -79,11 +80,7 @@ class MlflowDoor:
         path = request.path_params["path"]
         found = self._router.find(version, request.method, path)
         if found is None:
-            raise MlflowError(
-                f"{request.method} {request.scope['path']} is not served here: "
-                "docs/mlflow.md lists what is",
-                ENDPOINT_NOT_FOUND,
-            )
+            raise refusals.refusal(request.method, request.scope["path"], path)
         session = self.session(request)
         fields = await self._fields(request)
         route, variables = found

@@ -19,6 +19,7 @@ from epochal_gateway.doors.mlflow.registry_places import readable
 from epochal_gateway.doors.mlflow.routing import MlflowRoute, Variables
 from epochal_gateway.doors.mlflow.session import Session
 from epochal_gateway.doors.mlflow.writing import JsonObject, milliseconds, number, pairs
+from epochal_gateway.projections import ProjectRow
 
 KEY_CHARS: Final = 250
 VALUE_CHARS: Final = 8_000
@@ -45,8 +46,7 @@ _SHOWN: Final = {
 
 def message(session: Session, model: pb.LoggedModel) -> JsonObject:
     """Return a logged model as MLflow has it."""
-    project = session.platform.directory.project(model.name.partition("/loggedModels/")[0])
-    assert project is not None, "a model's project is never deleted"
+    project = _project_of(session, model)
     model_id = model.name.rpartition("/")[2]
     info: dict[str, object] = {
         "model_id": model_id,
@@ -54,7 +54,7 @@ def message(session: Session, model: pb.LoggedModel) -> JsonObject:
         "name": model.display_name,
         "creation_timestamp_ms": milliseconds(model.create_time),
         "last_updated_timestamp_ms": milliseconds(model.update_time),
-        "artifact_uri": f"{experiments.artifact_location(project)}/models/{model_id}/artifacts",
+        "artifact_uri": artifact_uri(session, model),
         "status": _SHOWN.get(model.status, "LOGGED_MODEL_STATUS_UNSPECIFIED"),
         "status_message": model.status_message,
         "model_type": model.model_type,
@@ -63,6 +63,18 @@ def message(session: Session, model: pb.LoggedModel) -> JsonObject:
     }
     metrics = [_metric(one, model_id) for one in model.metrics]
     return {"info": info, "data": {"params": pairs(model.params), "metrics": metrics}}
+
+
+def artifact_uri(session: Session, model: pb.LoggedModel) -> str:
+    """Return where the files of a logged model are."""
+    root = experiments.artifact_location(_project_of(session, model))
+    return f"{root}/models/{model.name.rpartition('/')[2]}/artifacts"
+
+
+def _project_of(session: Session, model: pb.LoggedModel) -> ProjectRow:
+    project = session.platform.directory.project(model.name.partition("/loggedModels/")[0])
+    assert project is not None, "a model's project is never deleted"
+    return project
 
 
 def _metric(metric: pb.LoggedModelMetric, model_id: str) -> JsonObject:
