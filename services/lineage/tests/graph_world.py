@@ -53,6 +53,7 @@ class Told:
     actor: str = "users/ann"
     request: int = 0
     cause: UUID | None = None
+    stream: UUID | None = None
 
 
 @dataclass
@@ -97,7 +98,7 @@ class GraphWorld:
             [b"\0"],
             [told.org],
             [category_of(type(told.payload))],
-            [event_id],
+            [told.stream or event_id],
             [0],
             [told.actor],
             [request],

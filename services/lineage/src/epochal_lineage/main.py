@@ -24,6 +24,7 @@ from epochal_proto.v1.services import (
     RegistryService,
 )
 
+from epochal_lineage.openlineage.emitting import Emitter
 from epochal_lineage.projections import READ_MODEL
 from epochal_lineage.sealing.keyring import Keyring, witnesses
 from epochal_lineage.sealing.places import Bucket, checkpoint_places
@@ -101,7 +102,7 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     _bind_history(
         server, History(kernel.pool, HistoryStore(kernel.pool), events, seals, kernel.codec)
     )
-    return Parts(background=_seal(kernel, settings))
+    return Parts(background=[*_seal(kernel, settings), *_emit(kernel, settings)])
 
 
 def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
@@ -132,6 +133,23 @@ def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
         work.append(CheckpointPublisher(store, places, kernel.clock, every_s).run)
     leader = Leader(kernel.pool, kernel.clock, "epochal.sealer")
     return [lambda: leader.run(lambda: _all(work))]
+
+
+def _emit(kernel: Kernel, settings: LineageSettings) -> list[Background]:
+    """Return the work that tells a receiver elsewhere: one process at a time does it."""
+    if not settings.openlineage_url:
+        return []
+    emitter = Emitter(
+        kernel.pool,
+        kernel.signal,
+        kernel.codec,
+        kernel.clock,
+        url=settings.openlineage_url,
+        api_key=settings.openlineage_api_key.get_secret_value(),
+        namespace=settings.openlineage_namespace,
+    )
+    leader = Leader(kernel.pool, kernel.clock, "epochal.openlineage")
+    return [lambda: leader.run(emitter.run)]
 
 
 async def _all(work: Sequence[Background]) -> None:

@@ -37,3 +37,18 @@ class LineageSettings(ServiceSettings):
     audit_witnesses: str = Field(
         default="", description="Verifier keys of witnesses (C2SP), with spaces between"
     )
+    openlineage_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Receiver of OpenLineage events of our runs, such as "
+        "http://marquez:5000/api/v1/lineage; empty: nobody is told",
+    )
+    openlineage_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Sent to the receiver as a bearer token"
+    )
+    openlineage_namespace: str = Field(
+        default="epochal",
+        min_length=1,
+        max_length=200,
+        description="Jobs and datasets are told of in NAMESPACE/ORGANISATION/PROJECT",
+    )

@@ -1,4 +1,4 @@
-"""Reading what other systems told."""
+"""What other systems told, and how far they were told."""
 
 from __future__ import annotations
 
@@ -24,3 +24,28 @@ class OpenLineageStore:
         with adapting():
             row = await self._pool.fetchrow(_GET, name)
         return OpenLineageRow(*row) if row else None
+
+
+class ReceiverStore:
+    """How far receivers of our events are."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def position(self, url: str) -> int | None:
+        """Return the position up to which a receiver was told; None for a new one."""
+        with adapting():
+            position: int | None = await self._pool.fetchval(
+                "SELECT position FROM lineage.openlineage_receiver WHERE url = $1", url
+            )
+        return position
+
+    async def reached(self, url: str, position: int) -> None:
+        """Note that a receiver was told up to a position."""
+        with adapting():
+            await self._pool.execute(
+                "INSERT INTO lineage.openlineage_receiver (url, position) VALUES ($1, $2) "
+                "ON CONFLICT (url) DO UPDATE SET position = $2, told_at = clock_timestamp()",
+                url,
+                position,
+            )
