@@ -37,6 +37,7 @@ NAMES = (
     "schedule",
     "orchestrate",
     "mlflow_door",
+    "openlineage",
 )
 
 
