@@ -8,6 +8,7 @@ is told of it joins what is known of it.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -40,6 +41,7 @@ def run_name(project: str, run_id: str) -> str:
     return f"{project}/runs/{uid}"
 
 
+@lru_cache(maxsize=8_192)
 def _quoted(namespace: str, name: str) -> str:
     return _short(f"{quote(namespace, safe='')}%2F{quote(name, safe='')}")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -45,9 +46,12 @@ from epochal_lineage.projections.graph_rows import (
 __all__ = ["GraphProjector", "node_id", "project_of"]
 
 _NOBODY: Final = UUID(int=0)
+#: More events than a batch has.
+_MOST_KEPT: Final = 20_000
 _MODELS: Final = frozenset({pb.NODE_KIND_MODEL_VERSION, pb.NODE_KIND_LOGGED_MODEL})
 
 
+@lru_cache(maxsize=8_192)
 def node_id(name: str) -> UUID:
     """Return the id of a node: half of the sha256 of its name, too long to find two alike."""
     return UUID(bytes=hashlib.sha256(name.encode()).digest()[:16])
@@ -59,9 +63,12 @@ class GraphProjector:
     name = "graph"
     tables = (NODES, EDGES, COLUMN_EDGES, RUN_ARTIFACTS)
 
+    def __init__(self) -> None:
+        self._own = _Own()
+
     def touches(self, event: Event) -> Iterable[RowRef]:
         """The newest rows of all that the facts are about."""
-        for fact in _own(event):
+        for fact in self._own.first(event):
             match fact:
                 case Node(name) | NodeEnd(name):
                     yield NODES.ref(node_id(name), 0)
@@ -79,7 +86,7 @@ class GraphProjector:
 
     def apply(self, rows: Rows, event: Event) -> None:
         """Write what the facts add, revise and end."""
-        for fact in _own(event):
+        for fact in self._own.again(event):
             match fact:
                 case Node():
                     _see(rows, fact, event.position)
@@ -107,10 +114,35 @@ class GraphProjector:
             )
 
 
-def _own(event: Event) -> list[Fact]:
-    """The facts about the organisation that the event is of; it may tell of no other."""
-    home = f"orgs/{event.org_id}"
-    return [fact for fact in facts_of(event) if all(org_of(name) == home for name in _names(fact))]
+class _Own:
+    """The facts about the organisation that an event is of; it may tell of no other.
+
+    A batch asks twice for each event, what is touched and what is written: the facts are kept from
+    the one to the other, for they may come out of a large text.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, UUID], list[Fact]] = {}
+
+    def first(self, event: Event) -> list[Fact]:
+        """Return the facts, and keep them."""
+        home = f"orgs/{event.org_id}"
+        facts = [
+            fact for fact in facts_of(event) if all(org_of(name) == home for name in _names(fact))
+        ]
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[event.position, event.event_id] = facts
+        return facts
+
+    def again(self, event: Event) -> list[Fact]:
+        """Return the facts, for the last time."""
+        kept = self._kept.pop((event.position, event.event_id), None)
+        if kept is not None:
+            return kept
+        facts = self.first(event)
+        self._kept.pop((event.position, event.event_id))
+        return facts
 
 
 def _names(fact: Fact) -> tuple[str, ...]:
