@@ -376,6 +376,11 @@ def test_notifications(cli, platform):
     cli("notifications", "rm", listed[0]["name"].rsplit("/", 1)[1])
     assert len(as_json(cli("notifications", "ls", "-o", "json"))) == 2
     assert "give one of" in cli("notifications", "create", "none", code=1).stderr
+    assert {one.parent for one in platform.requests("CreateSubscription")} == {PROJECT}
+    cli("notifications", "create", "all", "--org", "--email", "a@x.org")
+    assert platform.requests("CreateSubscription")[-1].parent == "orgs/default"
+    cli("notifications", "ls", "--org")
+    assert platform.requests("ListSubscriptions")[-1].parent == "orgs/default"
     platform.world.deliveries.append(
         pb.Delivery(name="d/1", state=pb.DELIVERY_STATE_FAILED, last_outcome="HTTP 503")
     )

@@ -13,10 +13,11 @@ import epochal_proto.v1 as pb
 import httpx
 import pytest
 from epochal.client import Client
-from epochal.errors import FailedPrecondition
+from epochal.errors import FailedPrecondition, PermissionDenied
 from epochal_proto.v1.services import (
     AccessService,
     AuditService,
+    NotificationService,
     ProjectService,
     RunService,
     TrackingService,
@@ -321,6 +322,49 @@ def test_a_deleted_run_is_closed_at_every_door(world: World, owner: Client) -> N
     capture = pb.RecordCaptureRequest(run=name, capture=pb.Capture(run=name, attempt=1))
     with pytest.raises(FailedPrecondition, match="deleted"):
         owner.call(TrackingService.RECORD_CAPTURE, capture)
+
+
+def test_a_webhook_hears_of_no_more_than_its_maker_may_see(
+    platform: Platform, world: World, owner: Client
+) -> None:
+    body = {
+        "name": "hook",
+        "url": "https://example.org/hook",
+        "events": [{"entity": "REGISTERED_MODEL", "action": "CREATED"}],
+    }
+    made = world.call("admin", "POST", "webhooks", json=body)
+    assert made.status_code == 200, made.text
+    listed = owner.call(
+        NotificationService.LIST_SUBSCRIPTIONS, pb.ListSubscriptionsRequest(parent=world.org)
+    )
+    assert [one.display_name for one in listed.subscriptions] == ["hook"]
+    # Somebody who has a role in the default project only.
+    main, user = f"{world.org}/projects/main", f"users/guest-{uuid4().hex[:8]}"
+    owner.call(
+        AccessService.SET_MEMBER, pb.SetMemberRequest(parent=main, user=user, role=pb.ROLE_ADMIN)
+    )
+    with platform.client() as admin:
+        secret = admin.call(
+            AccessService.CREATE_TOKEN, pb.CreateTokenRequest(parent=world.org, user=user)
+        ).secret
+    world.tokens["guest"] = secret
+    made = world.call("guest", "POST", "webhooks", json={**body, "name": "small"})
+    assert made.status_code == 200, made.text
+    listed = owner.call(
+        NotificationService.LIST_SUBSCRIPTIONS, pb.ListSubscriptionsRequest(parent=main)
+    )
+    assert [one.display_name for one in listed.subscriptions] == ["small"]
+    seen = world.call("guest", "GET", "webhooks").json()["webhooks"]
+    assert [one["name"] for one in seen] == ["small"]
+    with platform.client(secret) as guest, pytest.raises(PermissionDenied):
+        guest.call(
+            NotificationService.CREATE_SUBSCRIPTION,
+            pb.CreateSubscriptionRequest(
+                parent=world.org,
+                channel=pb.Channel(mlflow=pb.MlflowChannel(url="https://example.org")),
+                occasions=[pb.OCCASION_MODEL_CREATED],
+            ),
+        )
 
 
 def test_a_reset_empties_one_organisation_and_says_so(platform: Platform, world: World) -> None:

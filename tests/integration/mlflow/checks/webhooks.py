@@ -4,11 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import queue
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import requests
 from mlflow import MlflowClient
 from refusing import fresh, refused, requested
 
@@ -84,6 +86,46 @@ def check_what_happens_to_models_is_told_and_signed():
         assert found["model_version_alias.created"] == {**alias, "version": "1"}
         assert found["model_version_alias.deleted"] == alias
         client.delete_webhook(made.webhook_id)
+
+
+def platforms(path, body):
+    """Call the platform's own API."""
+    answer = requests.post(
+        f"{os.environ['MLFLOW_TRACKING_URI']}/v1/{os.environ['CHECKED_ORG']}/{path}",
+        json=body,
+        headers={"authorization": f"Bearer {os.environ['MLFLOW_TRACKING_TOKEN']}"},
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def check_models_of_every_project_are_told_of():
+    with receiver() as (url, got):
+        made = client.create_webhook(fresh("hook"), url, EVENTS, secret=SECRET)
+        project, model = fresh("later"), fresh("model")
+        platforms("projects", {"projectId": project})
+        platforms(f"projects/{project}/models", {"modelId": model, "displayName": model})
+        event, data = told(got)
+        assert (event, data["name"]) == ("registered_model.created", model)
+        client.delete_webhook(made.webhook_id)
+
+
+def check_webhooks_are_listed_in_pages():
+    names = [fresh("page") for _ in range(3)]
+    for name in names:
+        client.create_webhook(name, "https://example.org/hook", EVENTS)
+    met, token = [], None
+    while True:
+        page = client.list_webhooks(max_results=1, page_token=token)
+        assert len(page) <= 1
+        met += [one.name for one in page]
+        token = page.token
+        if not token:
+            break
+    assert set(names) <= set(met)
+    assert len(set(met)) == len(met)
+    refused("INVALID_PARAMETER_VALUE", lambda: client.list_webhooks(page_token="nowhere"))
 
 
 def check_webhooks_are_listed_changed_and_deleted():

@@ -59,20 +59,30 @@ _DELIVERY = [
 ]
 
 
+WholeOption = Annotated[
+    bool, typer.Option("--org", help="Of the organisation: told of all its projects.")
+]
+
+
 @app.command("ls")
 def list_subscriptions(
-    project: ProjectOption = "", limit: LimitOption = 50, output: OutputOption = Output.table
+    org: WholeOption = False,
+    project: ProjectOption = "",
+    limit: LimitOption = 50,
+    output: OutputOption = Output.table,
 ) -> None:
-    """List the subscriptions of a project, without their secrets.
+    """List the subscriptions of a project, or of the organisation, without their secrets.
 
     For example:
 
         epochal notifications ls -o json
+
+        epochal notifications ls --org
     """
     with session(project) as opened:
         found = opened.paged(
             NotificationService.LIST_SUBSCRIPTIONS,
-            pb.ListSubscriptionsRequest(parent=opened.project),
+            pb.ListSubscriptionsRequest(parent=opened.org if org else opened.project),
             lambda page: page.subscriptions,
             limit,
         )
@@ -89,6 +99,7 @@ def create_subscription(
     on: Annotated[
         list[When] | None, typer.Option("--on", help="Occasion; again for more. All but stopped.")
     ] = None,
+    org: WholeOption = False,
     project: ProjectOption = "",
     output: OutputOption = Output.table,
 ) -> None:
@@ -101,6 +112,8 @@ def create_subscription(
         epochal notifications create me --email me@example.org --on failed --on crashed
 
         epochal notifications create ci --webhook https://ci.example.org/hook
+
+        epochal notifications create oncall --org --email oncall@example.org --on crashed
     """
     if sum(map(bool, (slack, email, webhook))) != 1:
         raise InvalidArgument("give one of --slack, --email and --webhook")
@@ -115,7 +128,7 @@ def create_subscription(
     occasions = on or [When.succeeded, When.failed, When.crashed]
     with session(project) as opened:
         request = pb.CreateSubscriptionRequest(
-            parent=opened.project,
+            parent=opened.org if org else opened.project,
             display_name=name,
             channel=channel,
             occasions=[_OCCASIONS[each] for each in dict.fromkeys(occasions)],
@@ -130,7 +143,9 @@ def create_subscription(
 
 @app.command("rm")
 def remove_subscription(
-    subscription: Annotated[str, typer.Argument(help="Its id.")], project: ProjectOption = ""
+    subscription: Annotated[str, typer.Argument(help="Its id.")],
+    org: WholeOption = False,
+    project: ProjectOption = "",
 ) -> None:
     """Delete a subscription.
 
@@ -140,7 +155,8 @@ def remove_subscription(
     """
     with session(project) as opened:
         bare = "/" not in subscription
-        name = f"{opened.project}/subscriptions/{subscription}" if bare else subscription
+        parent = opened.org if org else opened.project
+        name = f"{parent}/subscriptions/{subscription}" if bare else subscription
         request = pb.DeleteSubscriptionRequest(name=name)
         opened.client.call(NotificationService.DELETE_SUBSCRIPTION, request)
     errors_console().print(f"{subscription} is deleted", highlight=False)

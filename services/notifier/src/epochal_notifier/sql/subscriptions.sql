@@ -9,8 +9,9 @@ SELECT name, project, display_name, channel, sealed_channel, occasions, create_t
   FROM subscription WHERE name = $1
 
 -- interested --
+-- Those of the project, and those of its organisation, which hear of all projects.
 SELECT name FROM subscription
- WHERE project = $1 AND occasions @> to_jsonb($2::integer) AND position < $3 AND NOT paused ORDER BY name
+ WHERE project IN ($1, split_part($1, '/projects/', 1)) AND occasions @> to_jsonb($2::integer) AND position < $3 AND NOT paused ORDER BY name
 
 -- named --
 SELECT name FROM subscription

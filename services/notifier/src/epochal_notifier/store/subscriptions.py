@@ -60,7 +60,10 @@ class SubscriptionStore:
 async def interested(
     connection: Connection, project: str, occasion: int, position: int
 ) -> list[str]:
-    """Return the subscriptions, older than a position, that want to hear of an occasion."""
+    """Return the subscriptions, older than a position, that want to hear of an occasion.
+
+    They are the project's, and its organisation's.
+    """
     rows = await connection.fetch(_SQL["interested"], project, occasion, position)
     return [row[0] for row in rows]
 

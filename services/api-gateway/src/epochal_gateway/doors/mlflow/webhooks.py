@@ -1,16 +1,19 @@
 """Webhooks of the registry: subscriptions of the notifier that tell of models in MLflow's format.
 
-They belong to the organisation's default project, where models are made, and hear of its models.
+Those of a caller who may make subscriptions of the organisation are the organisation's, and hear of
+the models of all its projects, later ones too. Those of others belong to the default project, where
+models are made, and hear of its models: nobody hears of what they may not see.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import NotFound
+from epochal_kernel.errors import NotFound, PermissionDenied
 from epochal_proto.v1.services import NotificationService
 
 from epochal_gateway.doors.mlflow import experiments, paging
@@ -71,7 +74,7 @@ async def create(session: Session, fields: Fields) -> JsonObject:
         )
     )
     request = pb.CreateSubscriptionRequest(
-        parent=await _home(session),
+        parent=(await _homes(session))[0],
         display_name=_name(fields.required("name", limit=NAME_CHARS)),
         channel=channel,
         occasions=_occasions(fields),
@@ -85,15 +88,26 @@ async def create(session: Session, fields: Fields) -> JsonObject:
 async def list_webhooks(session: Session, fields: Fields) -> JsonObject:
     """List webhooks."""
     size = paging.max_results(fields, DEFAULT_RESULTS, MOST_RESULTS)
-    request = pb.ListSubscriptionsRequest(
-        parent=await _home(session), page_size=size, page_token=fields.text("page_token")
-    )
-    answer = await session.call(NotificationService.LIST_SUBSCRIPTIONS, request)
-    found: dict[str, object] = {
-        "webhooks": [message(one) for one in answer.subscriptions if one.channel.HasField("mlflow")]
-    }
-    token = answer.next_page_token
-    return {**found, "next_page_token": token} if token else found
+    place, _, token = fields.text("page_token").partition(":")
+    homes = await _homes(session)
+    if place not in ("", *homes):
+        raise MlflowError("Invalid page token: it is not one that was given out")
+    found: list[JsonObject] = []
+    for home in homes[homes.index(place) if place else 0 :]:
+        while True:
+            request = pb.ListSubscriptionsRequest(
+                parent=home, page_size=size - len(found), page_token=token
+            )
+            answer = await session.call(NotificationService.LIST_SUBSCRIPTIONS, request)
+            found += [message(one) for one in answer.subscriptions if _is_webhook(one)]
+            token = answer.next_page_token
+            if len(found) == size:
+                following = f"{home}:{token}" if token else _after(homes, home)
+                more = {"next_page_token": following} if following else {}
+                return {"webhooks": found, **more}
+            if not token:
+                break
+    return {"webhooks": found}
 
 
 async def get(session: Session, _: Fields, variables: Variables) -> JsonObject:
@@ -150,8 +164,23 @@ async def test(session: Session, fields: Fields, variables: Variables) -> JsonOb
     return {"result": result}
 
 
-async def _home(session: Session) -> str:
-    return (await experiments.find(session, DEFAULT_ID)).name
+async def _homes(session: Session) -> list[str]:
+    """Return where the caller's webhooks may be: the first is where new ones go."""
+    default = (await experiments.find(session, DEFAULT_ID)).name
+    try:
+        session.check("notification.write", session.org, write=True)
+    except PermissionDenied:
+        return [default]
+    return [session.org, default]
+
+
+def _after(homes: list[str], home: str) -> str:
+    following = homes[homes.index(home) + 1 :]
+    return f"{following[0]}:" if following else ""
+
+
+def _is_webhook(subscription: pb.Subscription) -> bool:
+    return subscription.channel.HasField("mlflow")
 
 
 async def _find(session: Session, webhook_id: str) -> pb.Subscription:
@@ -160,14 +189,13 @@ async def _find(session: Session, webhook_id: str) -> pb.Subscription:
         uid = UUID(webhook_id)
     except ValueError:
         raise missing from None
-    request = pb.GetSubscriptionRequest(name=f"{await _home(session)}/subscriptions/{uid}")
-    try:
-        found = await session.call(NotificationService.GET_SUBSCRIPTION, request)
-    except NotFound:
-        raise missing from None
-    if not found.channel.HasField("mlflow"):
-        raise missing
-    return found
+    for home in await _homes(session):
+        request = pb.GetSubscriptionRequest(name=f"{home}/subscriptions/{uid}")
+        with suppress(NotFound):
+            found = await session.call(NotificationService.GET_SUBSCRIPTION, request)
+            if _is_webhook(found):
+                return found
+    raise missing
 
 
 def _url(url: str) -> str:
