@@ -293,6 +293,7 @@ def registry_requests(world: World) -> dict[str, Message]:
         "ReviewPromotion": pb.ReviewPromotionRequest(name=f"{model}/promotions/1", comment="x"),
         "RollbackModel": pb.RollbackModelRequest(name=model, alias="champion", reason="x"),
         "GetPromotion": pb.GetPromotionRequest(name=f"{model}/promotions/1"),
+        "ReplayDecisions": pb.ReplayDecisionsRequest(parent=project),
         "GetModelCard": pb.GetModelCardRequest(name=version),
         "WriteCardSection": pb.WriteCardSectionRequest(name=model, section=1),
         "ListPromotions": pb.ListPromotionsRequest(parent=project),

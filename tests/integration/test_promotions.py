@@ -389,6 +389,27 @@ def test_what_a_version_is_made_of_is_neither_deleted_nor_overwritten(
     door.close()
 
 
+def test_decisions_are_made_again_under_another_policy(office: Office) -> None:
+    with opened(office.platform) as lab:
+        lab.policy("stages: {Production: {gates: {metrics: [metrics.acc >= 0.5]}}}")
+        versions = [lab.register("again", acc) for acc in (0.4, 0.6, 0.8)]
+        told = [lab.promote("ann", version, stage="Production") for version in versions]
+        request = pb.ReplayDecisionsRequest(
+            parent=lab.project,
+            text="stages: {Production: {gates: {metrics: [metrics.acc >= 0.7]}}}",
+        )
+        found = lab.people["cy"].call(PromotionService.REPLAY_DECISIONS, request)
+        assert (found.examined, found.differ) == (3, 1)
+        (one,) = found.differing
+        assert (one.promotion, one.model_version) == (told[1].name, versions[1].name)
+        assert (one.before, one.after) == (pb.PROMOTION_STATE_COMPLETED, pb.PROMOTION_STATE_REFUSED)
+        assert one.gates[0].reason == "0.6 >= 0.7"
+        request.text = lab.policy("stages: {Production: {gates: {metrics: [1 > 0]}}}").text
+        assert lab.people["cy"].call(PromotionService.REPLAY_DECISIONS, request).differ == 1
+        request.after.position = one.position
+        assert lab.people["cy"].call(PromotionService.REPLAY_DECISIONS, request).examined == 1
+
+
 def test_racing_promotions_leave_one_holder_and_each_move_explained(office: Office) -> None:
     versions = [office.register("raced", 0.5 + number / 100) for number in range(6)]
     model = versions[0].name.rpartition("/versions/")[0]

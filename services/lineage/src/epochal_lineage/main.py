@@ -45,6 +45,7 @@ from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.openlineage import OpenLineage
 from epochal_lineage.services.promotions import Promotions
 from epochal_lineage.services.proofs import Proofs
+from epochal_lineage.services.replaying_decisions import ReplayingDecisions
 from epochal_lineage.services.version_files import VersionFiles
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
@@ -209,6 +210,8 @@ def _bind_registry(
     decisions = Decisions(ledger, store, kernel.client, kernel.clock, progress)
     _bind_models(server, Models(ledger, registry, decisions, moments, progress))
     _bind_promotions(server, Promotions(ledger, store, decisions, moments, progress))
+    replaying = ReplayingDecisions(HistoryStore(kernel.pool), moments, kernel.codec)
+    server.unary(PromotionService.REPLAY_DECISIONS, replaying.replay_decisions)
     _bind_versions(
         server,
         ModelVersions(ledger, registry, logged, graph, events, decisions, moments, progress),

@@ -23,7 +23,7 @@ from epochal_kernel.log.ledger import Ledger
 from epochal_notifier.channels.message import Deliver, Message
 from epochal_notifier.domain import delivery
 from epochal_notifier.domain.delivery import Attempt
-from epochal_notifier.registry_news import EVENTS
+from epochal_notifier.registry_news import OF_MODELS
 from epochal_notifier.sealing import Sealer
 from epochal_notifier.store.intents import Intent, IntentStore
 from epochal_notifier.store.subscriptions import SubscriptionStore
@@ -100,7 +100,7 @@ class Deliverer:
             channel = self._sealer.open(subscription.sealed_channel)
         except DataLoss as error:
             return Attempt(False, True, error.message)
-        of_model = intent.occasion in EVENTS
+        of_model = intent.occasion in OF_MODELS
         if of_model:
             data: dict[str, object] = json.loads(intent.message)
             title, creator = str(data.pop("name")), ""

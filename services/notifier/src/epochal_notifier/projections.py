@@ -151,7 +151,7 @@ def _subscription(
 
 READ_MODEL = ReadModel(
     service="notifier",
-    version=2,
+    version=3,
     ddl=resources.files("epochal_notifier").joinpath("sql/read_model.sql").read_text(),
     projectors=(NotifyProjector(),),
     # From RunSucceeded on, they are what TellReactor looks at.
@@ -174,5 +174,10 @@ READ_MODEL = ReadModel(
         pb.ModelVersionTagged,
         pb.ModelAliasSet,
         pb.ModelAliasDeleted,
+        pb.ModelVersionStageChanged,
+        pb.PromotionRequested,
+        pb.PromotionEvaluated,
+        pb.PromotionRejected,
+        pb.PromotionReviewed,
     ),
 )

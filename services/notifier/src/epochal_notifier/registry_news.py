@@ -13,6 +13,12 @@ import epochal_proto.v1 as pb
 from google.protobuf.message import Message
 
 from epochal_notifier.projections import PROMPT_TAG, ModelTitleRow
+from epochal_notifier.promotion_news import (
+    OCCASIONS,
+    example_promotion,
+    model_of_promotion,
+    promotion_news,
+)
 
 Payload: TypeAlias = Mapping[str, "str | Mapping[str, str] | None"]
 
@@ -33,6 +39,8 @@ EVENTS: Final[Mapping[int, tuple[str, str]]] = {
     pb.OCCASION_PROMPT_ALIAS_SET: ("prompt_alias", "created"),
     pb.OCCASION_PROMPT_ALIAS_DELETED: ("prompt_alias", "deleted"),
 }
+#: Occasions that are about a model.
+OF_MODELS: Final = frozenset(EVENTS) | OCCASIONS
 _TEXT_TAG: Final = "mlflow.prompt.text"
 
 
@@ -56,7 +64,7 @@ def model_of(payload: Message) -> str:
         case pb.ModelVersionRegistered(name=name) | pb.ModelVersionTagged(name=name):
             return name.partition("/versions/")[0]
         case _:
-            return ""
+            return model_of_promotion(payload)
 
 
 def news(payload: Message, model: ModelTitleRow) -> Iterable[News]:
@@ -104,11 +112,16 @@ def news(payload: Message, model: ModelTitleRow) -> Iterable[News]:
             )
             yield News(occasion, {"name": name, "alias": payload.alias})
         case _:
-            return
+            for occasion, told in promotion_news(payload):
+                yield News(
+                    occasion, {"name": name} | {key: one for key, one in told.items() if one}
+                )
 
 
 def example(occasion: int) -> Payload:
     """Return what a test tells: what an event of that kind would, of a model there is not."""
+    if occasion in OCCASIONS:
+        return example_promotion(occasion)
     entity, action = EVENTS[occasion]
     data: dict[str, str | Mapping[str, str] | None] = {"name": "example"}
     if entity not in ("registered_model", "prompt", "prompt_tag"):

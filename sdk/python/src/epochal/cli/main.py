@@ -50,6 +50,7 @@ from epochal.cli import (  # noqa: F401 - see above
     tokens,
     traces,
     triggers,
+    what_if,
 )
 from epochal.cli.failures import reported
 

@@ -27,6 +27,14 @@ class When(StrEnum):
     stopped = "stopped"
     alert_raised = "alert-raised"
     alert_resolved = "alert-resolved"
+    stage_changed = "stage-changed"
+    promotion_waiting = "promotion-waiting"
+    promotion_refused = "promotion-refused"
+    promoted = "promoted"
+    promotion_rejected = "promotion-rejected"
+    emergency = "emergency"
+    reviewed = "reviewed"
+    rolled_back = "rolled-back"
 
 
 _OCCASIONS: Final = {
@@ -36,6 +44,14 @@ _OCCASIONS: Final = {
     When.stopped: pb.OCCASION_RUN_STOPPED,
     When.alert_raised: pb.OCCASION_ALERT_RAISED,
     When.alert_resolved: pb.OCCASION_ALERT_RESOLVED,
+    When.stage_changed: pb.OCCASION_MODEL_STAGE_CHANGED,
+    When.promotion_waiting: pb.OCCASION_PROMOTION_WAITING,
+    When.promotion_refused: pb.OCCASION_PROMOTION_REFUSED,
+    When.promoted: pb.OCCASION_PROMOTION_COMPLETED,
+    When.promotion_rejected: pb.OCCASION_PROMOTION_REJECTED,
+    When.emergency: pb.OCCASION_PROMOTION_EMERGENCY,
+    When.reviewed: pb.OCCASION_PROMOTION_REVIEWED,
+    When.rolled_back: pb.OCCASION_MODEL_ROLLED_BACK,
 }
 
 _FIELDS = [

@@ -207,6 +207,7 @@ def facts_of(state: ModelState, wish: Wish, circumstances: Circumstances) -> pb.
         authors=wish.authors,
         requester=wish.requester,
         signed_by=circumstances.signed_by,
+        version=wish.version,
     )
     facts.time.FromDatetime(circumstances.now)
     return facts

@@ -31,6 +31,14 @@ _WORDS: Final = {
     pb.OCCASION_PROMPT_VERSION_TAG_DELETED: ("has a tag removed", "prompt_version_tag.deleted"),
     pb.OCCASION_PROMPT_ALIAS_SET: ("has an alias set", "prompt_alias.set"),
     pb.OCCASION_PROMPT_ALIAS_DELETED: ("has an alias removed", "prompt_alias.deleted"),
+    pb.OCCASION_MODEL_STAGE_CHANGED: ("has a version in another stage", "model_stage.changed"),
+    pb.OCCASION_PROMOTION_WAITING: ("has a promotion that waits for approval", "promotion.waiting"),
+    pb.OCCASION_PROMOTION_REFUSED: ("has a promotion refused", "promotion.refused"),
+    pb.OCCASION_PROMOTION_COMPLETED: ("has a version promoted", "promotion.completed"),
+    pb.OCCASION_PROMOTION_REJECTED: ("has a promotion rejected", "promotion.rejected"),
+    pb.OCCASION_PROMOTION_EMERGENCY: ("was changed in an emergency", "promotion.emergency"),
+    pb.OCCASION_PROMOTION_REVIEWED: ("has an emergency reviewed", "promotion.reviewed"),
+    pb.OCCASION_MODEL_ROLLED_BACK: ("was rolled back", "model.rolled_back"),
 }
 
 

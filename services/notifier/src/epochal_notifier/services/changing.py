@@ -16,7 +16,7 @@ from epochal_kernel.rpc.context import CallContext
 from epochal_notifier.channels.message import Deliver, Message
 from epochal_notifier.domain import subscription as domain
 from epochal_notifier.projections import SubscriptionRow
-from epochal_notifier.registry_news import EVENTS, example
+from epochal_notifier.registry_news import OF_MODELS, example
 from epochal_notifier.sealing import Sealer, with_secret_of, without_secrets
 from epochal_notifier.services.notifications import subscription_message
 from epochal_notifier.store.subscriptions import SubscriptionStore
@@ -80,7 +80,7 @@ class Changing:
         row = await self._row(request.name, context)
         channel = self._sealer.open(row.sealed_channel)
         occasion = request.occasion or json.loads(row.occasions)[0]
-        data = json.dumps(example(occasion)) if occasion in EVENTS else ""
+        data = json.dumps(example(occasion)) if occasion in OF_MODELS else ""
         message = Message(
             delivery=f"{row.project}/deliveries/{context.ids.uuid7()}",
             occasion=occasion,

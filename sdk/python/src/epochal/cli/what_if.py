@@ -1,0 +1,73 @@
+"""`epochal audit what-if`: recorded decisions made again under another policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import epochal_proto.v1 as pb
+import typer
+from epochal_proto.v1.services import PromotionService
+
+from epochal.cli.audit import app
+from epochal.cli.output import (
+    Column,
+    Output,
+    as_json,
+    errors_console,
+    print_json,
+    show_list,
+    when,
+)
+from epochal.cli.past import moment
+from epochal.cli.session import OutputOption, ProjectOption, session
+from epochal.errors import InvalidArgument
+
+_COLUMNS: Final = [
+    Column[pb.DifferingDecision]("POSITION", lambda one: str(one.position), right=True),
+    Column[pb.DifferingDecision]("WHEN", lambda one: when(one.time)),
+    Column[pb.DifferingDecision]("PROMOTION", lambda one: one.promotion.split("/models/")[-1]),
+    Column[pb.DifferingDecision]("WAS", lambda one: _word(one.before)),
+    Column[pb.DifferingDecision]("WOULD BE", lambda one: _word(one.after), "bold"),
+    Column[pb.DifferingDecision](
+        "SHUT", lambda one: "; ".join(g.rule for g in one.gates if not g.passed)
+    ),
+]
+
+
+@app.command("what-if")
+def what_if(
+    policy: Annotated[Path, typer.Option("--policy", help="The other policy, a YAML file.")],
+    start: Annotated[str, typer.Option("--from", help="After this time or position.")] = "",
+    end: Annotated[str, typer.Option("--to", help="Up to this time or position.")] = "",
+    project: ProjectOption = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """List the promotions that another registry policy would have decided otherwise.
+
+    Each is decided again by itself, on the facts that were recorded with it.
+
+    For example:
+
+        epochal audit what-if --policy stricter.yaml -p vision
+
+        epochal audit what-if --policy stricter.yaml --from 2026-07-01 -o json
+    """
+    try:
+        text = policy.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{policy} cannot be read: {error}") from None
+    with session(project) as opened:
+        request = pb.ReplayDecisionsRequest(
+            parent=opened.project, text=text, after=moment(start), through=moment(end)
+        )
+        found = opened.client.call(PromotionService.REPLAY_DECISIONS, request)
+    if output is Output.json:
+        print_json(as_json(found))
+        return
+    show_list(found.differing, _COLUMNS, output, "no decision would differ")
+    errors_console().print(f"{found.differ} of {found.examined} would differ", highlight=False)
+
+
+def _word(state: pb.PromotionState) -> str:
+    return pb.PromotionState.Name(state).removeprefix("PROMOTION_STATE_").lower()

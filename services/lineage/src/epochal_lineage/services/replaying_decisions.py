@@ -1,0 +1,81 @@
+"""PromotionService, what if: recorded decisions made again under another policy.
+
+A decision was made on facts that its event keeps, and gates are pure: the facts under another text
+say what that text would have decided. What it cannot know is what people would then have done: each
+decision is made again by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import epochal_proto.v1 as pb
+from epochal_kernel.errors import InvalidArgument, Violation
+from epochal_kernel.log.events import EventCodec
+from epochal_kernel.rpc.context import CallContext
+
+from epochal_lineage.domain.gates.evaluating import evaluate, outcome_of
+from epochal_lineage.domain.gates.reading import read_policy
+from epochal_lineage.services.moments import Moments
+from epochal_lineage.services.registry_messages import timestamp
+from epochal_lineage.store.history import HistoryStore
+
+SHOWN: Final = 1_000
+_TYPES: Final = (
+    pb.PromotionRequested.DESCRIPTOR.full_name,
+    pb.PromotionEvaluated.DESCRIPTOR.full_name,
+)
+
+
+class ReplayingDecisions:
+    """Handler of PromotionService.ReplayDecisions."""
+
+    def __init__(self, history: HistoryStore, moments: Moments, codec: EventCodec) -> None:
+        self._history = history
+        self._moments = moments
+        self._codec = codec
+
+    async def replay_decisions(
+        self, request: pb.ReplayDecisionsRequest, context: CallContext
+    ) -> pb.ReplayDecisionsResponse:
+        """Make decisions again."""
+        policy = read_policy(request.text)
+        after = await self._moments.past(request.after, "after", context) or 0
+        through = await self._moments.of(request.through, "through", context)
+        if after > through:
+            raise InvalidArgument(
+                "the first moment comes after the second",
+                violations=[Violation("after", "order", "name the earlier moment first")],
+            )
+        answer = pb.ReplayDecisionsResponse()
+        versions: dict[str, str] = {}
+        org_id, below = request.parent.split("/")[1], f"{request.parent}/models/"
+        async for record in self._history.events(org_id, _TYPES, 0, through):
+            if not record.resource.startswith(below):
+                continue
+            event = self._codec.decode_payload(record.type, record.payload, record.position)
+            if isinstance(event, pb.PromotionRequested):
+                versions[event.name] = event.model_version
+                continue
+            assert isinstance(event, pb.PromotionEvaluated), "only these two were asked for"
+            if record.position <= after:
+                continue
+            answer.examined += 1
+            results = evaluate(policy, event.facts)
+            before, now = outcome_of(event.results), outcome_of(results)
+            if before == now:
+                continue
+            answer.differ += 1
+            if len(answer.differing) < SHOWN:
+                answer.differing.append(
+                    pb.DifferingDecision(
+                        position=record.position,
+                        promotion=event.promotion,
+                        model_version=versions.get(event.promotion, ""),
+                        before=before,
+                        after=now,
+                        gates=results,
+                        time=timestamp(record.recorded_at),
+                    )
+                )
+        return answer
