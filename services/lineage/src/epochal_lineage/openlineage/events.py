@@ -97,6 +97,11 @@ def read(data: bytes) -> LineageEvent:
     return event
 
 
+def recorded(data: bytes) -> LineageEvent | None:
+    """Take apart an event that was recorded; None for one without content."""
+    return parse(json.loads(data)) if data else None
+
+
 def parse(value: Json, text: str = "") -> LineageEvent:
     """Take an event apart.
 

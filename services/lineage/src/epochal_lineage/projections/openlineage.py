@@ -17,7 +17,7 @@ from epochal_kernel.log.events import Event
 from epochal_kernel.projections.rows import Rows
 from epochal_kernel.projections.tables import RowRef, Table
 
-from epochal_lineage.openlineage.events import LineageEvent, Thing, parse
+from epochal_lineage.openlineage.events import LineageEvent, Thing, recorded
 from epochal_lineage.openlineage.names import dataset_name, job_name, run_name
 
 _ENDS: Final = frozenset({"COMPLETE", "ABORT", "FAIL"})
@@ -61,7 +61,7 @@ class OpenLineageProjector:
     def touches(self, event: Event) -> Iterable[RowRef]:
         """The rows of all that the event is about."""
         if isinstance(event.payload, pb.OpenLineageReceived):
-            told = parse(json.loads(event.payload.event_json))
+            told = recorded(event.payload.event_json)
             for one in _things(told, event.payload.parent):
                 yield OPENLINEAGE.ref(one.name)
 
@@ -69,7 +69,9 @@ class OpenLineageProjector:
         """Write what is newer than what is known."""
         if not isinstance(event.payload, pb.OpenLineageReceived):
             return
-        told = parse(json.loads(event.payload.event_json))
+        told = recorded(event.payload.event_json)
+        if told is None:
+            return
         for one in _things(told, event.payload.parent):
             row = rows.get(OPENLINEAGE, one.name) or _unknown(one)
             if one.kind == "run":
@@ -77,7 +79,9 @@ class OpenLineageProjector:
             rows.put(OPENLINEAGE, replace(row, facets=_merged(row.facets, one.facets, told.time)))
 
 
-def _things(event: LineageEvent, project: str) -> Iterator[_Told]:
+def _things(event: LineageEvent | None, project: str) -> Iterator[_Told]:
+    if event is None:
+        return
     if event.dataset is not None:
         yield _dataset(event.dataset, project)
         return

@@ -6,14 +6,13 @@ events may come in any order and more than once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
 
-from epochal_lineage.openlineage.events import LineageEvent, Thing, parse
+from epochal_lineage.openlineage.events import LineageEvent, Thing, recorded
 from epochal_lineage.openlineage.names import dataset_name, job_name, run_name, version_name
 from epochal_lineage.projections.facts.stating import (
     MAX_COLUMN,
@@ -43,8 +42,8 @@ def received(event: Event) -> Iterator[Fact]:
     """All that an event says."""
     told = event.payload
     assert isinstance(told, pb.OpenLineageReceived)
-    value = json.loads(told.event_json)
-    return _told(parse(value), told.parent)
+    said = recorded(told.event_json)
+    return iter(()) if said is None else _told(said, told.parent)
 
 
 def _told(event: LineageEvent, project: str) -> Iterator[Fact]:
