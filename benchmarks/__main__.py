@@ -28,6 +28,7 @@ NAMES = (
     "replay",
     "gateway",
     "ingest",
+    "lineage",
     "series",
     "monitor",
     "log_call",

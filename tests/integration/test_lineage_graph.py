@@ -18,6 +18,7 @@ from epochal_proto.v1.services import (
     RegistryService,
     RunService,
 )
+from epochal_testing.waiting import until
 from platform_world import Platform
 
 
@@ -146,7 +147,7 @@ def test_upstream_downstream_path_and_impact(admin: Client, story: Story) -> Non
 
 
 def test_the_same_over_rest_and_as_of_a_position(platform: Platform, story: Story) -> None:
-    headers = {"authorization": f"Bearer {platform.connection.token}"}
+    headers = {"authorization": f"Bearer {platform.token}"}
 
     def walk(**more: str) -> list[str]:
         answer = httpx.get(
@@ -245,6 +246,77 @@ def test_datasets_versions_rules_and_differences(admin: Client, story: Story) ->
     assert not checked.passed
     now = admin.call(DatasetService.GET_DATASET_VERSION, pb.GetDatasetVersionRequest(name=again))
     assert [one.detail for one in now.results] == ["birth is string, not int64"]
+
+
+SERVICE = """
+version: 1.1
+kind: component
+name: serve
+run:
+  kind: service
+  init:
+  - modelRef: served:champion
+  container:
+    command: [python, -c, "import time; time.sleep(600)"]
+"""
+
+
+def upload(platform: Platform, artifact: str) -> None:
+    answer = httpx.put(
+        f"{platform.url}/v1/{artifact}",
+        content=b"weights",
+        headers={"authorization": f"Bearer {platform.token}"},
+        timeout=30,
+    )
+    assert answer.is_success, answer.text
+
+
+async def test_a_service_is_the_deployment_of_the_model_it_was_given(
+    platform: Platform, admin: Client, story: Story
+) -> None:
+    upload(platform, f"{story.train}/artifacts/model/m.bin")
+    version = admin.call(
+        RegistryService.REGISTER_MODEL_VERSION,
+        pb.RegisterModelVersionRequest(
+            parent=story.project,
+            model_id="served",
+            run=story.train,
+            artifact_path="model/m.bin",
+            alias="champion",
+        ),
+    ).name
+    service = admin.call(
+        RunService.CREATE_RUN, pb.CreateRunRequest(parent=story.project, spec=SERVICE.encode())
+    ).name
+
+    def served() -> pb.ReachedModel:
+        impact = admin.call(
+            GraphService.ASSESS_IMPACT,
+            pb.AssessImpactRequest(parent=story.project, node=story.raw),
+        )
+        (found,) = [one for one in impact.models if one.name == version]
+        return found
+
+    def deployed() -> bool:
+        return list(served().deployments) == [service]
+
+    def stopped() -> bool:
+        return not served().deployments
+
+    await until(deployed, 60)
+    artifact = admin.call(
+        GraphService.FIND_GRAPH_PATH,
+        pb.FindGraphPathRequest(parent=story.project, source=story.raw, target=service),
+    )
+    assert [node.kind for node in artifact.nodes][-1] == pb.NODE_KIND_DEPLOYMENT
+    job = f"{story.project}/jobs/serve"
+    assert artifact.nodes[-1].parent == job
+    why = admin.call(
+        GraphService.EXPLAIN_NODE, pb.ExplainNodeRequest(parent=story.project, node=service)
+    )
+    assert {"serves", "trained by"} <= {one.relation for one in why.causes}
+    admin.call(RunService.STOP_RUN, pb.StopRunRequest(name=service))
+    await until(stopped, 60)
 
 
 def test_columns_come_from_the_same_project_only(admin: Client, story: Story) -> None:

@@ -98,3 +98,40 @@ async def test_causes_of_another_organisation_are_not_told(world: GraphWorld) ->
         )
     )
     assert [one.resource for one in await why(world, run(2))] == [run(2)]
+
+
+async def test_who_approved_a_promotion_is_told_of_its_version(world: GraphWorld) -> None:
+    def promotion(number: int) -> str:
+        return f"{model('m')}/promotions/{number}"
+
+    await world.tell(
+        pb.ModelRegistered(name=model("m")),
+        *(
+            pb.ModelVersionRegistered(name=model("m", number), version=number, source="s3://m")
+            for number in (1, 2)
+        ),
+        *(
+            Told(
+                pb.PromotionRequested(
+                    name=promotion(number),
+                    model_version=model("m", number),
+                    stage="Production",
+                    reason="better",
+                ),
+                resource=model("m"),
+            )
+            for number in (1, 2)
+        ),
+        *(
+            Told(
+                pb.PromotionApproved(promotion=promotion(number), role="admin"),
+                resource=model("m"),
+                actor=f"users/approver-{number}",
+            )
+            for number in (1, 2)
+        ),
+    )
+    found = {(one.relation, one.actor, one.detail) for one in await why(world, model("m", 2))}
+    assert ("approved by", "users/approver-2", "admin") in found
+    assert ("promotion asked for by", "users/ann", "to Production; better") in found
+    assert "users/approver-1" not in {actor for _, actor, _ in found}

@@ -21,7 +21,7 @@ from epochal_scheduler.agent.hosting import ServiceHost
 from epochal_scheduler.agent.interpreters import Interpreters
 from epochal_scheduler.agent.launching import Host
 from epochal_scheduler.agent.marks import find_marked
-from epochal_scheduler.agent.ports import Stored
+from epochal_scheduler.agent.ports import ModelFiles, Stored
 from epochal_scheduler.agent.preparing import Preparer
 from epochal_scheduler.agent.salvaging import Salvager
 from epochal_scheduler.agent.shipping import producer_of
@@ -116,6 +116,7 @@ class FakeStore:
         self.files = dict(files or {})
         self.trouble = trouble
         self.sent = []
+        self.used = []
 
     async def list(self, token, run, prefix):
         assert token == "epr_x"
@@ -141,7 +142,12 @@ class FakeStore:
     async def model_version(self, token, model, wanted):
         if wanted != "champion":
             raise NotFound(f"{model} has no alias {wanted!r}")
-        return OTHER, "model/digits/"
+        return ModelFiles(f"{model}/versions/2", OTHER, "model/digits/")
+
+    async def use_model(self, token, run, version):
+        if self.trouble is not None:
+            raise self.trouble
+        self.used.append((run, version))
 
 
 def digest_of(data):

@@ -1,6 +1,7 @@
 """Artifacts over the gateway's door: what it answers, refuses, and how long it is waited for."""
 
 import hashlib
+import json
 
 import httpx
 import pytest
@@ -137,7 +138,8 @@ async def test_a_model_is_found_by_number_or_alias(clock, wanted, number):
     version = httpx.Response(200, json={"run": RUN, "artifactPath": "model/m/"})
     answers = [version] if wanted == "3" else [known, version]
     found, gateway = store(clock, *answers)
-    assert await found.model_version("epr_x", MODEL, wanted) == (RUN, "model/m/")
+    name = f"{MODEL}/versions/{number}"
+    assert await found.model_version("epr_x", MODEL, wanted) == (name, RUN, "model/m/")
     assert gateway.asked[-1][1] == f"/v1/{MODEL}/versions/{number}"
     await found.close()
 
@@ -147,4 +149,12 @@ async def test_an_alias_that_is_not_there_is_named(clock):
     found, _ = store(clock, known)
     with pytest.raises(NotFound, match="'none'; it has champion"):
         await found.model_version("epr_x", MODEL, "none")
+    await found.close()
+
+
+async def test_reading_a_model_is_recorded_with_the_token_of_the_run(clock):
+    found, gateway = store(clock, httpx.Response(503, json={}), httpx.Response(200, json={}))
+    await found.use_model("epr_x", RUN, f"{MODEL}/versions/2")
+    assert gateway.asked[-1] == ("POST", f"/v1/{RUN}:useModel")
+    assert json.loads(gateway.bodies[-1]) == {"modelVersion": f"{MODEL}/versions/2"}
     await found.close()

@@ -170,6 +170,8 @@ async def test_artifacts_of_other_runs_are_brought(tmp_path):
         "ref/b": "B",
         "models/digits/m.bin": "M",
     }
+    project = RUN.partition("/runs/")[0]
+    assert store.used == [(RUN, f"{project}/models/digits/versions/2")]
 
 
 async def test_what_a_local_agent_does_not_do_is_said(tmp_path):

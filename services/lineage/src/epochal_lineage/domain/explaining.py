@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +24,12 @@ _VERSION_RELATIONS: Final[dict[type[Message], str]] = {
     pb.ModelVersionRegistered: "registered by",
     pb.ModelVersionStageChanged: "stage changed by",
     pb.ModelAliasSet: "alias set by",
+    pb.PromotionRequested: "promotion asked for by",
+    pb.PromotionEvaluated: "gates asked by",
+    pb.PromotionApproved: "approved by",
+    pb.PromotionRejected: "rejected by",
+    pb.PromotionCompleted: "promoted by",
+    pb.PromotionReviewed: "reviewed by",
 }
 
 #: Events of the registry that are no reason for anything.
@@ -40,13 +47,22 @@ EDGE_RELATIONS: Final[dict[int, str]] = {
 }
 
 
-def version_relation(event: Message, version: str) -> str:
-    """Return how an event of a model explains one of its versions; empty when it does not."""
+def version_relations(events: Sequence[Message], version: str) -> list[str]:
+    """Return how each event of a model explains one of its versions; empty when it does not.
+
+    What was said of a promotion explains the version that was to be promoted.
+    """
     number = version.rpartition("/versions/")[2]
-    if isinstance(event, _NO_REASON) or not _names_version(event, version, number):
-        return ""
-    known = _VERSION_RELATIONS.get(type(event))
-    return known or f"{event.DESCRIPTOR.name} by"
+    promotions: set[str] = set()
+    relations: list[str] = []
+    for event in events:
+        if isinstance(event, pb.PromotionRequested) and event.model_version == version:
+            promotions.add(event.name)
+        about = getattr(event, "promotion", "") in promotions - {""}
+        names = about or _names_version(event, version, number)
+        known = _VERSION_RELATIONS.get(type(event)) or f"{event.DESCRIPTOR.name} by"
+        relations.append(known if names and not isinstance(event, _NO_REASON) else "")
+    return relations
 
 
 def detail(event: Message) -> str:
@@ -71,6 +87,11 @@ def detail(event: Message) -> str:
         case pb.ModelVersionStageChanged():
             moved = f"{event.old_stage or 'no stage'} to {event.stage or 'no stage'}"
             return "; ".join(filter(None, (moved, event.reason)))
+        case pb.PromotionRequested():
+            place = event.stage or event.alias
+            return "; ".join(filter(None, (f"to {place}", event.reason)))
+        case pb.PromotionApproved():
+            return "; ".join(filter(None, (event.role, event.comment)))
         case _:
             return str(getattr(event, "reason", "") or "")
 

@@ -16,7 +16,7 @@ from epochal_lineage.domain.explaining import (
     RUN_RELATIONS,
     detail,
     event_ids,
-    version_relation,
+    version_relations,
 )
 from epochal_lineage.services.finding_nodes import find_node
 from epochal_lineage.services.moments import Moments
@@ -129,10 +129,11 @@ class Explaining:
                 node.parent_name, "registry", (), scope, EVENTS_OF_ONE
             )
             found = [self._reason("", record) for record in records]
+            relations = version_relations([one.event for one in found], node.name)
             return [
                 _Reason(how, one.record, one.event)
-                for one in found
-                if (how := version_relation(one.event, node.name))
+                for one, how in zip(found, relations, strict=True)
+                if how
             ]
         record = await self._causes.at(node.first, scope)
         return [self._reason("made known by", record)] if record is not None else []

@@ -4,5 +4,4 @@ CREATE TABLE dataset_version (
     contents bytea NOT NULL, details bytea NOT NULL, validated bytea NOT NULL,
     position bigint NOT NULL, create_time timestamptz NOT NULL
 );
-CREATE INDEX dataset_version_by_family ON dataset_version (family, position DESC);
 CREATE INDEX dataset_version_by_project ON dataset_version (project, family, position DESC);

@@ -7,7 +7,8 @@ SELECT d.family, count(*) AS versions, (array_agg(d.name ORDER BY d.position DES
 -- versions --
 SELECT name, family, project, uri, digest, run, produced, features, contents, details, validated,
        position, create_time
-  FROM dataset_version WHERE family = $1 AND position < $2 ORDER BY position DESC, name LIMIT $3
+  FROM dataset_version WHERE project = $1 AND family = $2 AND position < $3
+ ORDER BY position DESC, name LIMIT $4
 
 -- version --
 SELECT name, family, project, uri, digest, run, produced, features, contents, details, validated,

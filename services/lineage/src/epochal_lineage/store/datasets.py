@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
 from epochal_lineage.projections.datasets import DatasetVersionRow
+from epochal_lineage.projections.facts.stating import project_of
 
 _SQL: Final = load_sql("epochal_lineage", "datasets.sql")
 
@@ -36,7 +37,9 @@ class DatasetStore:
     async def versions(self, dataset: str, before: int, limit: int) -> list[DatasetVersionRow]:
         """Return versions that were told of before a position, newest first."""
         with adapting():
-            rows = await self._pool.fetch(_SQL["versions"], dataset, before, limit)
+            rows = await self._pool.fetch(
+                _SQL["versions"], project_of(dataset), dataset, before, limit
+            )
         return [DatasetVersionRow(*row) for row in rows]
 
     async def version(self, name: str) -> DatasetVersionRow | None:

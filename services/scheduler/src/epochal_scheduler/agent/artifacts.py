@@ -23,7 +23,7 @@ from epochal_kernel.errors import (
     Unavailable,
 )
 
-from epochal_scheduler.agent.ports import Stored
+from epochal_scheduler.agent.ports import ModelFiles, Stored
 
 if TYPE_CHECKING:
     import httpx
@@ -107,7 +107,7 @@ class Artifacts:
 
         await self._patiently(once)
 
-    async def model_version(self, token: str, model: str, wanted: str) -> tuple[str, str]:
+    async def model_version(self, token: str, model: str, wanted: str) -> ModelFiles:
         """See `ArtifactPort.model_version`."""
         if not wanted.isdecimal():
             known = await self._json(token, f"/v1/{model}", {})
@@ -115,7 +115,16 @@ class Artifacts:
             aliases.setdefault("latest", known.get("latestVersion", 0))
             wanted = str(aliases.get(wanted) or _no_alias(model, wanted, aliases))
         version = await self._json(token, f"/v1/{model}/versions/{wanted}", {})
-        return version["run"], version["artifactPath"]
+        return ModelFiles(f"{model}/versions/{wanted}", version["run"], version["artifactPath"])
+
+    async def use_model(self, token: str, run: str, version: str) -> None:
+        """See `ArtifactPort.use_model`."""
+
+        async def once() -> None:
+            url, body = f"/v1/{run}:useModel", {"modelVersion": version}
+            _check(await self._http().post(url, json=body, headers=_headers(token)))
+
+        await self._patiently(once)
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import epochal_proto.v1 as pb
 
@@ -65,6 +65,14 @@ class LogPort(Protocol):
         ...
 
 
+class ModelFiles(NamedTuple):
+    """A version of a model by its full name, and the run and path that have its files."""
+
+    version: str
+    run: str
+    path: str
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An artifact: its path under its run, `sha256:HEX`, size."""
@@ -93,6 +101,13 @@ class ArtifactPort(Protocol):
         """Uploads a file. Raises as `list`."""
         ...
 
-    async def model_version(self, token: str, model: str, wanted: str) -> tuple[str, str]:
-        """Returns run and path of a model's version, named by number or alias. Raises as `list`."""
+    async def model_version(self, token: str, model: str, wanted: str) -> ModelFiles:
+        """Returns where the files of a model's version are, named by number or alias.
+
+        Raises as `list`.
+        """
+        ...
+
+    async def use_model(self, token: str, run: str, version: str) -> None:
+        """Records that a run reads a version of a model. Raises as `list`."""
         ...

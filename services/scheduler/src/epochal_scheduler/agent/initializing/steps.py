@@ -181,12 +181,17 @@ class Initializer:
     async def _model(self, text: str, base: Path | None, done: Prepared) -> None:
         model, _, version = text.rpartition("/")[2].partition(":")
         project = self.item.run.partition("/runs/")[0]
-        run, path = await self.store.model_version(
-            self.item.run_token, f"{project}/models/{model}", version or "latest"
+        token = self.item.run_token
+        found = await self.store.model_version(
+            token, f"{project}/models/{model}", version or "latest"
         )
         target = base or self.launch.home / "models" / model
-        done.inputs |= await self._fetcher.fetch(Source(run, path), target)
-        self.say(f"model: brought {text} of {run.rpartition('/')[2]}")
+        done.inputs |= await self._fetcher.fetch(Source(found.run, found.path), target)
+        self.say(f"model: brought {text} of {found.run.rpartition('/')[2]}")
+        try:
+            await self.store.use_model(token, self.item.run, found.version)
+        except EpochalError as error:  # its files are here: the run can do without the record
+            self.say(f"model: lineage does not know that this run reads it: {error.message}")
 
     def _unable(self, step: Init) -> None:
         for name in ("dockerfile", "tensorboard", "container"):
