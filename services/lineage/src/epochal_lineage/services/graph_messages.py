@@ -7,6 +7,7 @@ from typing import cast
 from uuid import UUID
 
 import epochal_proto.v1 as pb
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from epochal_lineage.store.graph import (
     EventRef,
@@ -25,18 +26,30 @@ async def shown_nodes(
     distances: Mapping[UUID, int],
 ) -> list[pb.GraphNode]:
     """Return nodes with the events that made them, nearest first, then by name."""
-    events = await store.events({node.first for node in nodes})
-    ordered = sorted(nodes, key=lambda node: (distances.get(node.id, 0), node.name))
-    return [_node(node, scope, events, distances.get(node.id, 0)) for node in ordered]
+    shown, _ = await shown_graph(store, nodes, (), scope, distances)
+    return shown
 
 
-async def shown_edges(
-    store: GraphStore, edges: Sequence[FoundEdge], names: Mapping[UUID, str]
-) -> list[pb.GraphEdge]:
-    """Return edges with the events that made them, those only whose ends have names."""
+async def shown_graph(
+    store: GraphStore,
+    nodes: Collection[FoundNode],
+    edges: Sequence[FoundEdge],
+    scope: Scope,
+    distances: Mapping[UUID, int],
+) -> tuple[list[pb.GraphNode], list[pb.GraphEdge]]:
+    """Return nodes and those edges that lie between them, with the events that made them.
+
+    Nodes come nearest first, then by name; edges stay in their order.
+    """
+    names = {node.id: node.name for node in nodes}
     kept = [edge for edge in edges if edge.source in names and edge.target in names]
-    events = await store.events({edge.position for edge in kept})
-    return [_edge(edge, names, events) for edge in kept]
+    made = {node.first for node in nodes} | {edge.position for edge in kept}
+    events = await store.events(made)
+    ordered = sorted(nodes, key=lambda node: (distances.get(node.id, 0), node.name))
+    return (
+        [_node(node, scope, events, distances.get(node.id, 0)) for node in ordered],
+        [_edge(edge, names, events) for edge in kept],
+    )
 
 
 def shown_column(edge: FoundColumn, names: Mapping[UUID, str]) -> pb.ColumnEdge:
@@ -57,7 +70,8 @@ def shown_column(edge: FoundColumn, names: Mapping[UUID, str]) -> pb.ColumnEdge:
 def _node(
     node: FoundNode, scope: Scope, events: Mapping[int, EventRef], distance: int
 ) -> pb.GraphNode:
-    shown = pb.GraphNode(
+    made = events.get(node.first)
+    return pb.GraphNode(
         name=node.name,
         kind=cast("pb.NodeKind", node.kind),
         display_name=node.label,
@@ -65,27 +79,29 @@ def _node(
         uri=node.uri,
         parent=node.parent_name,
         position=node.first,
+        event_id=made.event_id if made else "",
+        time=_time(made) if made else None,
         end_position=node.until if node.until <= scope.position else 0,
         distance=distance,
     )
-    if (made := events.get(node.first)) is not None:
-        shown.event_id = str(made.event_id)
-        shown.time.FromDatetime(made.recorded_at)
-    return shown
 
 
 def _edge(
     edge: FoundEdge, names: Mapping[UUID, str], events: Mapping[int, EventRef]
 ) -> pb.GraphEdge:
-    shown = pb.GraphEdge(
+    made = events.get(edge.position)
+    return pb.GraphEdge(
         source=names[edge.source],
         target=names[edge.target],
         kind=cast("pb.EdgeKind", edge.kind),
         position=edge.position,
+        event_id=made.event_id if made else "",
+        time=_time(made) if made else None,
         count=edge.edges,
         last_position=edge.last,
     )
-    if (made := events.get(edge.position)) is not None:
-        shown.event_id = str(made.event_id)
-        shown.time.FromDatetime(made.recorded_at)
-    return shown
+
+
+def _time(event: EventRef) -> Timestamp:
+    seconds, micros = divmod(event.time_us, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=micros * 1_000)

@@ -15,7 +15,7 @@ from epochal_kernel.rpc.context import CallContext
 from epochal_lineage.projections.graph import node_id
 from epochal_lineage.projections.graph_rows import OPEN
 from epochal_lineage.services.finding_nodes import FLOW, find_node, starts_of
-from epochal_lineage.services.graph_messages import shown_column, shown_edges, shown_nodes
+from epochal_lineage.services.graph_messages import shown_column, shown_graph, shown_nodes
 from epochal_lineage.services.moments import Moments
 from epochal_lineage.store.graph import FoundColumn, FoundEdge, FoundNode, GraphStore, Scope, Steps
 from epochal_lineage.traversal import Walked, shortest_path, walk, walk_columns
@@ -100,11 +100,11 @@ class GraphQueries:
         nodes = await self._ends(edges, scope, [node.id])
         if request.node_kinds:
             nodes = [one for one in nodes if one.kind in request.node_kinds]
-        names = {one.id: one.name for one in nodes}
         token = paging.pack(f"{scope.position} {passed + size}") if walked.truncated else ""
+        shown, bonds = await shown_graph(self._store, nodes, edges, scope, walked.distances)
         return pb.TraverseGraphResponse(
-            nodes=await shown_nodes(self._store, nodes, scope, walked.distances),
-            edges=await shown_edges(self._store, edges, names),
+            nodes=shown,
+            edges=bonds,
             next_page_token=token,
             position=scope.position,
         )
@@ -158,11 +158,9 @@ class GraphQueries:
             return pb.FindGraphPathResponse(position=scope.position)
         nodes = await self._ends(path, scope, ends[0][:1] if not path else [])
         order = _order(path, ends[0])
+        shown, edges = await shown_graph(self._store, nodes, path, scope, order)
         return pb.FindGraphPathResponse(
-            found=True,
-            nodes=await shown_nodes(self._store, nodes, scope, order),
-            edges=await shown_edges(self._store, path, {one.id: one.name for one in nodes}),
-            position=scope.position,
+            found=True, nodes=shown, edges=edges, position=scope.position
         )
 
     async def traverse_columns(

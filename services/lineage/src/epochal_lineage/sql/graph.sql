@@ -97,7 +97,8 @@ SELECT c.source, c.source_column, c.target, c.target_column, c.via, c.transforma
  LIMIT $5
 
 -- events --
-SELECT position, event_id, recorded_at FROM log.event WHERE position = ANY($1::bigint[])
+SELECT position, event_id::text, (extract(epoch FROM recorded_at) * 1000000)::bigint AS time_us
+  FROM log.event WHERE position = ANY($1::bigint[])
 
 -- artifacts --
 SELECT run, path, sha256, size_bytes FROM run_artifact

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -84,11 +83,11 @@ class FoundColumn(NamedTuple):
 
 
 class EventRef(NamedTuple):
-    """Which event is at a position, and when it was recorded."""
+    """Which event is at a position, and when it was recorded, in microseconds since 1970."""
 
     position: int
-    event_id: UUID
-    recorded_at: datetime
+    event_id: str
+    time_us: int
 
 
 @dataclass(frozen=True, slots=True)
