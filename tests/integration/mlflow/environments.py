@@ -40,6 +40,8 @@ WITH_TORCH = {"3.17-torch", "3.9-torch"}
 CHECKS = {
     "3.9": "checks",
     "3.17": "checks",
+    # What prompts need, the slim client has not.
+    "3.17-server": "prompting",
     "3.17-sklearn": "training",
     "3.17-boosters": "boosting",
     "3.17-torch": "nets",
