@@ -119,7 +119,13 @@ def test_errors_say_what_to_do_over_rest(platform: Platform) -> None:
         assert line.status_code in (400, 404)
         key = rest.post("/v1/log:rotateKey", json={})
         assert key.status_code == 200
-        assert json.loads(key.text)["verifierKey"].startswith("epochal.local/")
+        made = json.loads(key.text)["verifierKey"]
+        assert made.startswith("epochal.local/")
+        position = key.headers["epochal-position"]
+        export = rest.get(
+            "/v1/log:export", params={"after": int(position) - 1, "through": position}
+        )
+        assert "SigningKeyRotated" in export.text
 
 
 @pytest.fixture

@@ -16,9 +16,12 @@ from epochal.audit_verifier import (
     leaf_hash,
     read_checkpoint,
 )
+from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import FailedPrecondition, InvalidArgument, NotFound
 from epochal_kernel.ids import SystemIds
+from epochal_kernel.log.appender import Appender
 from epochal_kernel.rpc.context import CallContext
+from epochal_kernel.signals import LogSignal
 from epochal_lineage.domain.tlog.notes import COSIGNATURE, VerifierKey, signature_line, split_note
 from epochal_lineage.sealing.keyring import witnesses
 from epochal_lineage.services.proofs import Proofs
@@ -57,7 +60,8 @@ async def sealed(world: SealingWorld) -> SealingWorld:
 def proofs(sealed: SealingWorld) -> Proofs:
     keyring = sealed.keyring()
     known = witnesses(str(KEY))
-    return Proofs(sealed.pool, sealed.store, keyring, sealed.sealer(keyring), known)
+    appender = Appender(sealed.pool, LogSignal(), SystemIds(), SystemClock())
+    return Proofs(sealed.pool, sealed.store, keyring, sealed.sealer(keyring), known, appender)
 
 
 async def test_every_event_is_proved_in_every_checkpoint_that_has_it(

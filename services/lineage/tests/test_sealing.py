@@ -6,17 +6,20 @@ import asyncio
 import base64
 import signal
 from collections.abc import AsyncIterator
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import DataLoss, FailedPrecondition, InvalidArgument, Unavailable
 from epochal_kernel.log.chain import leaf
 from epochal_lineage.domain.tlog.hashing import leaf_hash
 from epochal_lineage.domain.tlog.notes import VerifierKey, split_note
 from epochal_lineage.domain.tlog.tiles import entries_path, tile_path, tiles_between
-from epochal_lineage.sealing.places import Bucket, checkpoint_places
+from epochal_lineage.sealing.places import checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher
 from epochal_lineage.sealing.sealer import AlteredEvent
 from sealing_world import SealingWorld, opened
@@ -156,9 +159,60 @@ async def test_checkpoints_are_left_outside_under_their_size(
         assert latest == (tmp_path / name / "checkpoints/10").read_text()
 
 
-def test_place_that_is_none_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="no place for a log"):
-        Bucket("nowhere://x")
+class _Mail:
+    """Keeps what it is sent; refuses the first."""
+
+    def __init__(self) -> None:
+        self.received: list[Envelope] = []
+        self.refusals = 1
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.refusals:
+            self.refusals -= 1
+            return "451 later"
+        self.received.append(envelope)
+        return "250 taken"
+
+
+async def test_checkpoints_go_out_by_mail_and_a_refusal_is_made_up_for(world: SealingWorld) -> None:
+    mail, loop = _Mail(), asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: SMTP(mail, loop=loop), "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    (place,) = checkpoint_places(
+        f"smtp://127.0.0.1:{port}/auditor@example.org?from=log@example.com&tls=none"
+    )
+    publisher = CheckpointPublisher(world.store, [place], SystemClock(), 1)
+    await world.append(5)
+    await world.sealer().seal_all()
+    with pytest.raises(Unavailable, match=r"auditor@example[.]org does not take mail"):
+        await publisher.publish(place)
+    for _ in range(2):  # the second has nothing new to say
+        await publisher.publish(place)
+    listener.close()
+    (envelope,) = mail.received
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("log@example.com", ["auditor@example.org"])
+    assert isinstance(envelope.content, bytes)
+    sent = message_from_bytes(envelope.content, policy=default)
+    (attached,) = sent.iter_attachments()
+    seal = await world.store.last()
+    assert seal is not None
+    assert attached.get_content().replace("\r\n", "\n") == seal.note
+    assert attached.get_filename() == "checkpoint-5.txt"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nowhere://x",
+        "smtp://mail.example.org",
+        "smtp:///ann@example.org",
+        "smtp://mail.example.org/ann@example.org?tls=maybe",
+        "smtp://mail.example.org/ann@example.org?cc=bob@example.org",
+    ],
+)
+def test_place_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"no place for a log|is no mailbox"):
+        checkpoint_places(url)
 
 
 async def test_altered_event_is_never_sealed(world: SealingWorld) -> None:

@@ -124,7 +124,8 @@ def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
         every_s=settings.audit_seal_s,
     )
     known = witnesses(settings.audit_witnesses)
-    _bind_proofs(kernel.server, Proofs(kernel.pool, store, keyring, sealer, known))
+    proofs = Proofs(kernel.pool, store, keyring, sealer, known, kernel.appender)
+    _bind_proofs(kernel.server, proofs)
     work: list[Background] = [sealer.run]
     if settings.object_store_url:
         bucket = Bucket(settings.object_store_url, "tlog/")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
+from uuid import NAMESPACE_URL, uuid5
 
 import epochal_proto.v1 as pb
 from epochal_kernel import paging
 from epochal_kernel.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from epochal_kernel.ids import Position
+from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.chain import leaf
+from epochal_kernel.log.commands import Command, NewEvent, Stream
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import Pool
 from epochal_kernel.rpc.context import CallContext
@@ -49,7 +52,9 @@ class Proofs:
         keyring: Keyring,
         sealer: Sealer,
         witnesses: Sequence[VerifierKey],
+        appender: Appender,
     ) -> None:
+        self._appender = appender
         self._reader = LogReader(pool)
         self._store = store
         self._keyring = keyring
@@ -146,7 +151,14 @@ class Proofs:
         self, request: pb.RotateSigningKeyRequest, context: CallContext
     ) -> pb.RotateSigningKeyResponse:
         """Make a new key; the next checkpoint carries the signatures of both."""
-        return pb.RotateSigningKeyResponse(verifier_key=str(await self._keyring.rotate()))
+        key = str(await self._keyring.rotate())
+        rotated = NewEvent(pb.SigningKeyRotated(verifier_key=key), "log")
+        stream = Stream("access", uuid5(NAMESPACE_URL, key))
+        appended = await self._appender.append(
+            Command(context.command(request), stream, None, [rotated])
+        )
+        context.wrote(appended.last_position)
+        return pb.RotateSigningKeyResponse(verifier_key=key)
 
     async def _export(
         self, org_id: str | None, after: int, through: int
