@@ -38,6 +38,7 @@ NAMES = (
     "schedule",
     "orchestrate",
     "mlflow_door",
+    "registry",
     "openlineage",
 )
 

@@ -212,6 +212,21 @@ def test_a_holder_whose_metrics_nobody_gathered_sends_the_decision_back() -> Non
         promote(state, asked(2, alias="champion"), Circumstances(POLICY, NOW, {2: {"acc": 1.0}}))
 
 
+def test_a_long_life_of_promotions_keeps_what_is_open_and_little_else() -> None:
+    state = promote(known(), asked(1, "Staging"))
+    state = promote(state, asked(1, "Production"))
+    waiting = state.promotions.last
+    free = Circumstances(read_policy("aliases: {champion: {}}"), NOW, METRICS)
+    for turn in range(600):
+        state = promote(state, asked(1 + turn % 2, alias="champion"), free)
+    assert len(state.promotions.wishes) < 300
+    assert state.promotions.last > 600
+    with pytest.raises(FailedPrecondition, match="finished long ago"):
+        promoting.reject(state, MODEL, waiting + 1, "users/bea", "x")
+    done = promoting.approve(state, MODEL, waiting, "users/bea", "editor", "", FOUND)
+    assert isinstance(done[-1], pb.PromotionCompleted)
+
+
 numbers = st.integers(1, COUNT)
 steps = st.one_of(
     st.builds(

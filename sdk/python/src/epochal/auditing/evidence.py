@@ -81,6 +81,8 @@ def gather(events: Iterable[pb.EventEnvelope], model: str, version: int) -> Evid
 def _bears(one: pb.EventEnvelope, roots: set[str], project: str, version: int) -> bool:
     if one.type == "epochal.v1.ProjectPolicySet":
         return _decoded(one, pb.ProjectPolicySet).policy.name.startswith(project)
+    if one.type == "epochal.v1.RegistryPolicySet":
+        return _decoded(one, pb.RegistryPolicySet).project == project
     if one.type == "epochal.v1.DatasetUsed":
         return _decoded(one, pb.DatasetUsed).run in roots
     if not any(one.resource == root or one.resource.startswith(f"{root}/") for root in roots):

@@ -171,7 +171,7 @@ def review(
         FailedPrecondition: there is nothing to review.
         PermissionDenied: the reviewer moved the version or made it.
     """
-    wish, name = _known_wish(state, model, number), f"{model}/promotions/{number}"
+    wish, name = known_wish(state, model, number), f"{model}/promotions/{number}"
     if not wish.review_open:
         raise FailedPrecondition(
             f"{name} has no open review", reason="NO_OPEN_REVIEW", resource=name
@@ -313,17 +313,27 @@ def _kind(asked: Asked) -> pb.PromotionKind:
     return pb.PROMOTION_KIND_EMERGENCY if asked.emergency else pb.PROMOTION_KIND_GATED
 
 
-def _known_wish(state: ModelState, model: str, number: int) -> Wish:
+def known_wish(state: ModelState, model: str, number: int) -> Wish:
+    """Return a promotion that is open, or was finished lately.
+
+    Raises:
+        NotFound: there never was one of this number.
+        FailedPrecondition: it was finished long ago.
+    """
     require_model(state, model)
     wish = state.promotions.wishes.get(number)
     if wish is None:
         name = f"{model}/promotions/{number}"
+        if 0 < number <= state.promotions.last:
+            raise FailedPrecondition(
+                f"{name} was finished long ago", reason="PROMOTION_NOT_OPEN", resource=name
+            )
         raise NotFound(f"there is no {name}", resource=name)
     return wish
 
 
 def _open_wish(state: ModelState, model: str, number: int) -> Wish:
-    wish = _known_wish(state, model, number)
+    wish = known_wish(state, model, number)
     if wish.state != pb.PROMOTION_STATE_OPEN:
         word = pb.PromotionState.Name(wish.state).removeprefix("PROMOTION_STATE_").lower()
         name = f"{model}/promotions/{number}"

@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 
 #: Holders of one place that are remembered for the way back.
 REMEMBERED = 100
+#: Finished promotions that a model's state remembers; the read model has all of them.
+FINISHED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Promotions:
 
     Attributes:
         last: newest number given out.
-        wishes: by number; every one, so that a question about a finished one has an answer.
+        wishes: by number; open ones, and the newest of those that are finished.
         held: versions that had each place, the present one last.
     """
 
@@ -76,9 +78,10 @@ class Promotions:
                     requester=event.requester,
                     authors=tuple(event.authors),
                 )
-                return replace(
-                    self, last=max(self.last, number), wishes={**self.wishes, number: wish}
-                )
+                known = self.wishes
+                if len(known) > FINISHED:
+                    known = _without_oldest(known)
+                return replace(self, last=max(self.last, number), wishes={**known, number: wish})
             case pb.PromotionEvaluated():
                 return self._with(event.promotion, state=event.outcome)
             case pb.PromotionApproved():
@@ -127,6 +130,17 @@ class Promotions:
         if wish is None:
             return self
         return replace(self, wishes={**self.wishes, number: replace(wish, **changed)})  # type: ignore[arg-type]  # named by callers above
+
+
+def _without_oldest(wishes: Mapping[int, Wish]) -> dict[int, Wish]:
+    """Return wishes without the older half of those that nobody waits for."""
+    finished = sorted(
+        number
+        for number, wish in wishes.items()
+        if wish.state != pb.PROMOTION_STATE_OPEN and not wish.review_open
+    )
+    gone = frozenset(finished[: len(finished) // 2])
+    return {number: wish for number, wish in wishes.items() if number not in gone}
 
 
 def place_key(stage: str, alias: str) -> str:

@@ -100,9 +100,7 @@ class Promotions:
         """Say yes to a promotion."""
         await self._progress.wait_for(context.min_position)
         model, number = request.name.rpartition("/promotions/")[0], promotion_number(request.name)
-        wish = (await self._decisions.state(model)).promotions.wishes.get(number)
-        if wish is None:
-            raise NotFound(f"there is no {request.name}", resource=request.name)
+        wish = promoting.known_wish(await self._decisions.state(model), model, number)
         outcome = await self._decisions.decide(
             model,
             wish.version,
