@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import zipfile
 from pathlib import Path
 from uuid import uuid4
@@ -15,10 +16,13 @@ from command_line import CommandLine
 from epochal.client import Client
 from epochal.errors import FailedPrecondition
 from epochal_proto.v1.services import (
+    AlertService,
     LineageService,
+    PromotionService,
     ProofService,
     RegistryService,
     RunService,
+    TrackingService,
 )
 from epochal_testing.waiting import until
 from platform_world import Platform
@@ -61,12 +65,41 @@ def model(platform: Platform) -> str:
             RegistryService.SET_MODEL_ALIAS,
             pb.SetModelAliasRequest(name=name, alias="champion", version=1),
         )
+        for version in (1, 2):
+            admin.call(
+                PromotionService.PROMOTE_MODEL_VERSION,
+                pb.PromoteModelVersionRequest(
+                    name=f"{name}/versions/{version}", stage="Archived", reason="to be compared"
+                ),
+            )
+        _deploy(admin, f"{name}/versions/1")
     return model_id
+
+
+def _deploy(admin: Client, version: str) -> None:
+    """A run that reads the version, and of which the monitor has something to say."""
+    run = admin.call(
+        RunService.CREATE_RUN, pb.CreateRunRequest(parent=PROJECT, tracked=pb.TrackedRun())
+    ).name
+    admin.call(
+        LineageService.USE_MODEL,
+        pb.UseModelRequest(run=run, model_version=version),
+    )
+    point = pb.MetricPoint(metric="latency", value=math.nan)
+    admin.call(TrackingService.LOG_METRICS, pb.LogMetricsRequest(run=run, points=[point]))
 
 
 @pytest.fixture
 def cli(platform: Platform, tmp_path: Path) -> CommandLine:
     return CommandLine(platform, tmp_path)
+
+
+async def wait_alert(admin: Client) -> None:
+    def raised() -> bool:
+        found = admin.call(AlertService.LIST_ALERTS, pb.ListAlertsRequest(parent=PROJECT))
+        return any(one.metric == "latency" for one in found.alerts)
+
+    await until(raised, 30)
 
 
 async def wait_sealed(admin: Client) -> str:
@@ -88,6 +121,7 @@ async def wait_sealed(admin: Client) -> str:
 async def test_evidence_of_a_version_leads_from_its_data_to_its_moves_and_is_proved(
     cli: CommandLine, admin: Client, model: str, tmp_path: Path
 ) -> None:
+    await wait_alert(admin)
     key = await wait_sealed(admin)
     cli("audit", "bundle", model, "1", "--out", "evidence.zip")
     assert "HOLDS" in cli("audit", "verify", "--bundle", "evidence.zip", "--key", key).stdout
@@ -104,6 +138,16 @@ async def test_evidence_of_a_version_leads_from_its_data_to_its_moves_and_is_pro
     versions = {name for event, name in story if event == "ModelVersionStageChanged"}
     assert versions == {f"{PROJECT}/models/{model}/versions/1"}
     assert subject["digest"].startswith("sha256:")
+    chapters = subject["chapters"]
+    told = {one["position"]: one["event"] for one in subject["story"]}
+    assert sorted(place for places in chapters.values() for place in places) == sorted(told)
+    assert {told[place] for place in chapters["data"]} == {"DatasetUsed"}
+    assert "PromotionCompleted" in {told[place] for place in chapters["approvals"]}
+    assert {told[place] for place in chapters["monitoring"]} == {"MetricAlertRaised"}
+    assert "ModelVersionUsed" in {told[place] for place in chapters["deployments"]}
+    assert len(subject["deployments"]) == 1
+    wanted = [one for one in subject["story"] if one["event"] == "PromotionRequested"]
+    assert [one["says"]["modelVersion"].rpartition("/")[2] for one in wanted] == ["1"]
     missing = cli("audit", "bundle", model, "9", "--out", "none.zip", code=1)
     assert f"{model}/versions/9" in missing.stderr
     assert not (tmp_path / "none.zip").exists()

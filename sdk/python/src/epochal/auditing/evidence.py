@@ -53,9 +53,8 @@ def gather(events: Iterable[pb.EventEnvelope], model: str, version: int) -> Evid
     if registered is None:
         raise NotFound(f"the log up to its newest checkpoint has no {name}")
     made = _decoded(registered, pb.ModelVersionRegistered)
-    project = model.partition("/models/")[0]
-    roots = {model, *([made.run] if made.run else [])}
-    bears = {one.position for one in every if _bears(one, roots, project, version)}
+    scope = _scope_of(every, model, name, made.run)
+    bears = {one.position for one in every if scope.bears(one)}
     causes = {
         one.correlation_id
         for one in every
@@ -72,22 +71,120 @@ def gather(events: Iterable[pb.EventEnvelope], model: str, version: int) -> Evid
             "source": made.source,
             "registered_by": made.creator,
             "registered_at_position": registered.position,
+            "deployments": sorted(scope.deployments),
+            "chapters": _chapters(chosen, scope),
             "note": "A reading for people: what is proved is events.jsonl.",
             "story": [_told(one) for one in chosen],
         },
     )
 
 
-def _bears(one: pb.EventEnvelope, roots: set[str], project: str, version: int) -> bool:
-    if one.type == "epochal.v1.ProjectPolicySet":
-        return _decoded(one, pb.ProjectPolicySet).policy.name.startswith(project)
-    if one.type == "epochal.v1.RegistryPolicySet":
-        return _decoded(one, pb.RegistryPolicySet).project == project
-    if one.type == "epochal.v1.DatasetUsed":
-        return _decoded(one, pb.DatasetUsed).run in roots
-    if not any(one.resource == root or one.resource.startswith(f"{root}/") for root in roots):
-        return False
-    return _number(one) in (0, version)
+@dataclass(frozen=True)
+class _Scope:
+    """What is about a version: its model, the run it came from, the runs that serve it."""
+
+    model: str
+    version: int
+    project: str
+    trained_by: str
+    deployments: frozenset[str]
+    other_promotions: frozenset[str]
+
+    def bears(self, one: pb.EventEnvelope) -> bool:
+        """Whether an event is about the version."""
+        match _payload(one):
+            case pb.ProjectPolicySet() as set_:
+                return set_.policy.name.startswith(self.project)
+            case pb.RegistryPolicySet() as set_:
+                return set_.project == self.project
+            case pb.DatasetUsed(run=run) | pb.ModelVersionUsed(run=run):
+                return run == self.trained_by or run in self.deployments
+            case pb.PromotionRequested(name=promotion):
+                return self._has(one.resource) and promotion not in self.other_promotions
+            case (
+                pb.PromotionEvaluated(promotion=promotion)
+                | pb.PromotionApproved(promotion=promotion)
+                | pb.PromotionRejected(promotion=promotion)
+                | pb.PromotionCompleted(promotion=promotion)
+                | pb.PromotionReviewed(promotion=promotion)
+            ):
+                return self._has(one.resource) and promotion not in self.other_promotions
+        return self._has(one.resource) and _number(one) in (0, self.version)
+
+    def _has(self, resource: str) -> bool:
+        roots = {self.model, *self.deployments, *([self.trained_by] if self.trained_by else ())}
+        return any(resource == root or resource.startswith(f"{root}/") for root in roots)
+
+    def chapter(self, one: pb.EventEnvelope) -> str:
+        """Return which part of the story an event tells."""
+        if one.category == "monitor":
+            return "monitoring"
+        if any(one.resource.startswith(run) for run in self.deployments):
+            return "deployments"
+        kind = one.type.rpartition(".")[2]
+        if kind.startswith(("Dataset", "ColumnsDerived", "OpenLineage")):
+            return "data"
+        if one.category in ("run", "pipeline", "queue") and kind != "ProjectPolicySet":
+            return "runs"
+        if one.category in ("registry", "lineage", "queue"):
+            return "approvals" if kind.startswith(_DECISIONS) else "model"
+        return "metrics" if one.category == "telemetry" else "runs"
+
+
+_DECISIONS = (
+    "Promotion", "RegistryPolicy", "ProjectPolicy", "ModelAlias", "ModelVersionStage",
+)  # fmt: skip
+
+
+def _scope_of(every: Iterable[pb.EventEnvelope], model: str, name: str, trained_by: str) -> _Scope:
+    deployments: set[str] = set()
+    others: set[str] = set()
+    for one in every:
+        match _payload(one):
+            case pb.ModelVersionUsed(run=run, model_version=used) if used == name:
+                deployments.add(run)
+            case pb.PromotionRequested(name=promotion, model_version=wanted) if wanted != name:
+                others.add(promotion)
+    return _Scope(
+        model,
+        int(name.rpartition("/")[2]),
+        model.partition("/models/")[0],
+        trained_by,
+        frozenset(deployments - {trained_by}),
+        frozenset(others),
+    )
+
+
+def _chapters(chosen: Iterable[pb.EventEnvelope], scope: _Scope) -> dict[str, list[int]]:
+    """Positions by chapter, in the order in which a reader asks."""
+    order = ("data", "runs", "metrics", "model", "approvals", "deployments", "monitoring")
+    chapters: dict[str, list[int]] = {name: [] for name in order}
+    for one in chosen:
+        chapters[scope.chapter(one)].append(one.position)
+    return chapters
+
+
+#: Events that are looked into to find out what they are about.
+_LOOKED_INTO = {
+    f"epochal.v1.{kind.__name__}": kind
+    for kind in (
+        pb.ProjectPolicySet,
+        pb.RegistryPolicySet,
+        pb.DatasetUsed,
+        pb.ModelVersionUsed,
+        pb.PromotionRequested,
+        pb.PromotionEvaluated,
+        pb.PromotionApproved,
+        pb.PromotionRejected,
+        pb.PromotionCompleted,
+        pb.PromotionReviewed,
+    )
+}
+
+
+def _payload(one: pb.EventEnvelope) -> Message | None:
+    kind = _LOOKED_INTO.get(one.type)
+    return kind.FromString(one.payload) if kind is not None else None
 
 
 def _number(one: pb.EventEnvelope) -> int:

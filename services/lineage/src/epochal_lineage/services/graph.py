@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from epochal_lineage.domain import dataset_details, datasets
 from epochal_lineage.domain.dataset_rules import check_rules
-from epochal_lineage.projections.facts.stating import project_of
+from epochal_lineage.projections.facts.stating import org_of, project_of
 from epochal_lineage.services.finding_nodes import FLOW, find_node, starts_of
 from epochal_lineage.store.graph import FoundNode, GraphStore, Scope, Steps
 from epochal_lineage.traversal import walk
@@ -98,7 +98,8 @@ class Graph:
         """Record that a run reads a version of a model."""
         await self._require(request.run, context)
         version = request.model_version
-        if await self._store.node(version, project_of(version)) is None:
+        ours = org_of(version) == org_of(request.run)
+        if not ours or await self._store.node(version, project_of(version)) is None:
             raise NotFound(f"there is no {version}", resource=version)
         used = pb.ModelVersionUsed(run=request.run, model_version=version)
         await self._execute(request, context, lambda state: datasets.use_model(state, used))
