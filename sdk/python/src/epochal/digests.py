@@ -5,8 +5,9 @@
   byte order; times, owners and empty folders do not count.
 - numpy array: sha256 over dtype and shape as text, then the elements in C order.
 - pandas frame or series: sha256 over column names and dtypes, then pandas' own row hashes.
-- Arrow table, polars frame or series: sha256 over its Arrow IPC bytes, in one piece and without
-  metadata; the same data has the same digest as long as the library writes it the same.
+- polars frame or series: sha256 over each column's name, type, nulls and values in turn.
+- Arrow table: sha256 over its IPC bytes, in one piece and without metadata; the same data has the
+  same digest as long as pyarrow writes it the same.
 - tuple or list of these: sha256 over their digests, in order.
 """
 
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from epochal.errors import InvalidArgument
 
@@ -88,9 +89,9 @@ def _memory_sha256(data: object) -> bytes:
         head = repr([(str(name), str(dtype)) for name, dtype in frame.dtypes.items()])
         rows: np.ndarray = pandas.util.hash_pandas_object(frame).to_numpy()
         return hashlib.sha256(head.encode() + rows.tobytes()).digest()
-    ipc = _ipc(data)
-    if ipc is not None:
-        return hashlib.sha256(ipc).digest()
+    framed = _frame_sha256(data)
+    if framed is not None:
+        return framed
     if hasattr(data, "__array__"):
         import numpy as np
 
@@ -103,23 +104,47 @@ def _memory_sha256(data: object) -> bytes:
     raise InvalidArgument(f"cannot digest {_kind(data)}: give a path, a URI, or digest= yourself")
 
 
-def _ipc(data: object) -> bytes | None:
-    """An Arrow table or a polars frame as bytes; None for anything else."""
+def _frame_sha256(data: object) -> bytes | None:
+    """sha256 of an Arrow table or a polars frame; None for anything else."""
     polars, pyarrow = sys.modules.get("polars"), sys.modules.get("pyarrow")
-    out = io.BytesIO()
     if polars is not None and isinstance(data, polars.DataFrame | polars.LazyFrame | polars.Series):
         found = data.collect() if isinstance(data, polars.LazyFrame) else data
-        frame = found.to_frame() if isinstance(found, polars.Series) else found
-        frame.rechunk().write_ipc(out, compression="uncompressed")
-        return out.getvalue()
+        return _polars_sha256(found.to_frame() if isinstance(found, polars.Series) else found)
     if pyarrow is not None and isinstance(data, pyarrow.Table | pyarrow.RecordBatch):
         batch = isinstance(data, pyarrow.RecordBatch)
         table = pyarrow.Table.from_batches([data]) if batch else data
         table = table.combine_chunks().replace_schema_metadata(None)
+        out = io.BytesIO()
         with importlib.import_module("pyarrow.ipc").new_stream(out, table.schema) as writer:
             writer.write_table(table)
-        return out.getvalue()
+        return hashlib.sha256(out.getvalue()).digest()
     return None
+
+
+def _polars_sha256(frame: Any) -> bytes:
+    """Column by column: the same rows have the same digest however they lie in memory."""
+    polars = sys.modules["polars"]
+    digest = hashlib.sha256()
+    for name in frame.columns:
+        column = frame.get_column(name)
+        digest.update(f"{name}\0{column.dtype}\0".encode())
+        digest.update(column.is_null().to_numpy().tobytes())
+        if column.dtype in (polars.Categorical, polars.Enum):
+            column = column.cast(polars.String)
+        plain = column.to_physical()
+        if plain.dtype == polars.Boolean:
+            plain = plain.cast(polars.UInt8)
+        if plain.dtype.is_numeric():
+            digest.update(plain.fill_null(0).to_numpy().tobytes())
+        elif plain.dtype == polars.String:
+            texts = plain.fill_null("")
+            digest.update(texts.str.len_bytes().to_numpy().tobytes())
+            digest.update("".join(texts).encode())
+        else:
+            out = io.BytesIO()
+            column.rechunk().to_frame().write_ipc(out, compression="uncompressed")
+            digest.update(out.getvalue())
+    return digest.digest()
 
 
 def _kind(data: object) -> str:
