@@ -132,6 +132,7 @@ async def _measured(pool: Pool, made: History) -> list[Row]:
     begins += [source for source, _, _ in chance.choices(made.edges, k=STARTS - len(begins))]
     rows: list[Row] = []
     half = len(made.edges) // 2
+    there = {name for edge in made.edges[:half] for name in edge[:2]}
     for when, position in (("now", 0), (f"as of position {half:,}", half)):
         for word, starts, way in (
             ("upstream", ends, pb.LINEAGE_DIRECTION_UPSTREAM),
@@ -147,7 +148,7 @@ async def _measured(pool: Pool, made: History) -> list[Row]:
                 )
                 return len(found.edges)
 
-            known = starts if not position else [one for one in starts if one in _before(made)]
+            known = [one for one in starts if not position or one in there]
             rows.append(await _timed(f"{word} 20 edges, {when}", walk, known, TARGET))
 
     async def impact(start: str) -> int:
@@ -171,11 +172,11 @@ async def _measured(pool: Pool, made: History) -> list[Row]:
         return len(found.edges)
 
     rows.append(await _timed("path from a raw dataset to an end", path, ends, ""))
-    for word, starts, here, there in (
+    for word, starts, here, other in (
         ("upstream", ends, "target", "source"),
         ("downstream", begins, "source", "target"),
     ):
-        statement = _PEER_WALK.format(here=here, there=there)
+        statement = _PEER_WALK.format(here=here, there=other)
 
         async def peer(start: str, statement: str = statement) -> int:
             return len(await pool.fetch(statement, start, timeout=120))
@@ -183,11 +184,6 @@ async def _measured(pool: Pool, made: History) -> list[Row]:
         note = "edges only, no time, no nodes, first 1,000"
         rows.append(await _timed(f"recursive query, {word} 20 edges", peer, starts, "", note))
     return rows
-
-
-def _before(made: History) -> set[str]:
-    """Nodes that are there at half of the history."""
-    return {name for edge in made.edges[: len(made.edges) // 2] for name in edge[:2]}
 
 
 async def _timed(

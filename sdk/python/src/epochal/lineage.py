@@ -1,6 +1,6 @@
 """Asking the graph of lineage from Python: what came from what, as of any moment.
 
-    with epochal.Client() as client:
+    with epochal.Client(config.find()) as client:
         graph = Lineage(client, "orgs/acme/projects/vision")
         for edge in graph.walk("models/digits/versions/3", upstream=True).edges:
             print(edge.source, "->", edge.target)
