@@ -35,7 +35,9 @@ def test_data_is_looked_into_when_it_is_read(platform, tmp_path):
         epochal.use_dataset("array", np.eye(2))
         assert told(platform).contents.storage == pb.DATASET_STORAGE_DIGEST
         assert len(told(platform).contents.columns) == 2
-        run.use_dataset("folder", file.parent)
+        run.use_dataset("folder", file.parent, store="copy")
+        assert told(platform).contents.path == "datasets/folder/folder"
+        assert (run.name, "datasets/folder/folder/d.csv") in platform.world.files
         assert told(platform).contents.size_bytes == file.stat().st_size
 
 

@@ -27,7 +27,7 @@ SELECT md5('n' || n)::uuid, 'c' || k, md5('n' || n + 1)::uuid, 'c' || k, 'r', 1,
   FROM generate_series(1, 20000) n, generate_series(1, 3) k;
 INSERT INTO dataset_version
 SELECT '{PROJECT}/datasets/d' || n % 500 || '/versions/' || n, '{PROJECT}/datasets/d' || n % 500,
-       '{PROJECT}', '', '', '', false, false, '', '', '', n, now()
+       '{PROJECT}', '', '', '', false, false, '', '', '', '', n, now()
   FROM generate_series(1, 20000) n;
 ANALYZE graph_node; ANALYZE graph_edge; ANALYZE column_edge; ANALYZE dataset_version
 """
@@ -36,6 +36,7 @@ IDS = [UUID(int=n) for n in range(40)]
 KINDS = list(range(1, 10))
 STEP = (IDS, 50_000, 0, False, KINDS, 1_000)
 COLUMNS = (IDS, ["c1"] * len(IDS), 50_000, False, 1_000)
+NAMED = ("", KINDS, "d", 50_000, 50)
 GRAPH, DATASETS = "graph.sql", "datasets.sql"
 
 #: File, statement, values, an index that it goes by.
@@ -49,6 +50,9 @@ CASES = [
     (GRAPH, "nodes", (IDS, 50_000, ACME, None), "graph_node_pkey"),
     (GRAPH, "members", (IDS[0], 50_000, ACME, PROJECT), "graph_node_by_parent"),
     (GRAPH, "known", (IDS[0], PROJECT), "graph_node_pkey"),
+    (GRAPH, "by_name_in_project", (PROJECT, *NAMED), "graph_node_by_project"),
+    (GRAPH, "by_name_in_org", (ACME, *NAMED), "graph_node_by_org"),
+    (GRAPH, "by_name_in_family", (ACME, *NAMED, IDS[0], PROJECT), "graph_node_by_parent"),
     (DATASETS, "versions", (PROJECT, f"{PROJECT}/datasets/d7", 99_999, 50), "dataset_version_by"),
     (DATASETS, "version", (f"{PROJECT}/datasets/d7/versions/7",), "dataset_version_pkey"),
 ]

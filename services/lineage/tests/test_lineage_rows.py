@@ -254,8 +254,9 @@ def test_what_is_told_of_a_dataset_later_adds_to_what_was_told_first() -> None:
     row = found[DATASET,]
     assert (row.run, row.produced, row.position) == (RUN, True, 1)
     assert pb.DatasetContents.FromString(row.contents) == contents(
-        etag="1", rows=3, columns=columns, storage=chunks, path=f"{kept}/artifacts/x.json"
+        etag="1", rows=3, storage=chunks, path=f"{kept}/artifacts/x.json"
     )
+    assert pb.DatasetContents.FromString(row.columns) == contents(columns=columns)
     (result,) = pb.DatasetValidated.FromString(row.validated).results
     assert result.detail == "new"
 

@@ -37,6 +37,7 @@ LOOKED_INTO_CELLS: Final = 50_000_000
 class DatasetOptions(TypedDict, total=False):
     """What may be said of a dataset that is read or made; see `Run.use_dataset`."""
 
+    store: Store
     profile: bool | None
     features: bool
     rules: Iterable[RuleSpec]
@@ -78,11 +79,13 @@ class DatasetCalls(ReferenceCalls):
             data: A file, a folder, a URI, bytes, a numpy array, a pandas or polars frame, an Arrow
                 table, or a tuple of them.
             digest: "sha256:HEX", if you know better; computed otherwise, except for a URI.
-            more: Any of these. profile: whether to look into its columns; by default unless it is
-                very large. features: whether it is a set of features. rules: what must hold, such
-                as {"kind": "range", "column": "age", "min": 0}. on_failure: "raise" when a rule
-                does not hold, or only "warn". etag, size_bytes, modified, snapshot: what tells
-                which of its versions a URI names.
+            more: Any of these. store: "reference" keeps nothing, "copy" uploads it as it is,
+                "chunks" in pieces named by their digest, each of which is kept once. profile:
+                whether to look into its columns; by default unless it is very large. features:
+                whether it is a set of features. rules: what must hold, such as {"kind": "range",
+                "column": "age", "min": 0}. on_failure: "raise" when a rule does not hold, or only
+                "warn". etag, size_bytes, modified, snapshot: what tells which of its versions a
+                URI names.
 
         Raises:
             InvalidArgument: There is no such file, the object has no digest, or a rule is none.
@@ -91,6 +94,7 @@ class DatasetCalls(ReferenceCalls):
         self._check_open()
         asked = read_rules(more.get("rules", ()))
         content, contents = _content(data, digest), _contents(data, more)
+        self._store(name, data, more.get("store", "reference"), contents)
         request = pb.UseDatasetRequest(
             run=self.name,
             dataset=name,
@@ -108,7 +112,6 @@ class DatasetCalls(ReferenceCalls):
         data: object,
         digest: str | None = None,
         *,
-        store: Store = "reference",
         columns: Mapping[str, Sequence[Origin]] | None = None,
         **more: Unpack[DatasetOptions],
     ) -> Dataset:
@@ -118,8 +121,6 @@ class DatasetCalls(ReferenceCalls):
             name: Such as "digits".
             data: As for `use_dataset`.
             digest: As for `use_dataset`.
-            store: "reference" keeps nothing, "copy" uploads it as it is, "chunks" in pieces named
-                by their digest, of which the platform keeps each only once.
             columns: For a column, what it comes from: (version, column) or (version, column, how),
                 how being "identity", "transformation", "aggregation", "join", "group_by", "filter",
                 "sort", "window" or "conditional".
@@ -133,8 +134,7 @@ class DatasetCalls(ReferenceCalls):
         self._check_open()
         asked, sources = read_rules(more.get("rules", ())), _sources(columns or {})
         content, contents = _content(data, digest), _contents(data, more)
-        if store != "reference":
-            self._store(name, data, store, contents)
+        self._store(name, data, more.get("store", "reference"), contents)
         request = pb.LogDatasetRequest(
             run=self.name,
             dataset=name,
@@ -160,6 +160,8 @@ class DatasetCalls(ReferenceCalls):
         self._recorder.record(pb.UseModelRequest(run=self.name, model_version=full))
 
     def _store(self, name: str, data: object, store: Store, contents: pb.DatasetContents) -> None:
+        if store == "reference":
+            return
         if store not in _STORAGE:
             raise InvalidArgument(f"store is reference, copy or chunks, not {store!r}")
         with tempfile.TemporaryDirectory(prefix="epochal-dataset-") as folder:

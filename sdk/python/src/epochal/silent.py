@@ -9,7 +9,7 @@ from typing import Final, Unpack
 
 from epochal.digests import Content
 from epochal.ending import Outcome
-from epochal.logging_datasets import DatasetOptions, Origin, Store
+from epochal.logging_datasets import DatasetOptions, Origin
 from epochal.results import Dataset, LoggedModel
 from epochal.run import Run
 
@@ -97,7 +97,6 @@ class SilentRun(Run):
         data: object,
         digest: str | None = None,
         *,
-        store: Store = "reference",
         columns: Mapping[str, Sequence[Origin]] | None = None,
         **more: Unpack[DatasetOptions],
     ) -> Dataset:

@@ -18,7 +18,7 @@ from epochal_lineage.projections.version_facts import VersionFactProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=8,
+    version=9,
     ddl="\n".join(
         resources.files("epochal_lineage").joinpath("sql", name).read_text()
         for name in (

@@ -17,7 +17,14 @@ from epochal_lineage.projections.facts.stating import family_of, project_of
 
 @dataclass(frozen=True, slots=True)
 class DatasetVersionRow:
-    """A version of a dataset; `contents`, `details` and `validated` are serialised messages."""
+    """A version of a dataset; what is bytes is a serialised message.
+
+    Attributes:
+        contents: `DatasetContents` without its columns.
+        columns: `DatasetContents` with nothing but its columns, which may be large.
+        details: `DatasetDetails`.
+        validated: the last `DatasetValidated`.
+    """
 
     name: str
     family: str
@@ -28,6 +35,7 @@ class DatasetVersionRow:
     produced: bool
     features: bool
     contents: bytes
+    columns: bytes
     details: bytes
     validated: bytes
     position: int
@@ -76,6 +84,7 @@ def _new(told: pb.DatasetUsed | pb.DatasetProduced, event: Event) -> DatasetVers
         produced=False,
         features=False,
         contents=b"",
+        columns=b"",
         details=b"",
         validated=b"",
         position=event.position,
@@ -84,11 +93,13 @@ def _new(told: pb.DatasetUsed | pb.DatasetProduced, event: Event) -> DatasetVers
 
 
 def _told(row: DatasetVersionRow, told: pb.DatasetUsed | pb.DatasetProduced) -> DatasetVersionRow:
+    columns = pb.DatasetContents(columns=told.contents.columns)
     return replace(
         row,
         uri=row.uri or told.uri,
         digest=row.digest or told.digest,
         contents=_contents(row, told).SerializeToString(deterministic=True),
+        columns=row.columns or columns.SerializeToString(deterministic=True),
         details=row.details or told.details.SerializeToString(deterministic=True),
         produced=row.produced or isinstance(told, pb.DatasetProduced),
         features=row.features or told.features,
@@ -98,16 +109,16 @@ def _told(row: DatasetVersionRow, told: pb.DatasetUsed | pb.DatasetProduced) -> 
 def _contents(
     row: DatasetVersionRow, told: pb.DatasetUsed | pb.DatasetProduced
 ) -> pb.DatasetContents:
-    """What is known by now: columns as they were told first, the first place where it is kept."""
+    """What is known by now but columns: as it was told first, the first place where it is kept."""
     known, news = pb.DatasetContents.FromString(row.contents), pb.DatasetContents()
     news.CopyFrom(told.contents)
     if news.path:
         news.path = f"{told.run}/artifacts/{news.path}"
+    if not row.columns and news.columns:
+        known.format = news.format or known.format
+    del news.columns[:]
     if not row.contents:
         return news
-    if not known.columns and news.columns:
-        known.columns.extend(news.columns)
-        known.format = news.format or known.format
     if not known.HasField("rows") and news.HasField("rows"):
         known.rows = news.rows
     if news.storage in _KEPT and known.storage not in _KEPT:

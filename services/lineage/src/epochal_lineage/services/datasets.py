@@ -75,12 +75,9 @@ class Datasets:
         before = paging.unpack_number(request.page_token) or OPEN
         found = await self._store.versions(request.parent, before, size + 1)
         last = found[size - 1].position if len(found) > size else 0
-        versions = [_version(row) for row in found[:size]]
-        for version in versions:
-            del version.contents.columns[:]
-            version.details.Clear()
         return pb.ListDatasetVersionsResponse(
-            versions=versions, next_page_token=paging.pack(str(last)) if last else ""
+            versions=[_version(row) for row in found[:size]],
+            next_page_token=paging.pack(str(last)) if last else "",
         )
 
     async def get_dataset_version(
@@ -96,8 +93,7 @@ class Datasets:
         """Tell how a version differs from another."""
         await self._progress.wait_for(context.min_position)
         new, old = await self._row(request.name), await self._row(request.base)
-        after = pb.DatasetContents.FromString(new.contents)
-        before = pb.DatasetContents.FromString(old.contents)
+        after, before = _contents(new), _contents(old)
         found = pb.CompareDatasetVersionsResponse(
             columns=differences(before, after),
             same_content=bool(new.digest) and new.digest == old.digest,
@@ -114,7 +110,7 @@ class Datasets:
         """Hold rules against a version, and record what came of them."""
         await self._progress.wait_for(context.min_position)
         row = await self._row(request.name)
-        contents = pb.DatasetContents.FromString(row.contents)
+        contents = _contents(row)
         results = check_rules(request.rules, contents, self._clock.now())
         validated = pb.DatasetValidated(
             dataset=row.name, results=results, passed=all(one.passed for one in results)
@@ -145,7 +141,7 @@ def _version(row: DatasetVersionRow) -> pb.DatasetVersion:
         name=row.name,
         uri=row.uri,
         digest=row.digest,
-        contents=pb.DatasetContents.FromString(row.contents),
+        contents=_contents(row),
         details=pb.DatasetDetails.FromString(row.details),
         run=row.run,
         produced=row.produced,
@@ -154,3 +150,9 @@ def _version(row: DatasetVersionRow) -> pb.DatasetVersion:
         create_time=timestamp(row.create_time),
         results=pb.DatasetValidated.FromString(row.validated).results,
     )
+
+
+def _contents(row: DatasetVersionRow) -> pb.DatasetContents:
+    found = pb.DatasetContents.FromString(row.contents)
+    found.MergeFromString(row.columns)
+    return found

@@ -25,6 +25,7 @@ DEFAULT_EDGES: Final = 1_000
 MOST_EDGES: Final = 100_000
 MOST_MODELS: Final = 1_000
 
+_KINDS: Final = frozenset(pb.NodeKind.values()) - {pb.NODE_KIND_UNSPECIFIED}
 _SERVED: Final = frozenset({pb.NODE_KIND_DEPLOYMENT})
 _HELD: Final = frozenset({pb.NODE_KIND_MODEL_ALIAS, pb.NODE_KIND_MODEL_STAGE})
 
@@ -57,7 +58,7 @@ class GraphQueries:
         found = await self._store.by_name(
             scope,
             after,
-            [kind for kind in request.node_kinds if kind],
+            set(request.node_kinds) - {pb.NODE_KIND_UNSPECIFIED} or _KINDS,
             request.text,
             node_id(request.family) if request.family else None,
             size + 1,

@@ -5,12 +5,12 @@ SELECT d.family, count(*) AS versions, (array_agg(d.name ORDER BY d.position DES
  GROUP BY d.family ORDER BY d.family LIMIT $3
 
 -- versions --
-SELECT name, family, project, uri, digest, run, produced, features, contents, details, validated,
-       position, create_time
+SELECT name, family, project, uri, digest, run, produced, features, contents, ''::bytea AS columns,
+       ''::bytea AS details, validated, position, create_time
   FROM dataset_version WHERE project = $1 AND family = $2 AND position < $3
  ORDER BY position DESC, name LIMIT $4
 
 -- version --
-SELECT name, family, project, uri, digest, run, produced, features, contents, details, validated,
-       position, create_time
+SELECT name, family, project, uri, digest, run, produced, features, contents, columns, details,
+       validated, position, create_time
   FROM dataset_version WHERE name = $1

@@ -15,16 +15,39 @@ SELECT DISTINCT ON (n.id)
 SELECT DISTINCT id FROM graph_node
  WHERE parent = $1 AND position <= $2 AND org = $3 AND ($4::text IS NULL OR project = $4)
 
--- by_name --
+-- by_name_in_project --
+SELECT x.* FROM unnest($3::bigint[]) AS k (kind) CROSS JOIN LATERAL (
+        SELECT n.id, n.name, n.kind, n.project, n.digest, n.uri, n.label, n.parent, n.parent_name,
+               n.first, n.until
+          FROM graph_node n
+         WHERE n.project = $1 AND n.kind = k.kind AND n.name > $2 AND n.position <= $5
+           AND strpos(n.name, $4) > 0
+           AND NOT EXISTS (SELECT FROM graph_node r
+                            WHERE r.id = n.id AND r.position > n.position AND r.position <= $5)
+         ORDER BY n.name LIMIT $6) x
+ ORDER BY x.name LIMIT $6
+
+-- by_name_in_org --
+SELECT x.* FROM unnest($3::bigint[]) AS k (kind) CROSS JOIN LATERAL (
+        SELECT n.id, n.name, n.kind, n.project, n.digest, n.uri, n.label, n.parent, n.parent_name,
+               n.first, n.until
+          FROM graph_node n
+         WHERE n.org = $1 AND n.kind = k.kind AND n.name > $2 AND n.position <= $5
+           AND strpos(n.name, $4) > 0
+           AND NOT EXISTS (SELECT FROM graph_node r
+                            WHERE r.id = n.id AND r.position > n.position AND r.position <= $5)
+         ORDER BY n.name LIMIT $6) x
+ ORDER BY x.name LIMIT $6
+
+-- by_name_in_family --
 SELECT n.id, n.name, n.kind, n.project, n.digest, n.uri, n.label, n.parent, n.parent_name, n.first,
        n.until
   FROM graph_node n
- WHERE n.org = $1 AND ($2::text IS NULL OR n.project = $2) AND n.name > $3
-   AND (cardinality($4::bigint[]) = 0 OR n.kind = ANY($4)) AND strpos(n.name, $5) > 0
-   AND ($6::uuid IS NULL OR n.parent = $6) AND n.position <= $7
-   AND NOT EXISTS (SELECT FROM graph_node x
-                    WHERE x.id = n.id AND x.position > n.position AND x.position <= $7)
- ORDER BY n.name LIMIT $8
+ WHERE n.parent = $7 AND coalesce(n.project = $8, n.org = $1) AND n.kind = ANY($3::bigint[])
+   AND n.name > $2 AND strpos(n.name, $4) > 0 AND n.position <= $5
+   AND NOT EXISTS (SELECT FROM graph_node r
+                    WHERE r.id = n.id AND r.position > n.position AND r.position <= $5)
+ ORDER BY n.name LIMIT $6
 
 -- upstream --
 SELECT e.source, e.target, e.kind, e.position, 1::bigint AS count, e.position AS last

@@ -151,18 +151,16 @@ class GraphStore:
         limit: int,
     ) -> list[FoundNode]:
         """Return nodes in the order of their names."""
+        wanted = (after, list(kinds), text, scope.position, limit)
+        values: tuple[object, ...]
+        if family is not None:
+            statement, values = "by_name_in_family", (scope.org, *wanted, family, scope.project)
+        elif scope.project is not None:
+            statement, values = "by_name_in_project", (scope.project, *wanted)
+        else:
+            statement, values = "by_name_in_org", (scope.org, *wanted)
         with adapting():
-            rows = await self._pool.fetch(
-                _SQL["by_name"],
-                scope.org,
-                scope.project,
-                after,
-                list(kinds),
-                text,
-                family,
-                scope.position,
-                limit,
-            )
+            rows = await self._pool.fetch(_SQL[statement], *values)
         return [FoundNode(*row) for row in rows]
 
     async def step(
