@@ -279,6 +279,21 @@ def otlp(trace_id):
     return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
 
 
+def check_traces_are_sorted_by_what_mlflow_sorts_by():
+    where = here()
+    first = traced()
+    with mlflow.start_run() as run:
+        second = traced()
+    assert run.info.run_id
+    for order, wanted in (
+        (["run_id ASC"], [second, first]),  # what has no run comes last
+        (["experiment_id ASC", "timestamp_ms ASC"], [first, second]),
+        (["timestamp DESC"], [second, first]),
+        (["trace_id DESC"], sorted([first, second], reverse=True)),
+    ):
+        assert found(where, order_by=order) == wanted, order
+
+
 def check_what_spans_hold_is_searched():
     where = here()
     why, how = traced("why ü?"), traced("how?")

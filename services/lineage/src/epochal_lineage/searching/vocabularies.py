@@ -10,7 +10,12 @@ from epochal_lineage.searching.compiler import Parameters, milliseconds
 _TAGS: Final = {"tag": "tags"}
 _TIMES: Final = {"creation_timestamp": Kind.NUMBER, "last_updated_timestamp": Kind.NUMBER}
 
-MODELS: Final = Vocabulary({"name": Kind.TEXT, **_TIMES}, {"tags": Kind.TEXT}, _TAGS)
+MODELS: Final = Vocabulary(
+    # MLflow sorts models by "timestamp" too: when they were last changed.
+    {"name": Kind.TEXT, "timestamp": Kind.NUMBER, **_TIMES},
+    {"tags": Kind.TEXT},
+    _TAGS,
+)
 
 VERSIONS: Final = Vocabulary(
     {
@@ -52,6 +57,7 @@ _MODEL: Final = {
     "name": "m.display_name",
     "resource": "m.name",
     "creation_timestamp": milliseconds("m.create_time"),
+    "timestamp": milliseconds("m.update_time"),
     "last_updated_timestamp": milliseconds("m.update_time"),
 }
 _VERSION: Final = {

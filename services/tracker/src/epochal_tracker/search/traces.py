@@ -72,7 +72,13 @@ _KINDS: Final = {
     "feedback": pb.ASSESSMENT_KIND_FEEDBACK,
     "expectation": pb.ASSESSMENT_KIND_EXPECTATION,
 }
-_ORDERS: Final = {**_NUMBERS, **{key: _TEXTS[key] for key in ("request_id", "status", "name")}}
+_ORDERS: Final = {
+    **_NUMBERS,
+    **{key: _TEXTS[key] for key in ("request_id", "status", "name")},
+    # Experiments are apart, in an order of their own.
+    "experiment_id": "t.project",
+    "run_id": "(t.metadata ->> 'mlflow.sourceRun')",
+}
 _NUMERIC: Final = ("=", "!=", "<", "<=", ">", ">=")
 _MOST_KEYS: Final = 10
 

@@ -51,27 +51,25 @@ def metric(fields: Fields) -> pb.MetricPoint:
 
 
 def param(fields: Fields) -> tuple[str, str]:
-    """Return a parameter: its name and its value.
+    """Return a parameter: its name and its value, cut to what MLflow's server keeps.
 
     Raises:
         MlflowError: it breaks a rule.
     """
     key, value = fields.required("key"), fields.text("value")
     _assert_name(key, fields.place("key"), "Param key")
-    _assert_length("Param value", PARAM_CHARS, value)
-    return key, value
+    return key, value[:PARAM_CHARS]
 
 
 def tag(fields: Fields) -> tuple[str, str]:
-    """Return a tag: its name and its value.
+    """Return a tag: its name and its value, cut to what MLflow's server keeps.
 
     Raises:
         MlflowError: it breaks a rule.
     """
     key, value = fields.required("key"), fields.text("value")
     _assert_name(key, fields.place("key"), fields.place("key"))
-    _assert_length(fields.place("value"), TAG_CHARS, value)
-    return key, value
+    return key, value[:TAG_CHARS]
 
 
 def params(found: Sequence[Fields]) -> dict[str, str]:

@@ -206,7 +206,8 @@ async def search(session: Session, fields: Fields) -> JsonObject:
     wanted = fields.texts("experiment_ids")
     if not wanted:
         raise fields.missing("experiment_ids")
-    size = paging.max_results(fields, DEFAULT_RESULTS, MOST_RESULTS)
+    # As many as are asked for, in pages that may be smaller: MLflow's has no limit here.
+    size = min(paging.max_results(fields, DEFAULT_RESULTS), MOST_RESULTS)
     await session.fresh()
     allowed = set(readable(session))
     found = [await _project(session, one) for one in wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import epochal_proto.v1 as pb
@@ -30,9 +31,11 @@ async def search(session: Session, fields: Fields) -> JsonObject:
     """Search the runs of some experiments."""
     size = paging.max_results(fields)
     active, deleted = paging.view(fields, "run_view_type")
-    projects = [
-        await experiments.find(session, wanted) for wanted in fields.texts("experiment_ids")
-    ]
+    # An experiment that is not there, for this caller, has no runs.
+    projects: list[ProjectRow] = []
+    for wanted in fields.texts("experiment_ids"):
+        with suppress(MlflowError):
+            projects.append(await experiments.find(session, wanted))
     # Runs of an archived experiment are deleted with it.
     searched = [row for row in projects if deleted or not row.archived]
     if not searched:
