@@ -9,7 +9,7 @@ from typing import Final
 import epochal_proto.v1 as pb
 from epochal_proto.v1.services import LineageService
 
-from epochal_gateway.doors.mlflow import logged_models
+from epochal_gateway.doors.mlflow import model_links
 from epochal_gateway.doors.mlflow.reading import Fields
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
 from epochal_gateway.doors.mlflow.session import Session
@@ -38,7 +38,7 @@ async def log_inputs(session: Session, fields: Fields) -> JsonObject:
         await session.call(LineageService.USE_DATASET, request)
     used = [one.required("model_id") for one in fields.objects("models")]
     if used:
-        await logged_models.link(session, name, used, [])
+        await model_links.link(session, name, used, [])
     return {}
 
 

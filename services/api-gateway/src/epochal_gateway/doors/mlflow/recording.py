@@ -13,7 +13,7 @@ import epochal_proto.v1 as pb
 from epochal_kernel.errors import EpochalError
 from epochal_proto.v1.services import RunService, TrackingService
 
-from epochal_gateway.doors.mlflow import entries, logged_models, run_messages, runs
+from epochal_gateway.doors.mlflow import entries, model_links, run_messages, runs
 from epochal_gateway.doors.mlflow.errors import MlflowError, no_such
 from epochal_gateway.doors.mlflow.names import run_id
 from epochal_gateway.doors.mlflow.reading import Fields
@@ -30,7 +30,7 @@ async def log_metric(session: Session, fields: Fields) -> JsonObject:
     """Log one point of a metric; it is in PostgreSQL when this answers."""
     name = await _run(session, fields)
     await write_metrics(session, name, [entries.metric(fields)])
-    await logged_models.measured(session, name, [fields])
+    await model_links.measured(session, name, [fields])
     return {}
 
 
@@ -84,7 +84,7 @@ async def log_batch(session: Session, fields: Fields) -> JsonObject:
     for problem in done:
         if problem is not None:
             raise problem
-    await logged_models.measured(session, name, metrics)
+    await model_links.measured(session, name, metrics)
     return {}
 
 

@@ -6,14 +6,14 @@ from typing import Final
 
 import epochal_proto.v1 as pb
 
-from epochal_gateway.doors.mlflow import entries, experiments, logged_models
+from epochal_gateway.doors.mlflow import entries, experiments, model_links
 from epochal_gateway.doors.mlflow.names import run_id
 from epochal_gateway.doors.mlflow.writing import JsonObject, milliseconds, number, pairs
 from epochal_gateway.projections import ProjectRow
 
 RUN_NAME: Final = "mlflow.runName"
 USER: Final = "mlflow.user"
-NO_MODELS: Final = logged_models.Linked()
+NO_MODELS: Final = model_links.Linked()
 
 _WAITING: Final = "SCHEDULED"
 _STATUS: Final = {
@@ -33,7 +33,7 @@ _STATUS: Final = {
 
 
 def run_message(
-    run: pb.Run, experiment: ProjectRow, linked: logged_models.Linked = NO_MODELS
+    run: pb.Run, experiment: ProjectRow, linked: model_links.Linked = NO_MODELS
 ) -> JsonObject:
     """Return a run with all that is known of it."""
     return {

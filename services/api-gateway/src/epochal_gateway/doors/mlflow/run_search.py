@@ -9,7 +9,7 @@ import epochal_proto.v1 as pb
 from epochal_kernel.errors import InvalidArgument
 from epochal_proto.v1.services import SearchService
 
-from epochal_gateway.doors.mlflow import experiments, logged_models, paging, run_messages, runs
+from epochal_gateway.doors.mlflow import experiments, model_links, paging, run_messages, runs
 from epochal_gateway.doors.mlflow.errors import MlflowError
 from epochal_gateway.doors.mlflow.reading import Fields
 from epochal_gateway.doors.mlflow.routing import MlflowRoute
@@ -61,7 +61,7 @@ async def search(session: Session, fields: Fields) -> JsonObject:
         for row in [runs.experiment_of(session, run.name)]
         if (deleted or not row.archived) and (not mixed or _deleted(run, row))
     ]
-    linked = await logged_models.linked(session, [run.name for run, _ in found])
+    linked = await model_links.linked(session, [run.name for run, _ in found])
     answer: dict[str, object] = {
         "runs": [
             run_messages.run_message(run, row, linked.get(run.name, run_messages.NO_MODELS))

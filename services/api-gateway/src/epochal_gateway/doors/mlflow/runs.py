@@ -14,7 +14,7 @@ from epochal_kernel.errors import EpochalError
 from epochal_proto.v1.services import RunService
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from epochal_gateway.doors.mlflow import entries, experiments, logged_models, run_messages
+from epochal_gateway.doors.mlflow import entries, experiments, model_links, run_messages
 from epochal_gateway.doors.mlflow.errors import MlflowError
 from epochal_gateway.doors.mlflow.names import DEFAULT_ID
 from epochal_gateway.doors.mlflow.reading import Fields
@@ -64,7 +64,7 @@ async def create(session: Session, fields: Fields) -> JsonObject:
 async def get(session: Session, fields: Fields) -> JsonObject:
     """Read a run."""
     run, experiment = await read(session, _run_id(fields))
-    linked = await logged_models.linked(session, [run.name])
+    linked = await model_links.linked(session, [run.name])
     return {"run": run_messages.run_message(run, experiment, *linked.values())}
 
 
