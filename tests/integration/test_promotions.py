@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -348,14 +348,14 @@ def test_what_a_version_is_made_of_is_neither_deleted_nor_overwritten(
 ) -> None:
     ann = office.people["ann"]
     run = office.run({"acc": 0.5})
-    door = ArtifactDoor(ann)
     (tmp_path / "w").write_bytes(b"weights")
     (tmp_path / "other").write_bytes(b"others")
 
     def put(path: str, file: str) -> None:
         source = tmp_path / file
         digest = hashlib.sha256(source.read_bytes()).digest()
-        door.put(run, path, source, sha256=digest, kind="model")
+        with closing(ArtifactDoor(ann)) as door:
+            door.put(run, path, source, sha256=digest, kind="model")
 
     put("model/w", "w")
     version = ann.call(
@@ -381,12 +381,13 @@ def test_what_a_version_is_made_of_is_neither_deleted_nor_overwritten(
     assert refused.status_code >= 400, refused.text
     with pytest.raises(errors.FailedPrecondition, match="is not deleted"):
         ann.call(RunService.DELETE_RUN, pb.DeleteRunRequest(name=run))
-    ann.call(RunService.FINISH_RUN, pb.FinishRunRequest(name=run, status=pb.RUN_STATUS_SUCCEEDED))
+    office.admin.call(
+        RunService.FINISH_RUN, pb.FinishRunRequest(name=run, status=pb.RUN_STATUS_SUCCEEDED)
+    )
     with pytest.raises(errors.FailedPrecondition, match="is kept"):
         office.admin.call(RetentionService.PURGE_RUN, pb.PurgeRunRequest(run=run, reason="x"))
     ann.call(RegistryService.DELETE_MODEL_VERSION, pb.DeleteModelVersionRequest(name=version.name))
     ann.call(RunService.DELETE_RUN, pb.DeleteRunRequest(name=run))
-    door.close()
 
 
 def test_decisions_are_made_again_under_another_policy(office: Office) -> None:
