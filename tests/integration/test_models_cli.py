@@ -15,12 +15,14 @@ from textwrap import indent
 
 import epochal_proto.v1 as pb
 import pytest
-from command_line import CommandLine
+from command_line import CommandLine, Result
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from epochal import errors, models
 from epochal_proto.v1.services import AuditService, RegistryService
+from epochal_testing.waiting import until
 from foreign_environments import plain_environment
+from google.protobuf import json_format
 from platform_world import Platform
 from promotion_world import Office, opened
 
@@ -80,7 +82,19 @@ def upload(cli: CommandLine, office: Office, model: Path) -> str:
     return run
 
 
-def test_the_whole_way_on_the_command_line(
+async def register(cli: CommandLine, *args: str) -> pb.ModelVersion:
+    """Register what another process has just uploaded, once the registry has heard of it."""
+
+    def made() -> Result | None:
+        done = cli("models", "register", *args, "-o", "json", code=None)
+        return done if done.code == 0 else None
+
+    found = await until(made, 30.0, what="the files are known")
+    assert found is not None
+    return json_format.Parse(found.stdout, pb.ModelVersion())
+
+
+async def test_the_whole_way_on_the_command_line(
     cli: CommandLine, office: Office, tmp_path: Path
 ) -> None:
     private, public = make_key(tmp_path, "release")
@@ -97,9 +111,10 @@ def test_the_whole_way_on_the_command_line(
     cli("models", "policy", "set", str(policy), "-m", "from now on", *here)
     assert cli("models", "policy", "show", *here).stdout == policy.read_text()
 
-    registered = ("models", "register", "net", "--run", run, "--path", "model/net/", *here)
-    first = json.loads(cli(*registered, "--flavor", "torch", "-o", "json").stdout)
-    assert first["fileCount"] == 2
+    first = await register(
+        cli, "net", "--run", run, "--path", "model/net/", "--flavor", "torch", *here
+    )
+    assert (first.file_count, first.flavor) == (2, "torch")
     before = cli("models", "promote", "net/1", "--stage", "Production", "--dry-run", *here)
     assert "none of these keys has signed" in before.stdout
     cli("models", "promote", "net/1", "--stage", "Production", *here, code=1)
@@ -173,7 +188,7 @@ def model_signing() -> Path:
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
-def test_signatures_are_those_of_openssf(
+async def test_signatures_are_those_of_openssf(
     cli: CommandLine,
     office: Office,
     tmp_path: Path,
@@ -183,11 +198,7 @@ def test_signatures_are_those_of_openssf(
     private, public = make_key(tmp_path, "release", curve)
     model = make_model(tmp_path)
     run = upload(cli, office, model)
-    cli("models", "register", "oms", "--run", run, "--path", "model/net/", "-p", office.project)
-    (latest, *_) = office.admin.call(
-        RegistryService.LIST_MODEL_VERSIONS,
-        pb.ListModelVersionsRequest(parent=f"{office.project}/models/oms"),
-    ).model_versions
+    latest = await register(cli, "oms", "--run", run, "--path", "model/net/", "-p", office.project)
     models.sign(office.admin, latest.name, private)
     (ours,) = office.admin.call(
         RegistryService.LIST_MODEL_VERSION_SIGNATURES,
