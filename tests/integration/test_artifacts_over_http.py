@@ -14,7 +14,7 @@ import httpx
 import pytest
 from epochal.client import Client
 from epochal_embedded import control
-from epochal_proto.v1.services import ArtifactService, RunService
+from epochal_proto.v1.services import ArtifactService, ProjectService, RunService
 from platform_world import Platform
 
 PROJECT = "orgs/default/projects/main"
@@ -32,6 +32,17 @@ def rest(platform: Platform) -> Iterator[httpx.Client]:
 @pytest.fixture
 def run(admin: Client) -> str:
     request = pb.CreateRunRequest(parent=PROJECT, tracked=pb.TrackedRun())
+    return admin.call(RunService.CREATE_RUN, request).name
+
+
+@pytest.fixture
+def other_project_run(admin: Client) -> str:
+    project_id = f"copies-{uuid4().hex[:8]}"
+    project = admin.call(
+        ProjectService.CREATE_PROJECT,
+        pb.CreateProjectRequest(parent="orgs/default", project_id=project_id),
+    ).name
+    request = pb.CreateRunRequest(parent=project, tracked=pb.TrackedRun())
     return admin.call(RunService.CREATE_RUN, request).name
 
 
@@ -175,3 +186,25 @@ def test_strangers_neither_read_nor_write(platform: Platform, run: str) -> None:
                 verb, f"{platform.url}/v1/{run}/artifacts/x", headers=header, content=b"x"
             )
             assert answer.status_code == 401
+
+
+def test_bytes_that_are_there_need_not_be_sent_again(
+    rest: httpx.Client, admin: Client, run: str, other_project_run: str
+) -> None:
+    digest = hashlib.sha256(b"known").hexdigest()
+    rest.put(f"/v1/{run}/artifacts/first", content=b"known").raise_for_status()
+
+    def copy(source: str, expected: str = digest, into: str = run) -> httpx.Response:
+        headers = {"epochal-copy-source": source, "epochal-content-sha256": expected}
+        return rest.put(f"/v1/{into}/artifacts/second", content=b"", headers=headers)
+
+    source = f"{run}/artifacts/first"
+    made = copy(source, into=other_project_run)
+    assert made.is_success, made.text
+    assert made.json()["digest"] == f"sha256:{digest}"
+    assert rest.get(f"/v1/{other_project_run}/artifacts/second").content == b"known"
+    assert copy(source, "00" * 32).status_code == 400
+    assert copy(f"{run}/artifacts/none").status_code == 404
+    assert copy("nonsense").status_code == 400
+    assert copy(f"orgs/absent/projects/p/runs/{uuid4()}/artifacts/x").status_code in (403, 404)
+    assert rest.get(f"/v1/{run}/artifacts/second").status_code == 404

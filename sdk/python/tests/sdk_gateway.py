@@ -200,6 +200,13 @@ def _http_handler(gateway):
                 return self.problem(503, "UNAVAILABLE", "the object store is away")
             run, path = self.artifact_key()
             gateway.calls.append(("PUT", path))
+            source = self.headers.get("Epochal-Copy-Source")
+            if source:
+                where, _, there = source.partition("/artifacts/")
+                body = gateway.world.files.get((where, there))
+                if body is None:
+                    return self.problem(404, "NOT_FOUND", "no such artifact")
+                gateway.world.copied.append(path)
             artifact = gateway.world.store(run, path, body, self.headers)
             if artifact is None:
                 return self.problem(400, "DIGEST_MISMATCH", "sha256 differs")

@@ -42,6 +42,7 @@ class World(Orchestration):
         self.sink_on = True
         self.retentions = {}
         self.runs, self.producers, self.files, self.artifacts = {}, {}, {}, {}
+        self.copied, self.kept_versions = [], []
         self.captures = {}
         self.records = {}
         self.models, self.versions, self.datasets = {}, {}, {}
@@ -472,8 +473,15 @@ class World(Orchestration):
 
     def LogDataset(self, request):
         node = self.UseDataset(request)
+        version = pb.DatasetVersion(name=node.name, contents=request.contents)
+        version.contents.path = f"{request.run}/artifacts/{request.contents.path}"
+        self.kept_versions.insert(0, version)
         self.record("DatasetProduced", request.run)
         return node
+
+    def ListDatasetVersions(self, request):
+        found = [one for one in self.kept_versions if one.name.startswith(f"{request.parent}/")]
+        return page(pb.ListDatasetVersionsResponse, "versions", found, request)
 
     def UseModel(self, request):
         self.run(request.run)

@@ -93,6 +93,31 @@ def test_what_a_run_makes_is_kept_as_asked(platform, tmp_path):
             run.log_dataset("x", b"", columns={"y": [("v", "z", "magic")]})
 
 
+def test_a_chunk_that_the_platform_has_is_not_sent_again(platform, tmp_path, monkeypatch):
+    monkeypatch.setattr("epochal.profiling.chunking.CHUNK_BYTES", 4)
+    file, copied = tmp_path / "d.bin", platform.world.copied
+    file.write_bytes(b"one.two.")
+    with epochal.init() as first:
+        first.log_dataset("d", file, store="chunks")
+    assert copied == []
+    file.write_bytes(b"one.two.more")
+    with epochal.init() as second:
+        second.log_dataset("d", file, store="chunks")
+    assert len(copied) == 2
+    pieces = [
+        data
+        for (run, path), data in platform.world.files.items()
+        if run == second.name and "/chunks/" in path
+    ]
+    assert sorted(pieces) == [b"more", b"one.", b"two."]
+    for key in [key for key in platform.world.files if key[0] == second.name]:
+        del platform.world.files[key]
+    with epochal.init() as third:
+        third.log_dataset("d", file, store="chunks")  # what it would be copied from is gone
+    assert len(copied) == 2
+    assert sum(run == third.name and "/chunks/" in path for run, path in platform.world.files) == 3
+
+
 def test_a_run_that_reads_a_model_says_so(platform):
     with epochal.init() as run:
         epochal.use_model("models/m/versions/1")

@@ -48,7 +48,7 @@ CASES = [
     (GRAPH, "columns_upstream", COLUMNS, "column_edge_pkey"),
     (GRAPH, "columns_downstream", COLUMNS, "column_edge_by_source"),
     (GRAPH, "nodes", (IDS, 50_000, ACME, None), "graph_node_pkey"),
-    (GRAPH, "members", (IDS[0], 50_000, ACME, PROJECT), "graph_node_by_parent"),
+    (GRAPH, "members", (IDS[0], 50_000, ACME, PROJECT, 9), "graph_node_by_parent"),
     (GRAPH, "known", (IDS[0], PROJECT), "graph_node_pkey"),
     (GRAPH, "by_name_in_project", (PROJECT, *NAMED), "graph_node_by_project"),
     (GRAPH, "by_name_in_org", (ACME, *NAMED), "graph_node_by_org"),

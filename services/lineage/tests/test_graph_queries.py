@@ -245,6 +245,26 @@ async def test_a_dataset_stands_for_all_its_versions(world: GraphWorld) -> None:
     assert not rest.next_page_token
 
 
+async def test_a_dataset_of_very_many_versions_stands_for_the_newest_and_says_so(
+    world: GraphWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epochal_lineage.store.graph.MOST_MEMBERS", 2)
+    monkeypatch.setattr("epochal_lineage.services.graph_queries.MOST_MEMBERS", 2)
+    await world.tell(
+        *(pb.DatasetUsed(run=run(number), dataset=dataset("d", str(number))) for number in range(4))
+    )
+    family = f"{PROJECT}/datasets/d"
+    assert names((await world.walk(family)).nodes) == {
+        family,
+        *(dataset("d", str(number)) for number in (2, 3)),
+        *(run(number) for number in (2, 3)),
+    }
+    request = pb.AssessImpactRequest(parent=PROJECT, node=family)
+    assert (await world.queries.assess_impact(request, world.context)).truncated
+    request.node = dataset("d", "0")
+    assert not (await world.queries.assess_impact(request, world.context)).truncated
+
+
 async def test_the_graph_of_jobs_is_the_union_over_the_window(world: GraphWorld) -> None:
     """Each run of the job has read another file: none of them is forgotten."""
     job = pb.RunCreated(compiled_json='{"name": "train"}')

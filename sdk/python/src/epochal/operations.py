@@ -15,6 +15,7 @@ from epochal_proto.v1.services import (
 from google.protobuf.message import Message
 
 from epochal.artifacts import ArtifactDoor
+from epochal.chunks import KnownChunks
 from epochal.client import Client
 from epochal.errors import (
     AlreadyExists,
@@ -35,6 +36,7 @@ class Operator:
         self._client = client
         self._folder = folder
         self._door = ArtifactDoor(client)
+        self._chunks = KnownChunks(client, self._door)
 
     def perform(self, operation: Operation, patience_s: float) -> Message:
         """Does one operation; done twice it has one effect, because of its request id.
@@ -95,6 +97,7 @@ class Operator:
                 sha256=operation.sha256,
                 kind=operation.kind,
                 patience_s=patience_s,
+                copy_source=self._chunks.source_of(operation),
             )
         except OSError as error:
             raise NotFound(f"the file of artifact {operation.path} is gone: {error}") from error

@@ -78,7 +78,38 @@ class ArtifactDoor:
             media_type=request.headers.get("content-type", "application/octet-stream"),
             request_id=request.headers.get("epochal-request-id", ""),
         )
+        source = request.headers.get("epochal-copy-source", "")
+        if source:
+            return await self._copy(caller, commit, source, _expected(request))
         return await self.commit(caller, commit, body_parts(request), _expected(request))
+
+    async def _copy(
+        self, caller: Caller, commit: pb.CommitArtifactRequest, source: str, expected: bytes | None
+    ) -> tuple[pb.Artifact, int]:
+        """Store the bytes of an artifact that the caller may read, without having them sent.
+
+        They are written anew, not only named anew: an object that is about to be deleted, because
+        nothing had it any more, is a new one by that.
+
+        Raises:
+            EpochalError: refused, or the source is not there, or has other bytes than expected.
+        """
+        run, _, path = source.partition("/artifacts/")
+        wanted = pb.GetArtifactRequest(run=run, path=path)
+        validate(wanted)
+        _, context = self._admit(caller, "run.read", run)
+        artifact = await self._remote.call(ArtifactService.GET_ARTIFACT, wanted, context)
+        digest = bytes.fromhex(artifact.digest.removeprefix("sha256:"))
+        if expected is not None and expected != digest:
+            raise InvalidArgument(
+                f"{source} has other bytes than these: send them",
+                reason="DIGEST_MISMATCH",
+                violations=[Violation("Epochal-Copy-Source", "sha256", "send the bytes")],
+            )
+        self._admit(caller, "run.write", commit.run)
+        await self._reads.record(run, artifact, 0, artifact.size_bytes, context)
+        parts = self._objects.get(digest, 0, artifact.size_bytes)
+        return await self.commit(caller, commit, parts, digest)
 
     async def commit(
         self,

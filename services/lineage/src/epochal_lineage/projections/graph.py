@@ -52,6 +52,7 @@ _MODELS: Final = frozenset({pb.NODE_KIND_MODEL_VERSION, pb.NODE_KIND_LOGGED_MODE
 
 
 @lru_cache(maxsize=8_192)
+@lru_cache(maxsize=65_536)
 def node_id(name: str) -> UUID:
     """Return the id of a node: half of the sha256 of its name, too long to find two alike."""
     return UUID(bytes=hashlib.sha256(name.encode()).digest()[:16])

@@ -17,7 +17,15 @@ from epochal_lineage.projections.graph_rows import OPEN
 from epochal_lineage.services.finding_nodes import FLOW, find_node, starts_of
 from epochal_lineage.services.graph_messages import shown_column, shown_graph, shown_nodes
 from epochal_lineage.services.moments import Moments
-from epochal_lineage.store.graph import FoundColumn, FoundEdge, FoundNode, GraphStore, Scope, Steps
+from epochal_lineage.store.graph import (
+    MOST_MEMBERS,
+    FoundColumn,
+    FoundEdge,
+    FoundNode,
+    GraphStore,
+    Scope,
+    Steps,
+)
 from epochal_lineage.traversal import Walked, shortest_path, walk, walk_columns
 
 DEFAULT_DEPTH: Final = 20
@@ -131,7 +139,7 @@ class GraphQueries:
             ],
             models=await self._reached(nodes, walked, scope),
             deployments=await shown_nodes(self._store, live, scope, walked.distances),
-            truncated=walked.truncated,
+            truncated=walked.truncated or len(starts) > MOST_MEMBERS,
             position=scope.position,
         )
 

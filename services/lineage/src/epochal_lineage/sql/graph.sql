@@ -12,8 +12,9 @@ SELECT DISTINCT ON (n.id)
  ORDER BY n.id, n.position DESC
 
 -- members --
-SELECT DISTINCT id FROM graph_node
+SELECT id FROM graph_node
  WHERE parent = $1 AND position <= $2 AND org = $3 AND ($4::text IS NULL OR project = $4)
+ GROUP BY id ORDER BY max(first) DESC, id LIMIT $5
 
 -- by_name_in_project --
 SELECT x.* FROM unnest($3::bigint[]) AS k (kind) CROSS JOIN LATERAL (

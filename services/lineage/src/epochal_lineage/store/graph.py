@@ -12,6 +12,9 @@ from epochal_kernel.postgres import Pool, adapting, load_sql
 from epochal_lineage.projections.graph import node_id
 from epochal_lineage.projections.graph_rows import RunArtifactRow
 
+#: Runs or versions that a job, dataset or model stands for where a walk begins.
+MOST_MEMBERS: Final = 10_000
+
 _SQL: Final = load_sql("epochal_lineage", "graph.sql")
 
 
@@ -134,10 +137,10 @@ class GraphStore:
         return found
 
     async def members(self, family: UUID, scope: Scope) -> list[UUID]:
-        """Return the runs or versions of a job, dataset or model."""
+        """Return the newest runs or versions of a job, dataset or model, `MOST_MEMBERS` at most."""
         with adapting():
             rows = await self._pool.fetch(
-                _SQL["members"], family, scope.position, scope.org, scope.project
+                _SQL["members"], family, scope.position, scope.org, scope.project, MOST_MEMBERS
             )
         return [row[0] for row in rows]
 
