@@ -363,6 +363,7 @@ def orchestration_requests(world: World, uid: str) -> dict[str, Message]:
         ),
         "GetComponent": pb.GetComponentRequest(name=component),
         "ListComponents": pb.ListComponentsRequest(parent=world.org),
+        "SetComponentStage": pb.SetComponentStageRequest(name=component, stage="Production"),
         "DeleteComponent": pb.DeleteComponentRequest(name=component),
         "RecordCapture": pb.RecordCaptureRequest(run=run, capture=pb.Capture(run=run)),
         "GetCapture": pb.GetCaptureRequest(run=run),

@@ -120,7 +120,7 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
     _serve_rest(
         kernel.server,
         QueueServer(kernel.ledger, store, admission, feed, kernel.clock),
-        ComponentServer(kernel.ledger, store),
+        ComponentServer(kernel.ledger, store, kernel.progress),
         AgentServer(commands, store, bell, admission, settings.heartbeat_hold_s),
         TerminalServer(commands, kernel.bus),
     )
@@ -188,6 +188,7 @@ def _serve_rest(
     server.unary(ComponentService.GET_COMPONENT, components.get_component)
     server.unary(ComponentService.LIST_COMPONENTS, components.list_components)
     server.unary(ComponentService.DELETE_COMPONENT, components.delete_component)
+    server.unary(ComponentService.SET_COMPONENT_STAGE, components.set_component_stage)
     server.unary(AgentService.CLAIM_ATTEMPT, agents.claim_attempt)
     server.unary(AgentService.REPORT_STARTED, agents.report_started)
     server.unary(AgentService.REPORT_EXITED, agents.report_exited)

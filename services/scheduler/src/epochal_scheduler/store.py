@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -199,6 +199,17 @@ class SchedulerStore:
         with adapting():
             rows = await self._pool.fetch(_SQL["components"], org_id, component, *after, limit)
         return [ComponentRow(*row) for row in rows]
+
+    async def component_stages(
+        self, org_id: str, components: Collection[str]
+    ) -> dict[tuple[str, str], list[str]]:
+        """Returns the stages of versions of components, by name and tag."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["component_stages"], org_id, list(components))
+        found: dict[tuple[str, str], list[str]] = {}
+        for component, tag, stage in rows:
+            found.setdefault((component, tag), []).append(stage)
+        return found
 
     async def component(self, org_id: str, component: str, tag: str) -> ComponentRow | None:
         """Returns one version of a component or preset."""

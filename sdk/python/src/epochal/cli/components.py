@@ -30,6 +30,7 @@ presets_app = typer.Typer(no_args_is_help=True, help="Presets: specs laid over o
 
 _FIELDS = [
     Column[pb.Component]("NAME", lambda each: _short(each), "bold"),
+    Column[pb.Component]("STAGES", lambda each: " ".join(each.stages)),
     Column[pb.Component]("DIGEST", lambda each: each.digest[:19]),
     Column[pb.Component]("CREATOR", lambda each: each.creator),
     Column[pb.Component]("CREATED", lambda each: when(each.create_time)),
@@ -101,6 +102,32 @@ def delete(name: NameArgument) -> None:
         epochal components delete train:v1
     """
     _delete(name)
+
+
+@app.command("stage")
+def stage(
+    name: Annotated[str, typer.Argument(help="NAME:TAG.")],
+    stage: Annotated[str, typer.Argument(help="Such as Production.")],
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it is kept.")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Take it away instead.")] = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Give a stage to a version; it leaves the one that had it. Specs say hubRef: NAME@STAGE.
+
+    For example:
+
+        epochal components stage train:v2 Production -m "twice as fast"
+
+        epochal run --hub train@Production -P lr=0.1
+
+        epochal components stage train:v2 Production --remove
+    """
+    with session() as opened:
+        request = pb.SetComponentStageRequest(
+            name=component_name(opened.org, name), stage=stage, reason=reason, removed=remove
+        )
+        done = opened.client.call(ComponentService.SET_COMPONENT_STAGE, request)
+    show_one(done, _FIELDS, output)
 
 
 @presets_app.command("register")

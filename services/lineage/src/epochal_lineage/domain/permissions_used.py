@@ -45,6 +45,7 @@ _BY_TYPE: Final = {
     "PromotionReviewed": "model.approve",
     "ComponentRegistered": "component.write",
     "ComponentDeleted": "component.write",
+    "ComponentStageSet": "component.write",
 }
 
 

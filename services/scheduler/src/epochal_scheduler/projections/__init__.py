@@ -23,7 +23,7 @@ __all__ = ["ENDS", "LIVE_RUNS", "READ_MODEL", "LiveRunProjector", "LiveRunRow", 
 
 READ_MODEL = ReadModel(
     service="scheduler",
-    version=2,
+    version=3,
     ddl=resources.files("epochal_scheduler").joinpath("sql", "read_model.sql").read_text(),
     projectors=(
         LiveRunProjector(),
@@ -59,6 +59,7 @@ READ_MODEL = ReadModel(
         pb.ProjectPolicySet,
         pb.ComponentRegistered,
         pb.ComponentDeleted,
+        pb.ComponentStageSet,
         # What triggers may wait for.
         pb.CustomEventEmitted,
         pb.ArtifactLogged,

@@ -31,11 +31,24 @@ class ComponentRow:
 COMPONENTS = Table("component", ComponentRow, ("org_id", "component", "tag"))
 
 
+@dataclass(frozen=True, slots=True)
+class ComponentStageRow:
+    """The version that has a stage of a component."""
+
+    org_id: str
+    component: str
+    stage: str
+    tag: str
+
+
+COMPONENT_STAGES = Table("component_stage", ComponentStageRow, ("org_id", "component", "stage"))
+
+
 class ComponentProjector:
     """Follows what is registered."""
 
     name = "component"
-    tables = (COMPONENTS,)
+    tables = (COMPONENTS, COMPONENT_STAGES)
 
     def touches(self, event: Event) -> Iterable[RowRef]:
         """Nothing is read."""
@@ -61,6 +74,12 @@ class ComponentProjector:
                 rows.put(COMPONENTS, row)
             case pb.ComponentDeleted(name=name):
                 rows.delete(COMPONENTS, *component_key(name))
+            case pb.ComponentStageSet(component=name, stage=stage, tag=tag):
+                org, component, _ = component_key(name)
+                if tag:
+                    rows.put(COMPONENT_STAGES, ComponentStageRow(org, component, stage, tag))
+                else:
+                    rows.delete(COMPONENT_STAGES, org, component, stage)
 
 
 def component_key(name: str) -> tuple[str, str, str]:

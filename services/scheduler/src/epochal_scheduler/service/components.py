@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import epochal_proto.v1 as pb
 from epochal_kernel import paging
-from epochal_kernel.errors import NotFound
+from epochal_kernel.errors import FailedPrecondition, NotFound
 from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
 from epochal_scheduler.domain.settings import (
     COMPONENT,
     LATEST,
+    STAGES,
     delete_component,
     digest_of,
     register_component,
+    set_component_stage,
+    unset_component_stage,
 )
 from epochal_scheduler.projections.components import ComponentRow, component_key
 from epochal_scheduler.service.queues import stream_of
@@ -33,6 +38,7 @@ class ComponentServer:
 
     ledger: Ledger
     store: SchedulerStore
+    progress: Progress
 
     async def register_component(
         self, request: pb.RegisterComponentRequest, context: CallContext
@@ -72,7 +78,32 @@ class ComponentServer:
             raise NotFound(
                 f"there is no component {component}:{tag} in orgs/{org}", resource=request.name
             )
-        return _component(row)
+        stages = await self.store.component_stages(org, [component])
+        return _component(row, stages.get((component, row.tag), ()))
+
+    async def set_component_stage(
+        self, request: pb.SetComponentStageRequest, context: CallContext
+    ) -> pb.Component:
+        """Gives a stage to a version, or takes it away."""
+        org, component, tag = component_key(request.name)
+        await self.progress.wait_for(context.min_position)
+        row = await self.store.component(org, component, tag)
+        if row is None:
+            raise NotFound(
+                f"there is no component {component}:{tag} in orgs/{org}", resource=request.name
+            )
+        name = request.name.partition("/versions/")[0]
+        decide = unset_component_stage if request.removed else set_component_stage
+        outcome = await self.ledger.execute(
+            STAGES,
+            stream_of(name),
+            name,
+            lambda state: decide(state, name, request.stage, tag, request.reason),
+            context.command(request, request.request_id),
+        )
+        context.wrote(outcome.position)
+        await self.progress.wait_for(outcome.position)  # specs that name the stage find it
+        return _component(row, [one for one, held in outcome.state.tags.items() if held == tag])
 
     async def list_components(
         self, request: pb.ListComponentsRequest, context: CallContext
@@ -86,15 +117,27 @@ class ComponentServer:
         after = (name, int(position)) if position else ("", _LAST)
         rows = await self.store.components(org, request.component_id, after, size + 1)
         page = rows[:size]
+        stages = await self.store.component_stages(org, {row.component for row in page})
         token = paging.pack(f"{page[-1].component}:{page[-1].position}") if len(rows) > size else ""
         return pb.ListComponentsResponse(
-            components=[_component(row) for row in page], next_page_token=token
+            components=[_component(row, stages.get((row.component, row.tag), ())) for row in page],
+            next_page_token=token,
         )
 
     async def delete_component(
         self, request: pb.DeleteComponentRequest, context: CallContext
     ) -> pb.DeleteComponentResponse:
-        """Removes a version."""
+        """Removes a version, unless it has a stage."""
+        org, component, tag = component_key(request.name)
+        await self.progress.wait_for(context.min_position)
+        stages = (await self.store.component_stages(org, [component])).get((component, tag))
+        if stages:
+            raise FailedPrecondition(
+                f"{component}:{tag} has {', '.join(stages)}: give it to another version first, or "
+                "take it away",
+                reason="PLACE_HELD",
+                resource=request.name,
+            )
         outcome = await self.ledger.execute(
             COMPONENT,
             stream_of(request.name),
@@ -116,7 +159,7 @@ def _registered(found: pb.ComponentRegistered) -> pb.Component:
     )
 
 
-def _component(row: ComponentRow) -> pb.Component:
+def _component(row: ComponentRow, stages: Sequence[str]) -> pb.Component:
     component = pb.Component(
         name=f"orgs/{row.org_id}/components/{row.component}/versions/{row.tag}",
         spec=row.spec,
@@ -124,6 +167,7 @@ def _component(row: ComponentRow) -> pb.Component:
         is_preset=row.is_preset,
         description=row.description,
         creator=row.creator,
+        stages=sorted(stages),
     )
     component.create_time.FromDatetime(row.create_time)
     return component

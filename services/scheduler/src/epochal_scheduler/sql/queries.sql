@@ -63,6 +63,10 @@ SELECT org_id, component, tag, spec, digest, is_preset, description, creator, po
    AND (component > $3 OR (component = $3 AND position < $4))
  ORDER BY component, position DESC LIMIT $5
 
+-- component_stages --
+SELECT component, tag, stage FROM component_stage
+ WHERE org_id = $1 AND component = ANY($2) ORDER BY component, stage
+
 -- component --
 SELECT org_id, component, tag, spec, digest, is_preset, description, creator, position, create_time
   FROM component WHERE org_id = $1 AND component = $2 AND tag = $3

@@ -27,6 +27,10 @@ CREATE TABLE result (
     ended_at timestamptz NOT NULL, params jsonb NOT NULL, outputs jsonb NOT NULL,
     PRIMARY KEY (project, cache_key)
 );
+CREATE TABLE component_stage (
+    org_id text NOT NULL, component text NOT NULL, stage text NOT NULL, tag text NOT NULL,
+    PRIMARY KEY (org_id, component, stage)
+);
 CREATE TABLE component (
     org_id text NOT NULL, component text NOT NULL, tag text NOT NULL, spec bytea NOT NULL,
     digest text NOT NULL, is_preset boolean NOT NULL, description text NOT NULL,

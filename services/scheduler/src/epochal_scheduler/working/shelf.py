@@ -64,9 +64,15 @@ class Shelf:
 
     async def _component(self, name: str, org: str) -> bytes | None:
         path, _, tag = name.partition(":")
+        path, _, stage = path.partition("@")
         owner, _, component = path.rpartition("/")
         if owner not in ("", org):
             return None  # other organisations' components are theirs
+        if stage and not tag:
+            held = await self.store.component_stages(org, [component])
+            tag = next((one for (_, one), stages in held.items() if stage in stages), "")
+            if not tag:
+                return None
         row = await self.store.component(org, component, tag or "latest")
         if row is None and component in BUILT_IN_HOOKS:
             return None
