@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
@@ -50,16 +51,19 @@ def job_of(run: pb.RunCreated) -> str:
     An operation is known by the name it has in its file, a step of a pipeline without one by the
     name of the step.
     """
-    name = ""
-    if run.compiled_json:
-        try:
-            plan = json.loads(run.compiled_json)
-        except ValueError:
-            plan = None
-        told = plan.get("name") if isinstance(plan, dict) else None
-        name = told if isinstance(told, str) else ""
-    name = name or run.step
+    name = (run.compiled_json and _named(run.compiled_json)) or run.step
     return f"{project_of(run.name)}/jobs/{name}" if name else ""
+
+
+@lru_cache(maxsize=256)  # asked twice of each run: for what it touches, and for what it writes
+def _named(plan: str) -> str:
+    """The name in a compiled operation."""
+    try:
+        told = json.loads(plan)
+    except ValueError:
+        return ""
+    name = told.get("name") if isinstance(told, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def renamed(event: Event) -> Iterator[Fact]:
