@@ -108,6 +108,19 @@ async def test_an_agent_killed_around_the_start_is_noticed(world, name):
         assert (await world.until_event(run.name, pb.RunFailed)).infrastructure
 
 
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("agent.before_exit", pb.RunFailed), ("agent.after_exit", pb.RunSucceeded)],
+)
+async def test_an_agent_killed_around_the_end_loses_the_attempt_or_nothing(world, name, end):
+    async with world.scheduler(), world.agent(failpoints={name: "kill"}) as dying:
+        run = await world.submit("print('done')", NO_RETRIES)
+        assert await dying.wait() == -signal.SIGKILL
+        ended = await world.until_event(run.name, end)
+    assert not getattr(ended, "incomplete_producers", ())
+    await until(lambda: world.lines[run.name] == ["done"])
+
+
 async def test_a_run_outlives_the_scheduler(world):
     async with world.agent():
         async with world.scheduler():

@@ -259,6 +259,8 @@ def test_a_run_of_ours_reads_as_mlflow_would_have_written_it(world: World, owner
         ),
     )
     run = made.uid.replace("-", "")
+    # Somebody else is to see it: once its maker has read it, everybody can.
+    owner.call(RunService.GET_RUN, pb.GetRunRequest(name=made.name))
     found = world.call("viewer", "GET", "runs/get", params={"run_id": run}).json()["run"]
     params = {one["key"]: one["value"] for one in found["data"]["params"]}
     assert params == {"i": "3", "f": "0.1", "b": "True"}
