@@ -103,12 +103,12 @@ def test_datasets_are_shown_compared_and_validated(
     cli: CommandLine, logged: Logged, folder: Path
 ) -> None:
     at = ("-p", logged.project)
-    assert [one["name"].rsplit("/", 1)[1] for one in cli.json("datasets", "list", *at)] == [
+    assert [one["name"].rsplit("/", 1)[1] for one in cli.json("datasets", "ls", *at)] == [
         "clean",
         "raw",
     ]
     version = logged.clean.rsplit("/", 1)[1]
-    listed = cli("datasets", "list", "clean", *at).stdout
+    listed = cli("datasets", "ls", "clean", *at).stdout
     assert version in listed
     assert "chunks" in listed
     shown = cli("datasets", "show", f"clean@{version}", *at).stdout
@@ -125,7 +125,7 @@ def test_datasets_are_shown_compared_and_validated(
     assert "NO" not in held.stdout
     broken = cli("datasets", "validate", "clean", "-f", str(rules), *at, code=1)
     assert "1 of 2 rules do not hold" in broken.stderr
-    assert "1 of 2 fail" in cli("datasets", "list", "clean", *at).stdout
+    assert "1 of 2 fail" in cli("datasets", "ls", "clean", *at).stdout
     rules.write_text(json.dumps({"kind": "rows"}))
     assert (
         "no list of rules"

@@ -170,7 +170,7 @@ class Datasets:
         request = pb.ListDatasetVersionsRequest(parent=full, page_size=1)
         page = self._client.call(DatasetService.LIST_DATASET_VERSIONS, request)
         if not page.versions:
-            raise NotFound(f"no version of {full} is known: `epochal datasets list` shows those")
+            raise NotFound(f"no version of {full} is known: `epochal datasets ls` shows those")
         return page.versions[0].name
 
 

@@ -97,7 +97,7 @@ _RESULT = [
 ]
 
 
-@app.command("list")
+@app.command("ls")
 def list_datasets(
     dataset: Annotated[str, typer.Argument(help="Show the versions of this one.")] = "",
     project: ProjectOption = "",
@@ -107,9 +107,9 @@ def list_datasets(
 
     For example:
 
-        epochal datasets list
+        epochal datasets ls
 
-        epochal datasets list digits -o json
+        epochal datasets ls digits -o json
     """
     with session(project) as opened:
         datasets = Datasets(opened.client, opened.project)
