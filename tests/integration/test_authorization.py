@@ -200,6 +200,10 @@ def request_for(method: AnyMethod, world: World) -> Message:
         ),
         "ListDatasets": pb.ListDatasetsRequest(parent=project),
         "ListDatasetVersions": pb.ListDatasetVersionsRequest(parent=f"{project}/datasets/none"),
+        "SetDatasetStage": pb.SetDatasetStageRequest(
+            name=f"{project}/datasets/none/versions/1", stage="Production"
+        ),
+        "ListDatasetStages": pb.ListDatasetStagesRequest(parent=f"{project}/datasets/none"),
         "GetDatasetVersion": pb.GetDatasetVersionRequest(
             name=f"{project}/datasets/none/versions/1"
         ),

@@ -13,6 +13,7 @@ from epochal_kernel.runtime.service import Background, Kernel, Parts, run_servic
 from epochal_proto.v1.services import (
     AuditService,
     DatasetService,
+    DatasetStageService,
     GraphService,
     HistoryService,
     LineageService,
@@ -31,6 +32,7 @@ from epochal_lineage.sealing.places import Bucket, checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
 from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.services.audit import Audit
+from epochal_lineage.services.dataset_stages import DatasetStages
 from epochal_lineage.services.datasets import Datasets
 from epochal_lineage.services.deciding import Decisions
 from epochal_lineage.services.explaining import Explaining
@@ -50,6 +52,7 @@ from epochal_lineage.services.version_files import VersionFiles
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
 from epochal_lineage.store.causes import CauseStore
+from epochal_lineage.store.dataset_stages import DatasetStageStore
 from epochal_lineage.store.datasets import DatasetStore
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.history import HistoryStore
@@ -222,6 +225,11 @@ def _bind_registry(
     server.unary(RegistryService.LIST_VERSIONS_OF_RUN, files.list_versions_of_run)
     server.unary(RegistryService.LIST_MODEL_VERSION_FILES, files.list_model_version_files)
     server.unary(RegistryService.LIST_MODEL_VERSION_SIGNATURES, files.list_model_version_signatures)
+    stages = DatasetStages(
+        ledger, DatasetStore(kernel.pool), DatasetStageStore(kernel.pool), progress
+    )
+    server.unary(DatasetStageService.SET_DATASET_STAGE, stages.set_dataset_stage)
+    server.unary(DatasetStageService.LIST_DATASET_STAGES, stages.list_dataset_stages)
     cards = ModelCards(registry, store, events, decisions, kernel.client, kernel.codec, progress)
     server.unary(ModelCardService.GET_MODEL_CARD, cards.get_model_card)
     server.unary(ModelCardService.WRITE_CARD_SECTION, cards.write_card_section)

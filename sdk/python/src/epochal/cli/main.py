@@ -22,6 +22,7 @@ from epochal.cli import (  # noqa: F401 - see above
     comparing,
     components,
     curating,
+    dataset_stages,
     datasets,
     decisions,
     explaining,

@@ -7,6 +7,7 @@ from importlib import resources
 import epochal_proto.v1 as pb
 from epochal_kernel.projections.model import ReadModel, event_types
 
+from epochal_lineage.projections.dataset_stages import DatasetStageProjector
 from epochal_lineage.projections.datasets import DatasetProjector
 from epochal_lineage.projections.facts.telling import INTERESTS
 from epochal_lineage.projections.graph import GraphProjector
@@ -18,7 +19,7 @@ from epochal_lineage.projections.version_facts import VersionFactProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=9,
+    version=10,
     ddl="\n".join(
         resources.files("epochal_lineage").joinpath("sql", name).read_text()
         for name in (
@@ -37,6 +38,7 @@ READ_MODEL = ReadModel(
         LoggedModelProjector(),
         PromotionProjector(),
         VersionFactProjector(),
+        DatasetStageProjector(),
     ),
     interests=INTERESTS
     | event_types(
@@ -74,6 +76,7 @@ READ_MODEL = ReadModel(
         pb.ModelVersionFilesListed,
         pb.ModelVersionSigned,
         pb.CardSectionWritten,
+        pb.DatasetStageSet,
         pb.ModelVersionUsed,
     ),
 )

@@ -53,3 +53,8 @@ CREATE TABLE model_version_past (
     signed_by jsonb NOT NULL, since bigint NOT NULL, until bigint NOT NULL,
     PRIMARY KEY (model, version, since)
 );
+CREATE TABLE dataset_stage (
+    dataset text NOT NULL, stage text COLLATE "C" NOT NULL, version text NOT NULL,
+    reason text NOT NULL, author text NOT NULL, update_time timestamptz NOT NULL,
+    PRIMARY KEY (dataset, stage)
+);
