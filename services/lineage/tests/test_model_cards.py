@@ -21,7 +21,7 @@ def facts(**more: object) -> CardFacts:
         digest="sha256:ab",
         model_display_name="Digits",
         flavor="sklearn",
-        metrics={"acc": 0.93, "loss": math.nan},
+        metrics={"acc": 0.93, "loss": math.nan, "sys/cpu_percent": 12.0},
         signature_json='{"inputs": "[]"}',
         tags={"license": "apache-2.0", "team": "vision"},
         file_count=60,
@@ -58,6 +58,10 @@ def head(card: str) -> dict[str, object]:
     found = yaml.safe_load(text)
     assert isinstance(found, dict)
     return found
+
+
+def test_what_the_machine_did_is_not_in_the_card() -> None:
+    assert "sys/" not in render(facts())
 
 
 def test_the_head_is_what_the_hugging_face_hub_reads() -> None:

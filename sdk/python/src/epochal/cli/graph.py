@@ -391,7 +391,7 @@ def _how(edge: pb.ColumnEdge) -> str:
 
 
 def _short(name: str) -> str:
-    return name.split("/", 4)[-1]
+    return name.split("/", 4)[-1] if name.startswith("orgs/") else name
 
 
 def _told(cause: pb.Cause) -> Text:

@@ -76,7 +76,7 @@ def _head(facts: CardFacts, title: str) -> str:
     version = facts.version
     tags = {**facts.model.tags, **version.tags}
     datasets = sorted({one.name for one in facts.datasets})
-    measured = {name: value for name, value in version.metrics.items() if math.isfinite(value)}
+    measured = {name: value for name, value in _measured(version) if math.isfinite(value)}
     head: dict[str, object] = {}
     if version.flavor:
         head["library_name"] = version.flavor
@@ -163,14 +163,19 @@ def _training(facts: CardFacts) -> list[str]:
 
 
 def _metrics(version: pb.ModelVersion) -> list[str]:
-    if not version.metrics:
+    rows = [(name, f"{value:.6g}") for name, value in _measured(version)]
+    if not rows:
         return []
-    rows = [(name, f"{value:.6g}") for name, value in sorted(version.metrics.items())]
     return [
         "## Metrics\n",
         "As they were when it was registered.\n",
         _table(("Metric", "Value"), rows),
     ]
+
+
+def _measured(version: pb.ModelVersion) -> list[tuple[str, float]]:
+    """Return what was measured of the model, not of the machine it was made on."""
+    return [one for one in sorted(version.metrics.items()) if not one[0].startswith("sys/")]
 
 
 def _schema(version: pb.ModelVersion) -> list[str]:

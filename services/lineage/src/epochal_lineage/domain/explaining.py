@@ -23,6 +23,7 @@ RUN_RELATIONS: Final[dict[type[Message], str]] = {
 _VERSION_RELATIONS: Final[dict[type[Message], str]] = {
     pb.ModelVersionRegistered: "registered by",
     pb.ModelVersionStageChanged: "stage changed by",
+    pb.ModelVersionSigned: "signed by",
     pb.ModelAliasSet: "alias set by",
     pb.PromotionRequested: "promotion asked for by",
     pb.PromotionEvaluated: "gates asked by",
@@ -33,7 +34,11 @@ _VERSION_RELATIONS: Final[dict[type[Message], str]] = {
 }
 
 #: Events of the registry that are no reason for anything.
-_NO_REASON: Final = (pb.ModelVersionTagged, pb.ModelVersionDescribed)
+_NO_REASON: Final = (
+    pb.ModelVersionTagged,
+    pb.ModelVersionDescribed,
+    pb.ModelVersionFilesListed,
+)
 
 #: How a node is bound to the one that an edge comes from.
 EDGE_RELATIONS: Final[dict[int, str]] = {

@@ -123,7 +123,8 @@ class ModelCards:
         for record in records:
             used = self._codec.decode_payload(record.type, record.payload, record.position)
             assert isinstance(used, pb.DatasetUsed), "only these were asked for"
-            name = used.dataset.rpartition("/")[2]
+            family, _, number = used.dataset.partition("/versions/")
+            name = used.details.name or family.rpartition("/")[2] or number
             found[name, used.digest] = DatasetUse(name, used.digest, used.uri)
         return list(found.values())
 
