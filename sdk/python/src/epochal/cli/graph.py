@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Final, cast
+from typing import Annotated
 
 import epochal_proto.v1 as pb
 import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from epochal.cli.graph_options import (
+    DIRECTIONS,
+    AlongOption,
+    AsOfOption,
+    DepthOption,
+    JobsOption,
+    KindOption,
+    MostOption,
+    NodeArgument,
+    OrgOption,
+    SinceOption,
+    edges,
+    kinds,
+)
 from epochal.cli.lineage import Direction, app
 from epochal.cli.output import (
     Column,
@@ -25,75 +38,6 @@ from epochal.cli.past import moment
 from epochal.cli.references import run_name
 from epochal.cli.session import OutputOption, ProjectOption, Session, session
 from epochal.lineage import Lineage
-
-NodeArgument = Annotated[
-    str,
-    typer.Argument(help="Full name, models/M/versions/N, datasets/D, jobs/J, ..., or a run."),
-]
-DepthOption = Annotated[int, typer.Option(min=0, max=100, help="How far; 0 means 20.")]
-AsOfOption = Annotated[
-    str, typer.Option("--as-of", help="A position, or a time such as 2026-11-23T12:00; now.")
-]
-OrgOption = Annotated[
-    bool, typer.Option("--org", help="In the whole organisation, not only the project.")
-]
-
-
-class EdgeName(StrEnum):
-    """How two nodes are bound."""
-
-    used = "used"
-    produced = "produced"
-    registered_as = "registered-as"
-    trained = "trained"
-    ran = "ran"
-    derived = "derived"
-    deployed_as = "deployed-as"
-    holds = "holds"
-    reused = "reused"
-    triggered = "triggered"
-    contains = "contains"
-    restarted = "restarted"
-
-
-class NodeName(StrEnum):
-    """What a node is."""
-
-    run = "run"
-    dataset = "dataset"
-    artifact = "artifact"
-    model_version = "model-version"
-    logged_model = "logged-model"
-    job = "job"
-    dataset_family = "dataset-family"
-    model = "model"
-    deployment = "deployment"
-    feature_set = "feature-set"
-    code = "code"
-    model_alias = "model-alias"
-    model_stage = "model-stage"
-
-
-_DIRECTIONS: Final = {
-    Direction.both: pb.LINEAGE_DIRECTION_UNSPECIFIED,
-    Direction.upstream: pb.LINEAGE_DIRECTION_UPSTREAM,
-    Direction.downstream: pb.LINEAGE_DIRECTION_DOWNSTREAM,
-}
-AlongOption = Annotated[
-    list[EdgeName] | None,
-    typer.Option("--along", help="Only along these edges; again for more. All data flow."),
-]
-KindOption = Annotated[
-    list[NodeName] | None,
-    typer.Option("--kind", help="Show only these nodes; again for more."),
-]
-SinceOption = Annotated[
-    str, typer.Option("--since", help="Only along edges made after this position or time.")
-]
-JobsOption = Annotated[
-    bool, typer.Option("--jobs", help="Jobs, datasets and models: the union over the window.")
-]
-MostOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many edges.")]
 
 _NODE = [
     Column[pb.GraphNode]("DISTANCE", lambda one: str(one.distance), right=True),
@@ -152,8 +96,8 @@ def upstream(
             depth=depth,
             as_of=moment(as_of),
             since=moment(since),
-            edge_kinds=_edges(along),
-            node_kinds=_kinds(kind),
+            edge_kinds=edges(along),
+            node_kinds=kinds(kind),
             jobs=jobs,
             limit=limit,
         )
@@ -191,8 +135,8 @@ def downstream(
             depth=depth,
             as_of=moment(as_of),
             since=moment(since),
-            edge_kinds=_edges(along),
-            node_kinds=_kinds(kind),
+            edge_kinds=edges(along),
+            node_kinds=kinds(kind),
             jobs=jobs,
             limit=limit,
         )
@@ -284,7 +228,7 @@ def columns(
     """
     with session(project) as opened:
         found = Lineage(opened.client, opened.project, whole_org=org).columns(
-            dataset, column, direction=_DIRECTIONS[direction], depth=depth, as_of=moment(as_of)
+            dataset, column, direction=DIRECTIONS[direction], depth=depth, as_of=moment(as_of)
         )
     if output is Output.json:
         print_json(as_json(found))
@@ -347,7 +291,7 @@ def nodes(
     """
     with session(project) as opened:
         graph = Lineage(opened.client, opened.project, whole_org=org)
-        found = graph.nodes(_kinds(kind), text=text, family=family, as_of=moment(as_of))
+        found = graph.nodes(kinds(kind), text=text, family=family, as_of=moment(as_of))
         show_list(found, _NODE[1:], output, "Nothing of that kind is known.")
 
 
@@ -364,20 +308,6 @@ def _node(opened: Session, node: str) -> str:
     if node.startswith("orgs/") or "/" in node:
         return node
     return run_name(opened, node)
-
-
-def _edges(names: list[EdgeName] | None) -> list[pb.EdgeKind]:
-    values = (pb.EdgeKind.Value(f"EDGE_KIND_{_upper(name)}") for name in names or ())
-    return [cast("pb.EdgeKind", value) for value in values]
-
-
-def _kinds(names: list[NodeName] | None) -> list[pb.NodeKind]:
-    values = (pb.NodeKind.Value(f"NODE_KIND_{_upper(name)}") for name in names or ())
-    return [cast("pb.NodeKind", value) for value in values]
-
-
-def _upper(name: StrEnum) -> str:
-    return name.value.upper().replace("-", "_")
 
 
 def _kind(kind: pb.NodeKind) -> str:
