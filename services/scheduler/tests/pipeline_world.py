@@ -5,7 +5,7 @@ import textwrap
 
 import epochal_proto.v1 as pb
 from epochal_proto.v1.services import RunService
-from epochal_scheduler.projections import run_id_of
+from epochal_scheduler.projections import READ_MODEL, run_id_of
 from epochal_testing.waiting import until
 from scheduler_world import PARENT
 
@@ -47,7 +47,7 @@ async def child_rows(world, run):
     """The runs of a pipeline as the read model has them."""
     return await world.pool.fetch(
         "SELECT step, iteration, status, name, message, schedule_time "
-        "FROM scheduler_rm_2.child WHERE pipeline_id = $1 ORDER BY iteration, step, position",
+        f"FROM {READ_MODEL.schema}.child WHERE pipeline_id = $1 ORDER BY iteration, step, position",
         run_id_of(run.name),
     )
 

@@ -5,7 +5,7 @@ import pytest
 import pytest_asyncio
 from epochal_kernel.errors import PermissionDenied
 from epochal_proto.v1.services import QueueService, RunService
-from epochal_scheduler.projections import run_id_of
+from epochal_scheduler.projections import READ_MODEL, run_id_of
 from epochal_testing.waiting import until
 from pipeline_world import TELL, create, dag, ended, job, until_children
 from scheduler_world import PARENT, World
@@ -107,7 +107,8 @@ async def test_a_fork_reuses_what_it_does_not_start_from(world, agent):
     assert (fork.origin, fork.origin_kind) == (run.name, "fork")
     await ended(world, fork)
     rows = await world.pool.fetch(
-        "SELECT step, name FROM scheduler_rm_2.child WHERE pipeline_id = $1", run_id_of(fork.name)
+        f"SELECT step, name FROM {READ_MODEL.schema}.child WHERE pipeline_id = $1",
+        run_id_of(fork.name),
     )
     names = {step: await world.names(name) for step, name in rows}
     assert names["a"] == ["Created", "Reused", "Succeeded"]
@@ -206,7 +207,7 @@ async def test_equal_runs_are_reused_when_asked_for_and_say_why(world, agent):
     """
     first = await create(world, text % "one")
     await ended(world, first)
-    await until(lambda: world.pool.fetchval("SELECT count(*) FROM scheduler_rm_2.result"))
+    await until(lambda: world.pool.fetchval(f"SELECT count(*) FROM {READ_MODEL.schema}.result"))
     second = await create(world, text % "two")
     assert second.status == pb.RUN_STATUS_SUCCEEDED
     reused = await world.until_event(second.name, pb.RunReused)

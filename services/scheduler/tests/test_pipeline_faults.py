@@ -212,6 +212,8 @@ async def test_two_hundred_steps_end_once_however_often_scheduler_and_agent_die(
             await until_done(world, run, done)
             world.kill(*victims)
         await ended(world, run, timeout_s=240)
+        # The rows follow the log, as long as there is somebody to write them.
+        await until_children(world, run, sorted(expected.items()), 60)
     assert world.kills["scheduler"] >= 8
     assert world.kills["agent"] >= 3
     await assert_proved(world, run, expected)

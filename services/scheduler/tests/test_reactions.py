@@ -28,7 +28,8 @@ TABLES = (
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def pool(database):
-    made = await connect(database, name="test", search_path="scheduler_rm_2, scheduler, public")
+    path = f"{READ_MODEL.schema}, scheduler, public"
+    made = await connect(database, name="test", search_path=path)
     async with made.acquire() as connection:
         await migrate(connection, "log", "epochal_kernel.log")
         await migrate(connection, "scheduler", "epochal_scheduler")

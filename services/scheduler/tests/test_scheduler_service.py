@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from epochal_kernel.errors import FailedPrecondition, InvalidArgument, NotFound
 from epochal_proto.v1.services import RunService
+from epochal_scheduler.projections import READ_MODEL
 from epochal_testing.waiting import until
 from scheduler_world import PARENT, World, spec
 
@@ -51,7 +52,7 @@ async def test_many_runs_end_each_once(world, agent):
 async def _empty(world):
     left = await world.pool.fetchval(
         "SELECT (SELECT count(*) FROM scheduler.task) + (SELECT count(*) FROM scheduler.lease)"
-        " + (SELECT count(*) FROM scheduler_rm_2.live_run)"
+        f" + (SELECT count(*) FROM {READ_MODEL.schema}.live_run)"
     )
     return left == 0
 
