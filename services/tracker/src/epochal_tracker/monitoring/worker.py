@@ -43,6 +43,8 @@ TICK_S = 1.0
 TICKING = 0.1
 #: How often it is looked whether the feed has kept something back.
 SWEEP_S = 5.0
+#: How long it is read what was kept back, at a time.
+SWEEPING_S = 10.0
 #: How long after its end a run is looked at.
 AFTERWARDS = timedelta(minutes=10)
 
@@ -174,37 +176,57 @@ class Monitor:
         self._watches[str(run_id)] = watch.pack()
 
     async def _sweep(self, worker: int, workers: int) -> None:
-        """Judge what the feed did not tell: the end of a run has no later batch to show a gap."""
+        """Judge what the feed did not tell: the end of a run has no later batch to show a gap.
+
+        After the broker lost its memory that is all that live runs ever sent: those with the least
+        to read come first, for a bounded time, and one that cannot be judged holds up no other.
+        """
         try:
             cursors = await self._store.cursors(self._clock.now() - AFTERWARDS)
             late = [
                 one
                 for one in cursors
                 if partition_of(str(one.run_id).encode(), PARTITIONS) % workers == worker
-                and self.watch_of(one.run_id).seen.get(one.producer.hex, 0) < one.batch
+                and self._behind(one) > 0
             ]
             if not late:
                 return
             await self._progress.wait_for((await self._log.head()).position)
             runs = await self._store.watched({one.run_id for one in late})
-            for one in late:
-                if one.run_id in runs:
-                    await self._catch_up(runs[one.run_id], one)
         except EpochalError as error:
             _log.warning("monitor.sweep_waits", error=error.message)
+            return
+        until_s = self._clock.monotonic() + SWEEPING_S
+        for one in sorted(late, key=self._behind):
+            if self._clock.monotonic() >= until_s:
+                return
+            if one.run_id in runs:
+                await self._catch_up(runs[one.run_id], one, until_s)
 
-    async def _catch_up(self, watched: Watched, cursor: Cursor) -> None:
+    def _behind(self, cursor: Cursor) -> int:
+        """Return how many batches of a producer were not judged."""
+        return cursor.batch - self.watch_of(cursor.run_id).seen.get(cursor.producer.hex, 0)
+
+    async def _catch_up(self, watched: Watched, cursor: Cursor, until_s: float) -> None:
+        """Judge the batches of a producer that were not, a page at a time, until then."""
+        try:
+            while self._behind(cursor) > 0 and self._clock.monotonic() < until_s:
+                if not await self._catch_up_a_page(watched, cursor):
+                    return
+        except EpochalError as error:
+            _log.warning("monitor.run_waits", run=watched.name, error=error.message)
+
+    async def _catch_up_a_page(self, watched: Watched, cursor: Cursor) -> bool:
         run_id, producer = cursor.run_id, cursor.producer
         async with self._lock:
             watch = self.watch_of(run_id)
             came: Counter[float] = Counter()
-            while (after := watch.seen.get(producer.hex, 0)) < cursor.batch:
-                missed = await self._store.missed(run_id, producer, after, cursor.batch)
-                if not missed:
-                    break
-                for one in missed:
-                    watch = await self._judge(run_id, watched, watch, one, came)
+            after = watch.seen.get(producer.hex, 0)
+            missed = await self._store.missed(run_id, producer, after, cursor.batch)
+            for one in missed:
+                watch = await self._judge(run_id, watched, watch, one, came)
             self._keep(run_id, watch, came)
+        return bool(missed)
 
     async def _judge(
         self,
