@@ -173,10 +173,10 @@ async def test_whoever_is_killed_again_and_again_no_alert_is_missed_or_repeated(
     for run in runs:
         declare(admin, run, high())
     # Points may be of any time, as clients that count from 0 send them.
-    for time_us in (0, 1_000, 2**53):
+    old = [tracked(admin, project) for _ in range(3)]
+    for run, time_us in zip(old, (0, 1_000, 2**53), strict=True):
         point = pb.MetricPoint(metric="old", value=1, time_us=time_us)
-        request = pb.LogMetricsRequest(run=tracked(admin, project), points=[point])
-        admin.call(TrackingService.LOG_METRICS, request)
+        admin.call(TrackingService.LOG_METRICS, pb.LogMetricsRequest(run=run, points=[point]))
     values = [20.0 if step % 3 == 0 else 1.0 for step in range(30)]
     for place in range(0, len(values), 10):
         for run in runs:
@@ -193,6 +193,17 @@ async def test_whoever_is_killed_again_and_again_no_alert_is_missed_or_repeated(
     for run in runs:
         await until(lambda one=run: len(history(admin, one)) >= len(expected), 60)
         assert history(admin, run) == expected
+    for run in old:
+        await until(lambda one=run: points_seen(admin, one) == 1, 60)
+
+
+def points_seen(client: Client, run: str) -> int:
+    """How many points of a run the monitor has counted."""
+    try:
+        request = pb.GetRunActivityRequest(run=run)
+        return client.call(AlertService.GET_RUN_ACTIVITY, request).points
+    except EpochalError:
+        return 0
 
 
 def alive(client: Client, run: str) -> bool:
