@@ -197,6 +197,13 @@ def test_what_is_wrong_is_named(platform: Platform) -> None:
     assert post(platform, b"not gzip", headers=zipped).status_code == 400
     bomb = gzip.compress(b"[" + b" " * 70_000_000 + b"]")
     assert post(platform, bomb, "lineage/batch", zipped).status_code == 413
+    large = event(job={"namespace": "tests", "name": "large", "facets": {"x": "y" * 9_000_000}})
+    one = post(platform, gzip.compress(json.dumps(large).encode()), headers=zipped)
+    assert (one.status_code, "at most 4194304 bytes" in one.text) == (400, True)
+    both = gzip.compress(json.dumps([large, event()]).encode())
+    summed = post(platform, both, "lineage/batch", zipped).json()
+    assert [failed["index"] for failed in summed["failed_events"]] == [0]
+    assert summed["summary"]["retriable"] == 0
     nobody = {**JSON, "authorization": "Bearer wrong"}
     assert post(platform, event(), headers=nobody).status_code == 401
     assert post(platform, event(), "projects/nowhere/lineage").status_code == 404

@@ -40,6 +40,8 @@ RETRY_AFTER_S: Final = 2.0
 #: Events of a request to the lineage service, and about as many bytes.
 CHUNK_EVENTS: Final = 500
 CHUNK_BYTES: Final = 4 * 1024 * 1024
+#: Of one event: the lineage service takes no larger, and no message of the bus carries many more.
+MOST_EVENT_BYTES: Final = 4 * 1024 * 1024
 
 
 class OpenLineageDoor:
@@ -95,12 +97,18 @@ class OpenLineageDoor:
 
         What the platform could not take, when it took others before, is refused as retriable.
         """
-        refused: list[pb.OpenLineageRefusal] = []
+        places = [index for index, one in enumerate(events) if len(one) <= MOST_EVENT_BYTES]
+        refused = [
+            pb.OpenLineageRefusal(index=index, reason=_too_large(len(one)))
+            for index, one in enumerate(events)
+            if len(one) > MOST_EVENT_BYTES
+        ]
+        fitting = [events[index] for index in places]
         position = first = 0
-        while first < len(events):
-            count = _fitting(events, first)
+        while first < len(fitting):
+            count = _fitting(fitting, first)
             message = pb.RecordOpenLineageRequest(
-                parent=project, events=events[first : first + count]
+                parent=project, events=fitting[first : first + count]
             )
             try:
                 answer = await self._dispatcher.unary(
@@ -111,15 +119,19 @@ class OpenLineageDoor:
                     raise
                 refused += [
                     pb.OpenLineageRefusal(index=index, reason=error.message, retriable=True)
-                    for index in range(first, len(events))
+                    for index in places[first:]
                 ]
                 break
             position = max(position, answer.position)
             for one in pb.RecordOpenLineageResponse.FromString(answer.body).refused:
-                one.index += first
+                one.index = places[first + one.index]
                 refused.append(one)
             first += count
-        return refused, position
+        return sorted(refused, key=lambda one: one.index), position
+
+
+def _too_large(size_bytes: int) -> str:
+    return f"an event has at most {MOST_EVENT_BYTES} bytes, this has {size_bytes}"
 
 
 def _events(body: bytes) -> list[bytes]:
