@@ -124,6 +124,7 @@ async def test_a_run_s_life_is_told_in_the_words_of_openlineage(database: str) -
     assert events[4].inputs[0].name == "models/digits"
     assert events[5].run_facets["errorMessage"]["message"] == "no disk"
     assert events[6].run_facets["parent"]["run"]["runId"] == run(1).rpartition("/")[2]
+    assert events[6].run_facets["parent"]["job"]["name"] == "train 1"
     assert events[7].outputs[0].facets["version"]["datasetVersion"] == "4"
     assert events[0].run_facets["epochal_event"]["position"] == 3
 

@@ -101,8 +101,9 @@ class Emitter:
         created = await self._beginning(run) if run else None
         if created is None:
             return
+        pipeline = await self._beginning(created.pipeline) if created.pipeline else None
         try:
-            message = told(event, created, self._namespace)
+            message = told(event, created, self._namespace, pipeline)
             answer = await http.post(self._url, json=message, headers=self._headers)
         except httpx.HTTPError as error:
             raise Unavailable(f"the receiver does not answer: {type(error).__name__}") from error

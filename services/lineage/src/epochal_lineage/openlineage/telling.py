@@ -49,13 +49,16 @@ def run_of(event: Event) -> str:
     return ""
 
 
-def told(event: Event, created: pb.RunCreated, namespace: str) -> Json:
+def told(
+    event: Event, created: pb.RunCreated, namespace: str, pipeline: pb.RunCreated | None = None
+) -> Json:
     """Return an event of ours as a RunEvent.
 
     Args:
         event: one of TOLD.
         created: the beginning of its run.
         namespace: of this platform; jobs are below it, by organisation and project.
+        pipeline: the beginning of the run that made it as a step.
     """
     payload = event.payload
     kind = _ENDS.get(type(payload)) or (
@@ -68,7 +71,10 @@ def told(event: Event, created: pb.RunCreated, namespace: str) -> Json:
         "eventTime": event.recorded_at.isoformat(timespec="milliseconds"),
         "producer": PRODUCER,
         "schemaURL": _SPEC,
-        "run": {"runId": _uid(created.name), "facets": _run_facets(event, created, namespace)},
+        "run": {
+            "runId": _uid(created.name),
+            "facets": _run_facets(event, created, namespace, pipeline),
+        },
         "job": {**_job(created, namespace), "facets": _job_facets(event, created)},
         "inputs": [_dataset(payload, namespace)] if isinstance(payload, _INPUTS) else [],
         "outputs": [_dataset(payload, namespace)] if isinstance(payload, _OUTPUTS) else [],
@@ -85,7 +91,9 @@ def _namespace(resource: str, namespace: str) -> str:
     return f"{namespace}/{org}/{project}"
 
 
-def _run_facets(event: Event, created: pb.RunCreated, namespace: str) -> Json:
+def _run_facets(
+    event: Event, created: pb.RunCreated, namespace: str, pipeline: pb.RunCreated | None
+) -> Json:
     facets: Json = {
         "processingEngine": _facet(
             "1-1-1/ProcessingEngineRunFacet", name="Epochal", version="0.1.0"
@@ -99,14 +107,11 @@ def _run_facets(event: Event, created: pb.RunCreated, namespace: str) -> Json:
             "type": event.type,
         },
     }
-    if created.pipeline:
+    if pipeline is not None:
         facets["parent"] = _facet(
             "1-2-0/ParentRunFacet",
-            run={"runId": _uid(created.pipeline)},
-            job={
-                "namespace": _namespace(created.pipeline, namespace),
-                "name": f"run {_uid(created.pipeline)[:8]}",
-            },
+            run={"runId": _uid(pipeline.name)},
+            job=_job(pipeline, namespace),
         )
     if created.HasField("schedule_time"):
         time = created.schedule_time.ToJsonString()
