@@ -13,7 +13,7 @@ import zstandard
 from epochal.columns import encode_log_lines
 from epochal_kernel.errors import DataLoss
 from epochal_tracker.columns import MAX_COLUMN_BYTES, decode_lines, decode_points
-from epochal_tracker.merkle import tree_hash
+from epochal_tracker.merkle import Tree, range_root, tree_hash
 from epochal_tracker.packing import encode
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -158,6 +158,28 @@ def rfc9162(entries: list[bytes]) -> bytes:
 @given(st.lists(st.binary(max_size=4), max_size=70))
 def test_the_tree_is_that_of_the_rfc(entries: list[bytes]) -> None:
     assert tree_hash(entries) == rfc9162(entries)
+
+
+@given(st.lists(st.binary(max_size=4), min_size=1, max_size=70), st.data())
+def test_a_range_is_proved_against_the_tree_and_any_other_is_not(
+    entries: list[bytes], data: st.DataObject
+) -> None:
+    size = len(entries)
+    first = data.draw(st.integers(0, size - 1))
+    end = data.draw(st.integers(first + 1, size))
+    proof = Tree(entries).range_proof(first, end)
+    assert len(proof) <= 2 * size.bit_length()
+    assert range_root(entries[first:end], first, size, proof) == rfc9162(entries)
+    damaged = list(entries[first:end])
+    place = data.draw(st.integers(0, len(damaged) - 1))
+    damaged[place] += b"!"
+    assert range_root(damaged, first, size, proof) != rfc9162(entries)
+    with pytest.raises(ValueError, match="prove no range"):
+        range_root(entries[first:end], first, size, [*proof, bytes(32)])
+    with pytest.raises(ValueError, match="has no leaves"):
+        range_root(entries[first:end], size, size, proof)
+    with pytest.raises(ValueError, match="has no leaves"):
+        Tree(entries).range_proof(end, end)
 
 
 def test_every_size_up_to_two_hundred_is_that_of_the_rfc() -> None:

@@ -24,11 +24,11 @@ from epochal_testing.waiting import until
 from epochal_tracker import curves
 from epochal_tracker.curves import CurveReader, Question
 from epochal_tracker.joining import Joiner, joined
+from epochal_tracker.parsing import once, parse
 from epochal_tracker.series import MAX_STEP, MIN_STEP, SeriesReader
 from epochal_tracker.services.curves import Curves
 from epochal_tracker.services.lookup import RunLookup
 from epochal_tracker.signals import RunBells
-from epochal_tracker.sink import once, parse
 from epochal_tracker.store.curves import CurveStore, pattern_of
 from epochal_tracker.store.ingest import ChunkRow, IngestStore
 from epochal_tracker.store.joining import NEWEST, JoinStore, SmallChunk

@@ -20,9 +20,10 @@ from epochal_kernel.clock import SystemClock
 from epochal_kernel.postgres import Pool
 from epochal_testing.waiting import until
 from epochal_tracker.merkle import tree_hash
+from epochal_tracker.parsing import once, parse
 from epochal_tracker.series import MAX_STEP, MIN_STEP, SeriesReader
 from epochal_tracker.signals import RunBells
-from epochal_tracker.sink import Sink, once, parse
+from epochal_tracker.sink import Sink
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.telemetry import TelemetryStore
 from hypothesis import HealthCheck, given, settings

@@ -19,10 +19,10 @@ from epochal_kernel.rpc.context import CallContext
 from epochal_testing.projecting import recorded
 from epochal_tracker.domain.keeping import Holdings, purge
 from epochal_tracker.keeping import DEAD, NEEDED, PURGED, RETENTIONS, KeepingProjector
+from epochal_tracker.parsing import once, parse
 from epochal_tracker.projections import ArtifactProjector
 from epochal_tracker.retaining import Keeper
 from epochal_tracker.rows import ARTIFACTS
-from epochal_tracker.sink import once, parse
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.keeping import RetentionStore
 from epochal_tracker.store.telemetry import TelemetryStore

@@ -17,12 +17,13 @@ from epochal_kernel.projections.rows import Rows
 from epochal_testing.projecting import recorded
 from epochal_tracker.curves import CurveReader, Question
 from epochal_tracker.keeping import TRUNCATIONS, KeepingProjector
+from epochal_tracker.parsing import once, parse, unfit
 from epochal_tracker.projections import MOST_LOSSES, RunProjector
 from epochal_tracker.rows import RUNS
 from epochal_tracker.sampling import Wanted, sample
 from epochal_tracker.series import MAX_STEP, MIN_STEP, SeriesReader
 from epochal_tracker.signals import RunBells
-from epochal_tracker.sink import Sink, once, parse, unfit
+from epochal_tracker.sink import Sink
 from epochal_tracker.store.curves import CurveStore
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.keeping import LossStore, TruncationStore

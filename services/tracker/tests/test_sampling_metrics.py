@@ -14,9 +14,9 @@ from epochal_kernel.errors import InvalidArgument
 from epochal_kernel.ids import SystemIds
 from epochal_kernel.postgres import Pool
 from epochal_kernel.rpc.context import CallContext
+from epochal_tracker.parsing import once, parse
 from epochal_tracker.sampling import Wanted, sample
 from epochal_tracker.services.sampling import MAX_CURSORS, Sampling
-from epochal_tracker.sink import once, parse
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.telemetry import TelemetryStore
 from tracker_world import PRODUCER, PROJECT, column, points_batch, tracker_tables

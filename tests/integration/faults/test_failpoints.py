@@ -17,6 +17,7 @@ SINK = [name for name in FAILPOINTS if name.startswith("sink.")]
 WRITER = [name for name in FAILPOINTS if name.startswith("writer.")]
 SPANS = [name for name in FAILPOINTS if name.startswith("traces.")]
 SCHEDULER = [name for name in FAILPOINTS if name.split(".")[0] in ("dispatch", "agent")]
+ARCHIVER = [name for name in FAILPOINTS if name.split(".")[0] in ("archive", "restore")]
 SEALER = [name for name in FAILPOINTS if name.startswith("seal.")]
 ROOT = Path(__file__).parents[3]
 
@@ -37,7 +38,9 @@ async def test_a_service_killed_at_a_kernel_failpoint_loses_and_repeats_nothing(
 
 
 def test_every_failpoint_has_a_test() -> None:
-    assert sorted(KERNEL + SINK + WRITER + SPANS + SCHEDULER + SEALER) == sorted(FAILPOINTS)
+    assert sorted(KERNEL + SINK + WRITER + SPANS + SCHEDULER + SEALER + ARCHIVER) == sorted(
+        FAILPOINTS
+    )
     sink = (ROOT / "tests/integration/faults/test_sink_faults.py").read_text()
     assert "FAILPOINTS" in sink
     writer = (ROOT / "tests/integration/faults/test_writer_faults.py").read_text()
@@ -48,6 +51,12 @@ def test_every_failpoint_has_a_test() -> None:
     scheduler = (ROOT / "services/scheduler/tests/test_scheduler_faults.py").read_text()
     for name in SCHEDULER:
         assert f'"{name}"' in scheduler, f"{name} is not killed at in the scheduler's tests"
+    archiver = "".join(
+        (ROOT / f"services/tracker/tests/test_{name}.py").read_text()
+        for name in ("archiving", "restoring")
+    )
+    for name in ARCHIVER:
+        assert f'"{name}"' in archiver, f"{name} is not killed at in the archiver's tests"
     sealer = (ROOT / "services/lineage/tests/test_sealing.py").read_text()
     for name in SEALER:
         assert f'"{name}"' in sealer, f"{name} is not killed at in the sealer's tests"

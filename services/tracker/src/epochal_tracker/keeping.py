@@ -34,6 +34,14 @@ class RetentionRow:
     logs_days: int
     artifacts_days: int
     spans_days: int
+    metrics_archived: bool = False
+    system_metrics_archived: bool = False
+    logs_archived: bool = False
+
+    @property
+    def archives_points(self) -> bool:
+        """Whether batches of points are archived, which are whole or not at all."""
+        return self.metrics_archived or self.system_metrics_archived
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,9 @@ class KeepingProjector:
                         retention.logs_days,
                         retention.artifacts_days,
                         retention.spans_days,
+                        retention.metrics_then == pb.AT_EXPIRY_ARCHIVE,
+                        retention.system_metrics_then == pb.AT_EXPIRY_ARCHIVE,
+                        retention.logs_then == pb.AT_EXPIRY_ARCHIVE,
                     ),
                 )
             case pb.ModelVersionRegistered(name=name, run=run, artifact_path=path) if run:
@@ -113,7 +124,7 @@ class KeepingProjector:
                 artifact = rows.get(ARTIFACTS, event.stream_id, path)
                 if artifact is not None:
                     rows.put(DEAD, DeadObjectRow(artifact.sha256, event.position))
-            case pb.ArtifactsDeleted(digests=digests):
+            case pb.ArtifactsDeleted(digests=digests) | pb.ArchiveDeleted(digests=digests):
                 for digest in digests:
                     rows.put(DEAD, DeadObjectRow(digest, event.position))
             case _:

@@ -8,6 +8,7 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
 from epochal_proto.v1.services import (
+    ArchiveService,
     ArtifactService,
     RecordService,
     RetentionService,
@@ -18,11 +19,14 @@ from epochal_proto.v1.services import (
     TrackingService,
 )
 
+from epochal_tracker.archiving import Archiver
 from epochal_tracker.feeding import SummaryFeed
 from epochal_tracker.joining import Joiner
+from epochal_tracker.objects import ArchiveObjects
 from epochal_tracker.projections import READ_MODEL
 from epochal_tracker.retaining import Keeper
 from epochal_tracker.sealing import Sealer
+from epochal_tracker.services.archiving import Archives
 from epochal_tracker.services.artifacts import Artifacts
 from epochal_tracker.services.capturing import Captures
 from epochal_tracker.services.curves import Curves
@@ -43,6 +47,7 @@ from epochal_tracker.services.writing import Writing
 from epochal_tracker.settings import TrackerSettings
 from epochal_tracker.signals import RunBells
 from epochal_tracker.sink import Sink
+from epochal_tracker.store.archiving import ArchiveStore
 from epochal_tracker.store.curves import CurveStore
 from epochal_tracker.store.ingest import IngestStore
 from epochal_tracker.store.joining import JoinStore
@@ -107,7 +112,15 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
     joiner = Joiner(JoinStore(kernel.pool), kernel.clock)
     sealer = Sealer(kernel.ledger, writes, telemetry, kernel.clock, kernel.ids)
     truncations, retention = TruncationStore(kernel.pool), RetentionStore(kernel.pool)
-    _bind_keeping(kernel, Keeping(kernel.ledger, lookup, retention, truncations, kernel.progress))
+    objects = ArchiveObjects(settings.object_store_url) if settings.object_store_url else None
+    keeping = Keeping(
+        kernel.ledger, lookup, retention, truncations, kernel.progress, archives=objects is not None
+    )
+    _bind_keeping(kernel, keeping)
+    archives = ArchiveStore(kernel.pool)
+    _bind_archives(
+        kernel, Archives(kernel.ledger, lookup, archives, objects, kernel.progress, kernel.clock)
+    )
     teller = Teller(kernel.ledger, kernel.ids)
     losses = LossTeller(teller, LossStore(kernel.pool), truncations, kernel.clock)
     keeper = Keeper(
@@ -118,6 +131,7 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
         kernel.ids,
         Leader(kernel.pool, kernel.clock, "tracker-keeper"),
         settings.object_min_age_s,
+        Archiver(archives, objects, teller) if objects is not None else None,
     )
     sink = Sink(
         kernel.bus,
@@ -206,6 +220,12 @@ def _bind_keeping(kernel: Kernel, keeping: Keeping) -> None:
     server.unary(RetentionService.GET_RETENTION, keeping.get_retention)
     server.unary(RetentionService.SET_RETENTION, keeping.set_retention)
     server.unary(RetentionService.PURGE_RUN, keeping.purge_run)
+
+
+def _bind_archives(kernel: Kernel, archives: Archives) -> None:
+    kernel.server.unary(ArchiveService.LIST_ARCHIVE, archives.list_archive)
+    kernel.server.stream(ArchiveService.READ_ARCHIVE, archives.read_archive)
+    kernel.server.stream(ArchiveService.RESTORE_ARCHIVE, archives.restore_archive)
 
 
 def _bind_captures(kernel: Kernel, captures: Captures) -> None:

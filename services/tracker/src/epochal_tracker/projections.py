@@ -17,6 +17,7 @@ from epochal_kernel.projections.tables import Json, RowRef
 from google.protobuf.message import Message
 
 from epochal_tracker import named_values, params
+from epochal_tracker.archive_rows import ArchiveProjector
 from epochal_tracker.domain.capturing import merged
 from epochal_tracker.keeping import KeepingProjector
 from epochal_tracker.mark_rows import MarkProjector, SavedSearchProjector
@@ -97,7 +98,14 @@ class ProducerProjector:
         elif isinstance(payload, pb.TelemetrySealed):
             known = rows.get(PRODUCERS, event.stream_id, UUID(payload.producer))
             if known is not None:
-                rows.put(PRODUCERS, replace(known, sealed_batch=payload.last_batch))
+                rows.put(
+                    PRODUCERS,
+                    replace(
+                        known,
+                        sealed_batch=payload.last_batch,
+                        sealed_root=payload.merkle_root,
+                    ),
+                )
 
 
 class ArtifactProjector:
@@ -401,12 +409,13 @@ def _time(
 
 READ_MODEL = ReadModel(
     service="tracker",
-    version=13,
+    version=14,
     ddl=resources.files("epochal_tracker").joinpath("sql/read_model.sql").read_text(),
     projectors=(
         RunProjector(),
         ProducerProjector(),
         KeepingProjector(),
+        ArchiveProjector(),
         ArtifactProjector(),
         CaptureProjector(),
         DatasetProjector(),

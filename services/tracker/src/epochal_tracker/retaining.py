@@ -1,12 +1,15 @@
 """The keeper: deletes what projects keep no longer, and the bytes that nothing has any more.
 
 Every deletion is an event, written before it: after a crash the deletion is made up for, and never
-the other way round. What a registered model version was made by is not touched. Seals and the
-hashes they are over stay, and so do summaries, except of runs that are purged.
+the other way round. Where projects archive, what is deleted is in the object store before: the
+archiver sees to it, and the statements that delete see to it again. What a registered model version
+was made by is not touched. Seals and the hashes they are over stay, and so do summaries, except of
+runs that are purged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from uuid import UUID, uuid5
@@ -16,16 +19,19 @@ import structlog
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import (
     DeadlineExceeded,
+    EpochalError,
     Internal,
     ResourceExhausted,
     Unavailable,
 )
+from epochal_kernel.failpoints import failpoint
 from epochal_kernel.ids import Ids
 from epochal_kernel.leading import Leader
 from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.rpc.context import CallContext
 from epochal_proto.v1.services import ArtifactService
 
+from epochal_tracker.archiving import Archiver
 from epochal_tracker.keeping import RetentionRow
 from epochal_tracker.sealing import ACTOR
 from epochal_tracker.store.keeping import DeadObject, RetentionStore
@@ -60,6 +66,7 @@ class Keeper:
         ids: Ids,
         leader: Leader,
         min_age_s: int = MIN_AGE_S,
+        archiver: Archiver | None = None,
     ) -> None:
         self._store = store
         self._teller = teller
@@ -68,6 +75,7 @@ class Keeper:
         self._ids = ids
         self._leader = leader
         self._min_age_s = min_age_s
+        self._archiver = archiver
 
     async def run(self) -> None:
         """Work until cancelled, whenever this process leads."""
@@ -93,6 +101,7 @@ class Keeper:
         for run_id in await self._store.unpurged():
             await self._store.purge(run_id)
         retentions = await self._store.retentions()
+        await self._archive(retentions, today)
         if not retentions:
             return
         for day in await self._store.old_days(today - timedelta(days=1)):
@@ -102,9 +111,21 @@ class Keeper:
                 before = day + timedelta(days=1)
                 await self._tell(one.project, kind, before, today, one.runs, one.points)
             if expired:
+                failpoint("archive.before_delete")
                 await self._store.drop_expired(day, today)
         for retention in retentions:
             await self._sweep_runs(retention, today)
+
+    async def _archive(self, retentions: Sequence[RetentionRow], today: date) -> None:
+        """Archive what is due; what cannot be now is deleted by nobody, and tried again."""
+        if self._archiver is None:
+            return
+        await self._archiver.forget_purged()
+        for retention in retentions:
+            try:
+                await self._archiver.archive(retention, today)
+            except EpochalError as error:
+                _log.warning("archiver.waits", project=retention.project, error=error.message)
 
     async def delete_objects(self) -> None:
         """Have the bytes of deleted artifacts deleted, unless another artifact has the same.
@@ -133,7 +154,7 @@ class Keeper:
         project = retention.project
         if retention.logs_days:
             before = today - timedelta(days=retention.logs_days)
-            runs, lines = await self._store.drop_logs(project, before)
+            runs, lines = await self._store.drop_logs(project, before, today)
             if runs:
                 await self._tell(project, "logs", before, today, runs, lines)
         if retention.spans_days:

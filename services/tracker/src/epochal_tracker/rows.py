@@ -57,6 +57,7 @@ class ProducerRow:
     epoch: int
     opened: int
     sealed_batch: int | None
+    sealed_root: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,10 @@ class TrackerSettings(ServiceSettings):
         gt=0,
         description="Bytes of telemetry that may wait for the tracker; full refuses, never drops",
     )
+    object_store_url: str = Field(
+        default="",
+        description="Where telemetry is archived, that of the gateway; empty: nothing is archived",
+    )
     object_min_age_s: int = Field(
         default=3_600,
         ge=0,

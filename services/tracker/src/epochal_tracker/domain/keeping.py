@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import FailedPrecondition
+from epochal_kernel.errors import FailedPrecondition, InvalidArgument, Violation
 from google.protobuf.message import Message
 
 
@@ -18,6 +18,36 @@ class Holdings:
     log_lines: int
     spans: int
     artifacts: Mapping[str, bytes]
+
+
+def check_retention(wanted: pb.Retention, *, has_store: bool) -> None:
+    """Check that what is to be archived can be.
+
+    Raises:
+        InvalidArgument: something is to be archived at the end of no days; names each.
+        FailedPrecondition: there is no object store to archive to.
+    """
+    kinds = {
+        "metrics": (wanted.metrics_then, wanted.metrics_days),
+        "system_metrics": (wanted.system_metrics_then, wanted.system_metrics_days),
+        "logs": (wanted.logs_then, wanted.logs_days),
+    }
+    archived = [kind for kind, (then, _) in kinds.items() if then == pb.AT_EXPIRY_ARCHIVE]
+    endless = [kind for kind in archived if not kinds[kind][1]]
+    if endless:
+        raise InvalidArgument(
+            f"{', '.join(endless)}: what is kept for ever is never archived; give days, or delete",
+            violations=[
+                Violation(f"retention.{kind}_then", "archive", f"needs {kind}_days of 1 or more")
+                for kind in endless
+            ],
+        )
+    if archived and not has_store:
+        raise FailedPrecondition(
+            "the tracker has no object store to archive to: set EPOCHAL_OBJECT_STORE_URL for it",
+            reason="NO_OBJECT_STORE",
+            resource=wanted.project,
+        )
 
 
 def purge(run: str, reason: str, holdings: Holdings, needed_by: Sequence[str]) -> Sequence[Message]:

@@ -67,6 +67,9 @@ class Curves:
             one = await self._reader.draw(run_id, metric, question)
             if one.tally.points:
                 drawn.append((run_id, metric, one))
+        shown = {run_id for run_id, _, _ in drawn}
+        missing = [run for run in dict.fromkeys(one for one, _ in found) if run not in shown]
+        archived = await self._store.archived(missing) if missing else set()
         begins: dict[UUID, int] = {}
         if axis == pb.SERIES_AXIS_RELATIVE_TIME:
             for run_id, _, one in drawn:
@@ -78,6 +81,7 @@ class Curves:
                 for run_id, metric, one in drawn
             ],
             more=len(found) > MOST_SERIES,
+            archived=[f"{request.parent}/runs/{run}" for run in missing if run in archived],
         )
 
     async def tail_metrics(

@@ -28,12 +28,15 @@ class Keeping:
         retention: RetentionStore,
         truncation: TruncationStore,
         progress: Progress,
+        *,
+        archives: bool = False,
     ) -> None:
         self._ledger = ledger
         self._lookup = lookup
         self._retention = retention
         self._truncation = truncation
         self._progress = progress
+        self._archives = archives
         self._aggregate = TrackingAggregate()
 
     async def report_loss(
@@ -93,6 +96,7 @@ class Keeping:
     ) -> pb.Retention:
         """Change what a project keeps."""
         project = request.retention.project
+        keeping.check_retention(request.retention, has_store=self._archives)
         outcome = await self._ledger.execute(
             self._aggregate,
             stream_of(project),
@@ -145,4 +149,11 @@ def _message(row: RetentionRow) -> pb.Retention:
         logs_days=row.logs_days,
         artifacts_days=row.artifacts_days,
         spans_days=row.spans_days,
+        metrics_then=_then(row.metrics_archived),
+        system_metrics_then=_then(row.system_metrics_archived),
+        logs_then=_then(row.logs_archived),
     )
+
+
+def _then(archived: bool) -> pb.AtExpiry:
+    return pb.AT_EXPIRY_ARCHIVE if archived else pb.AT_EXPIRY_DELETE

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
+from uuid import UUID
 
 import epochal_proto.v1 as pb
-from epochal_kernel.errors import InvalidArgument, NotFound, Violation
+from epochal_kernel.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.paging import DEFAULT_PAGE, pack, unpack, unpack_number
 from epochal_kernel.rpc.context import CallContext
@@ -106,6 +108,8 @@ class Tracking:
         found = len(page.points.steps) or skip
         if not found and not await self._store.knows(row.run_id, request.metric):
             raise NotFound(f"{request.run} has no metric {request.metric!r}", resource=request.run)
+        if not found and (at := await self._store.points_archived(row.run_id, request.metric)):
+            raise archived(f"{request.metric!r} of {request.run}", row.run_id, at)
         return pb.MetricSeries(
             metric=request.metric,
             steps=page.points.steps.tolist(),
@@ -121,6 +125,8 @@ class Tracking:
         places = places_of(request.page_token)
         row = await self._lookup.run(request.run, context)
         page = await self._logs.read(row.run_id, places, request.page_size or DEFAULT_LINES)
+        if not page.lines and not places and (at := await self._store.output_archived(row.run_id)):
+            raise archived(f"the output of {request.run}", row.run_id, at)
         going_on = page.more or row.status not in ENDED
         return pb.ListLogLinesResponse(
             lines=page.lines, next_page_token=token_of(page.places) if going_on else ""
@@ -143,6 +149,17 @@ class Tracking:
                     lines=page.lines, next_page_token=token_of(page.places)
                 )
             if not page.more:
+                if ended and not places and (at := await self._store.output_archived(row.run_id)):
+                    raise archived(f"the output of {request.run}", row.run_id, at)
                 if ended:
                     return
                 await watch.wait()
+
+
+def archived(what: str, run_id: UUID, at: datetime) -> FailedPrecondition:
+    """Return the error that says where telemetry is that is not here."""
+    return FailedPrecondition(
+        f"{what} was archived on {at:%Y-%m-%d} and is not in the database any more: bring it back "
+        f"with epochal runs archive restore {run_id}",
+        reason="TELEMETRY_ARCHIVED",
+    )

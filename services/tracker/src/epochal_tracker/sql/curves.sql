@@ -6,6 +6,9 @@ SELECT s.run_id, s.metric
  WHERE $2::text[] = '{}' OR s.metric = ANY($2) OR s.metric LIKE ANY($3::text[])
  ORDER BY w.place, s.metric LIMIT $4
 
+-- archived --
+SELECT DISTINCT run_id FROM archive WHERE run_id = ANY($1) AND kind = 1
+
 -- outlines --
 SELECT first_step, last_step, first_time_us, last_time_us, points, last, min, max,
        min_step, max_step, t.from_step
@@ -41,7 +44,18 @@ SELECT m.metric, m.producer, m.batch, m.part, m.points, m.first_step, m.last_ste
  ORDER BY m.producer, m.batch, m.part LIMIT $6
 
 -- loose --
-SELECT run_id, metric FROM tracker.metric_summary WHERE loose >= 64 ORDER BY loose DESC LIMIT $1
+-- Where points are archived, only those of runs of which all is: the archive is of batches as they
+-- came, and what is joined can no longer be told apart.
+SELECT s.run_id, s.metric FROM tracker.metric_summary s
+ WHERE s.loose >= 64 AND NOT EXISTS (
+       SELECT FROM run r
+         JOIN retention k ON k.project = r.project
+                         AND (k.metrics_archived OR k.system_metrics_archived)
+         JOIN tracker.producer_cursor c ON c.run_id = r.run_id
+         LEFT JOIN tracker.archive_cursor a
+           ON a.run_id = c.run_id AND a.producer = c.producer AND a.kind = 1
+        WHERE r.run_id = s.run_id AND coalesce(a.batch, 0) < c.batch)
+ ORDER BY s.loose DESC LIMIT $1
 
 -- lock_series --
 SELECT loose FROM tracker.metric_summary WHERE run_id = $1 AND metric = $2 FOR UPDATE

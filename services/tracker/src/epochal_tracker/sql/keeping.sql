@@ -57,12 +57,14 @@ ON CONFLICT (run_id, producer) DO UPDATE
    SET from_step = EXCLUDED.from_step, batch = EXCLUDED.batch
 
 -- retention --
-SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days, spans_days
+SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days, spans_days,
+       metrics_archived, system_metrics_archived, logs_archived
   FROM retention
  WHERE project = $1
 
 -- retentions --
-SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days, spans_days
+SELECT project, metrics_days, system_metrics_days, logs_days, artifacts_days, spans_days,
+       metrics_archived, system_metrics_archived, logs_archived
   FROM retention
  WHERE greatest(metrics_days, system_metrics_days, logs_days, artifacts_days, spans_days) > 0
  ORDER BY project
@@ -76,27 +78,40 @@ SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day
  ORDER BY 1
 
 -- expired_of_day --
--- What of a day is older than its project keeps, by project and kind; $2.. are retentions.
+-- What of a day is older than its project keeps, by project and kind. What is to be archived and
+-- is not yet, and what was brought back for a while, is kept.
 SELECT r.project, m.system, count(DISTINCT m.run_id), sum(m.points)::bigint
-  FROM (SELECT run_id, points, metric LIKE 'sys/%' OR metric LIKE 'system/%' AS system
+  FROM (SELECT run_id, producer, batch, points,
+               metric LIKE 'sys/%' OR metric LIKE 'system/%' AS system
           FROM tracker.metric_chunk WHERE day = $1) m
   JOIN run r USING (run_id) JOIN retention k ON k.project = r.project
  WHERE CASE WHEN m.system THEN k.system_metrics_days ELSE k.metrics_days END > 0
    AND $1::date < $2::date - CASE WHEN m.system THEN k.system_metrics_days
                                   ELSE k.metrics_days END::integer
    AND NOT EXISTS (SELECT FROM needed_run n WHERE n.run_id = m.run_id)
+   AND (NOT (k.metrics_archived OR k.system_metrics_archived) OR EXISTS (
+        SELECT FROM tracker.archive_cursor a
+         WHERE a.run_id = m.run_id AND a.producer = m.producer AND a.kind = 1
+           AND a.batch >= m.batch))
+   AND NOT EXISTS (SELECT FROM restored_run x WHERE x.run_id = m.run_id AND x.until > $2::date)
  GROUP BY 1, 2 ORDER BY 1, 2
 
 -- kept_of_day --
 SELECT EXISTS (
-    SELECT FROM (SELECT run_id, metric LIKE 'sys/%' OR metric LIKE 'system/%' AS system
+    SELECT FROM (SELECT run_id, producer, batch,
+                        metric LIKE 'sys/%' OR metric LIKE 'system/%' AS system
                    FROM tracker.metric_chunk WHERE day = $1) m
       LEFT JOIN run r USING (run_id) LEFT JOIN retention k ON k.project = r.project
      WHERE k.project IS NULL
         OR CASE WHEN m.system THEN k.system_metrics_days ELSE k.metrics_days END = 0
         OR $1::date >= $2::date - CASE WHEN m.system THEN k.system_metrics_days
                                        ELSE k.metrics_days END::integer
-        OR EXISTS (SELECT FROM needed_run n WHERE n.run_id = m.run_id))
+        OR EXISTS (SELECT FROM needed_run n WHERE n.run_id = m.run_id)
+        OR EXISTS (SELECT FROM restored_run x WHERE x.run_id = m.run_id AND x.until > $2::date)
+        OR ((k.metrics_archived OR k.system_metrics_archived) AND NOT EXISTS (
+            SELECT FROM tracker.archive_cursor a
+             WHERE a.run_id = m.run_id AND a.producer = m.producer AND a.kind = 1
+               AND a.batch >= m.batch)))
 
 -- lock_days --
 SELECT pg_advisory_xact_lock(hashtext('tracker.drop_day'))
@@ -109,6 +124,11 @@ DELETE FROM tracker.metric_chunk m USING run r, retention k
    AND $1::date < $2::date - CASE WHEN m.metric LIKE 'sys/%' OR m.metric LIKE 'system/%'
                                   THEN k.system_metrics_days ELSE k.metrics_days END::integer
    AND NOT EXISTS (SELECT FROM needed_run n WHERE n.run_id = m.run_id)
+   AND (NOT (k.metrics_archived OR k.system_metrics_archived) OR EXISTS (
+        SELECT FROM tracker.archive_cursor a
+         WHERE a.run_id = m.run_id AND a.producer = m.producer AND a.kind = 1
+           AND a.batch >= m.batch))
+   AND NOT EXISTS (SELECT FROM restored_run x WHERE x.run_id = m.run_id AND x.until > $2::date)
 
 -- drop_day --
 SELECT tracker.drop_day($1)
@@ -116,9 +136,15 @@ SELECT tracker.drop_day($1)
 -- drop_expired_logs --
 -- Output carries no day: it is as old as the end of its run.
 WITH gone AS (
-    DELETE FROM tracker.log_chunk l USING run r
+    DELETE FROM tracker.log_chunk l USING run r, retention k
      WHERE r.run_id = l.run_id AND r.project = $1 AND r.end_time < $2::date
+       AND k.project = r.project
        AND NOT EXISTS (SELECT FROM needed_run n WHERE n.run_id = l.run_id)
+       AND (NOT k.logs_archived OR EXISTS (
+            SELECT FROM tracker.archive_cursor a
+             WHERE a.run_id = l.run_id AND a.producer = l.producer AND a.kind = 2
+               AND a.batch >= l.batch))
+       AND NOT EXISTS (SELECT FROM restored_run x WHERE x.run_id = l.run_id AND x.until > $3::date)
     RETURNING l.run_id, l.lines)
 SELECT count(DISTINCT run_id), coalesce(sum(lines), 0)::bigint FROM gone
 
@@ -204,6 +230,7 @@ SELECT run_id FROM purged_run p
 -- dead_objects --
 -- Bytes of artifacts that were deleted; whether another artifact has the same.
 SELECT d.sha256, d.position, EXISTS (SELECT FROM artifact a WHERE a.sha256 = d.sha256)
+                             OR EXISTS (SELECT FROM archive h WHERE h.sha256 = d.sha256)
   FROM dead_object d LEFT JOIN tracker.removed_object g USING (sha256)
  WHERE g.position IS NULL OR g.position < d.position
  ORDER BY d.position LIMIT $1

@@ -36,7 +36,7 @@ CREATE TABLE saved_search (
 CREATE INDEX saved_search_by_project ON saved_search (project, name);
 CREATE TABLE producer (
     run_id uuid NOT NULL, producer uuid NOT NULL, epoch bigint NOT NULL, opened bigint NOT NULL,
-    sealed_batch bigint, PRIMARY KEY (run_id, producer)
+    sealed_batch bigint, sealed_root bytea, PRIMARY KEY (run_id, producer)
 );
 CREATE TABLE artifact (
     run_id uuid NOT NULL, path text NOT NULL, sha256 bytea NOT NULL, size_bytes bigint NOT NULL,
@@ -60,8 +60,21 @@ CREATE TABLE truncation (
 );
 CREATE TABLE retention (
     project text PRIMARY KEY, metrics_days bigint NOT NULL, system_metrics_days bigint NOT NULL,
-    logs_days bigint NOT NULL, artifacts_days bigint NOT NULL, spans_days bigint NOT NULL
+    logs_days bigint NOT NULL, artifacts_days bigint NOT NULL, spans_days bigint NOT NULL,
+    metrics_archived boolean NOT NULL DEFAULT false,
+    system_metrics_archived boolean NOT NULL DEFAULT false,
+    logs_archived boolean NOT NULL DEFAULT false
 );
+CREATE TABLE archive (
+    run_id uuid NOT NULL, sha256 bytea NOT NULL, producer uuid NOT NULL, kind bigint NOT NULL,
+    size_bytes bigint NOT NULL, first_batch bigint NOT NULL, last_batch bigint NOT NULL,
+    points bigint NOT NULL, log_lines bigint NOT NULL, sealed boolean NOT NULL,
+    tree_size bigint NOT NULL, merkle_root bytea NOT NULL, altered bigint NOT NULL,
+    archive_time timestamptz NOT NULL, position bigint NOT NULL,
+    PRIMARY KEY (run_id, sha256)
+);
+CREATE INDEX archive_by_object ON archive (sha256);
+CREATE TABLE restored_run (run_id uuid PRIMARY KEY, until timestamptz NOT NULL);
 CREATE TABLE needed_run (
     run_id uuid NOT NULL, model_version text NOT NULL, artifact_path text NOT NULL,
     PRIMARY KEY (run_id, model_version)

@@ -73,6 +73,16 @@ SELECT w.place, c.points, c.first_step, c.last_step, c.last, c.steps, c.vals, c.
  WHERE c.newer < $4
  ORDER BY w.place, c.last_step DESC, c.last_time_us DESC
 
+-- points_archived --
+SELECT max(archive_time) FROM archive
+ WHERE run_id = $1 AND kind = 1 AND NOT EXISTS (
+       SELECT FROM tracker.metric_chunk m WHERE m.run_id = $1 AND m.metric = $2)
+
+-- output_archived --
+SELECT max(archive_time) FROM archive
+ WHERE run_id = $1 AND kind = 2 AND NOT EXISTS (
+       SELECT FROM tracker.log_chunk l WHERE l.run_id = $1)
+
 -- log_producers --
 SELECT l.producer FROM tracker.log_chunk l
   LEFT JOIN producer p ON p.run_id = l.run_id AND p.producer = l.producer

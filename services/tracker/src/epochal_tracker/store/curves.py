@@ -128,6 +128,12 @@ class CurveStore:
             )
         return [(row[0], row[1]) for row in rows]
 
+    async def archived(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the runs that points are archived of."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["archived"], list(run_ids))
+        return {row[0] for row in rows}
+
     @asynccontextmanager
     async def view(self) -> AsyncIterator[SeriesView]:
         """Open a view: joining of chunks, which goes on meanwhile, is not seen in it."""

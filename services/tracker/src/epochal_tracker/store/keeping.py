@@ -183,10 +183,10 @@ class RetentionStore:
                 else:
                     await connection.execute(_SQL["drop_day"], day)
 
-    async def drop_logs(self, project: str, before: date) -> tuple[int, int]:
+    async def drop_logs(self, project: str, before: date, today: date) -> tuple[int, int]:
         """Delete output of runs that ended before a day; return how many runs and lines."""
         with adapting():
-            row = await self._pool.fetchrow(_SQL["drop_expired_logs"], project, before)
+            row = await self._pool.fetchrow(_SQL["drop_expired_logs"], project, before, today)
         return (row[0], row[1]) if row else (0, 0)
 
     async def drop_spans(self, project: str, before: date) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from epochal_kernel.postgres import Connection, Pool, adapting, load_sql
@@ -179,6 +179,20 @@ class TelemetryStore:
                 _SQL["sampled"], list(run_ids), list(metrics), list(from_steps), limit
             )
         return [SampledChunk(*row) for row in rows]
+
+    async def points_archived(self, run_id: UUID, metric: str) -> datetime | None:
+        """Return when a run's points were archived, if they were and none of a metric is here."""
+        with adapting():
+            found: datetime | None = await self._pool.fetchval(
+                _SQL["points_archived"], run_id, metric
+            )
+        return found
+
+    async def output_archived(self, run_id: UUID) -> datetime | None:
+        """Return when a run's output was archived, if it was and none of it is here."""
+        with adapting():
+            found: datetime | None = await self._pool.fetchval(_SQL["output_archived"], run_id)
+        return found
 
     async def log_producers(self, run_id: UUID) -> list[UUID]:
         """Return the producers of log lines of a run, the first opened first."""
