@@ -18,6 +18,7 @@ from epochal_lineage.settings import LineageSettings
 from epochal_scheduler.agent.settings import AgentSettings
 from epochal_scheduler.settings import SchedulerSettings
 from epochal_tracker.monitoring.settings import MonitorSettings
+from epochal_tracker.settings import TrackerSettings
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
@@ -190,8 +191,9 @@ def test_network_is_closed_and_opened_by_name(overlay: str) -> None:
     assert opened("egress", "agent") == {53, 443, 4222, 8000, 9000}
     assert opened("egress", "notifier") == {53, 443, 465, 587, 4222, 5432}
     assert opened("egress", "gateway") == {53, 443, 1024, 4222, 5432}
-    assert opened("egress", "lineage") == {53, 443, 4222, 5432}
-    for name in ("scheduler", "tracker", "monitor"):
+    for name in ("lineage", "tracker"):
+        assert opened("egress", name) == {53, 443, 4222, 5432}, name
+    for name in ("scheduler", "monitor"):
         assert opened("egress", name) == {53, 4222, 5432}, name
     assert opened("egress", "nats") == {53}
     assert opened("ingress", "nats") == {4222}
@@ -238,6 +240,7 @@ def test_every_variable_is_a_setting_that_exists(overlay: str) -> None:
         "gateway": GatewaySettings,
         "lineage": LineageSettings,
         "monitor": MonitorSettings,
+        "tracker": TrackerSettings,
         "scheduler": SchedulerSettings,
         "agent": AgentSettings,
     }

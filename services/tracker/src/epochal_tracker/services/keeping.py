@@ -156,4 +156,4 @@ def _message(row: RetentionRow) -> pb.Retention:
 
 
 def _then(archived: bool) -> pb.AtExpiry:
-    return pb.AT_EXPIRY_ARCHIVE if archived else pb.AT_EXPIRY_DELETE
+    return pb.AT_EXPIRY_ARCHIVE if archived else pb.AT_EXPIRY_UNSPECIFIED
