@@ -207,6 +207,16 @@ def request_for(method: AnyMethod, world: World) -> Message:
             name=f"{project}/datasets/none/versions/1", stage="Production"
         ),
         "ListDatasetStages": pb.ListDatasetStagesRequest(parent=f"{project}/datasets/none"),
+        "PromoteVersion": pb.PromoteVersionRequest(
+            name=f"{world.org}/components/none/versions/v1", stage="Production"
+        ),
+        "RollbackStage": pb.RollbackStageRequest(
+            name=f"{project}/datasets/none", stage="Production", reason="x"
+        ),
+        "TakeStage": pb.TakeStageRequest(
+            name=f"{project}/datasets/none/versions/1", stage="Production"
+        ),
+        "ListHeldStages": pb.ListHeldStagesRequest(parent=f"{world.org}/components/none"),
         "GetDatasetVersion": pb.GetDatasetVersionRequest(
             name=f"{project}/datasets/none/versions/1"
         ),

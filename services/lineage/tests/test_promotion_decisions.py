@@ -166,7 +166,7 @@ def test_rolling_back_goes_on_back_and_never_forth() -> None:
     for expected in (2, 1):
         events = promoting.roll_back(state, MODEL, back, FOUND)
         state = fold(state, events)
-        assert promoting.holder_of(state, "Production", "") == expected
+        assert state.holder("Production", "") == expected
     with pytest.raises(FailedPrecondition, match="had Production before version 1"):
         promoting.roll_back(state, MODEL, back, FOUND)
 

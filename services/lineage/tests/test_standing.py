@@ -5,7 +5,8 @@ from __future__ import annotations
 import epochal_proto.v1 as pb
 import pytest
 from epochal_lineage.domain.rules import RULE_TYPES, Rules
-from epochal_lineage.domain.standing import TYPES, AnyStream, Change, Key, Standing
+from epochal_lineage.domain.standing import TYPES, AnyStream, Change, Standing
+from epochal_lineage.domain.standing_folds import Key
 from epochal_proto.v1.events import EVENTS
 from google.protobuf.message import Message
 from hypothesis import given
@@ -18,6 +19,7 @@ MEMBERS, MODELS, VERSIONS = (
     pb.STATE_KIND_MODELS,
     pb.STATE_KIND_MODEL_VERSIONS,
 )
+COMPONENT, DATASET = f"{ORG}/components/train", f"{ORG}/projects/p/datasets/d"
 WISH = f"{MODEL}/promotions/1"
 
 HISTORY: list[tuple[str, Message]] = [
@@ -80,6 +82,26 @@ HISTORY: list[tuple[str, Message]] = [
     ("users/ann", pb.RegistryPolicySet(project="orgs/acme/projects/p", version=2)),
     ("users/ann", pb.ModelVersionDeleted(name=f"{MODEL}/versions/1")),
     ("users/ann", pb.ModelDeleted(model=MODEL)),
+    ("users/ann", pb.ComponentRegistered(name=f"{COMPONENT}/versions/v1", digest="sha256:1")),
+    ("users/ann", pb.ComponentStageSet(component=COMPONENT, stage="Production", tag="v1")),
+    (
+        "users/ann",
+        pb.DatasetStageSet(
+            dataset=DATASET, stage="Production", version="a", kind=pb.PROMOTION_KIND_GATED
+        ),
+    ),
+    (
+        "users/ann",
+        pb.DatasetStageSet(
+            dataset=DATASET,
+            stage="Production",
+            version="b",
+            old_version="a",
+            kind=pb.PROMOTION_KIND_EMERGENCY,
+        ),
+    ),
+    ("users/ann", pb.ComponentStageSet(component=COMPONENT, stage="Production", old_tag="v1")),
+    ("users/ann", pb.ComponentDeleted(name=f"{COMPONENT}/versions/v1")),
 ]
 EMERGENCY = 1 + next(
     index
@@ -112,7 +134,8 @@ def test_every_moment_shows_what_stood_then() -> None:
     assert fields(17, pb.STATE_KIND_POLICIES, "p") == {"four_eyes": "true"}
     last = standing(len(HISTORY)).entries
     assert {key.kind for key in last} == {
-        MEMBERS, pb.STATE_KIND_PROJECTS, pb.STATE_KIND_POLICIES, pb.STATE_KIND_PROMOTIONS
+        MEMBERS, pb.STATE_KIND_PROJECTS, pb.STATE_KIND_POLICIES, pb.STATE_KIND_PROMOTIONS,
+        pb.STATE_KIND_DATASETS,
     }  # fmt: skip
 
 
@@ -124,6 +147,23 @@ def test_promotions_and_policies_stand_as_they_stood() -> None:
     wish = fields(EMERGENCY, wishes, WISH)
     assert (wish["state"], wish["approved.users/cy"], wish["kind"]) == ("open", "admin", "gated")
     assert fields(EMERGENCY + 1, wishes, WISH)["state"] == "completed"
+
+
+def test_stages_of_datasets_and_components_stand_with_the_versions_that_have_them() -> None:
+    held, last = {"stage.Production": "held"}, len(HISTORY)
+    train, first = f"{COMPONENT}/versions/v1", f"{DATASET}/versions/a"
+    assert fields(last - 4, pb.STATE_KIND_COMPONENTS, train)["stage.Production"] == "held"
+    assert "stage.Production" not in fields(last - 1, pb.STATE_KIND_COMPONENTS, train)
+    assert Key(pb.STATE_KIND_COMPONENTS, train) not in standing(last).entries
+    assert fields(last - 3, pb.STATE_KIND_DATASETS, first) == held
+    assert Key(pb.STATE_KIND_DATASETS, first) not in standing(last - 2).entries
+    assert fields(last - 2, pb.STATE_KIND_DATASETS, f"{DATASET}/versions/b") == held
+    (gone, come) = [
+        one
+        for one in standing(last - 3).changes_to(standing(last - 2))
+        if one.field == "stage.Production" or not one.after
+    ]
+    assert (gone.key.name, come.after) == (first, "held")
 
 
 def test_no_secret_stands() -> None:
@@ -188,8 +228,13 @@ def broken(rule: int, subject: str = "") -> tuple[int, list[int]]:
     ("rule", "subject", "expected"),
     [
         (pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER, "", (2, [])),
-        (pb.AUDIT_RULE_MOVED_BY_PROMOTION, "", (3, [5, 7])),
-        (pb.AUDIT_RULE_MOVED_BY_PROMOTION, "Production", (1, [7])),
+        (pb.AUDIT_RULE_MOVED_BY_PROMOTION, "", (7, [5, 7, len(HISTORY) - 4, len(HISTORY) - 1])),
+        (
+            pb.AUDIT_RULE_MOVED_BY_PROMOTION,
+            "Production",
+            (5, [7, len(HISTORY) - 4, len(HISTORY) - 1]),
+        ),
+        (pb.AUDIT_RULE_NOT_MOVED_IN_EMERGENCY, "Production", (5, [len(HISTORY) - 2])),
         (pb.AUDIT_RULE_NOT_MOVED_IN_EMERGENCY, "champion", (2, [EMERGENCY])),
         (pb.AUDIT_RULE_PROMOTION_APPROVED_BY_ANOTHER, "", (2, [EMERGENCY - 2])),
         (pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER, "other", (0, [])),

@@ -23,6 +23,7 @@ from epochal_proto.v1.services import (
     PromotionService,
     ProofService,
     RegistryService,
+    StageService,
 )
 
 from epochal_lineage.openlineage.emitting import Emitter
@@ -32,9 +33,9 @@ from epochal_lineage.sealing.places import Bucket, checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
 from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.services.audit import Audit
-from epochal_lineage.services.dataset_stages import DatasetStages
 from epochal_lineage.services.datasets import Datasets
-from epochal_lineage.services.deciding import Decisions
+from epochal_lineage.services.deciding_models import ModelDecisions
+from epochal_lineage.services.deciding_shelves import ShelfDecisions
 from epochal_lineage.services.explaining import Explaining
 from epochal_lineage.services.graph import Graph
 from epochal_lineage.services.graph_queries import GraphQueries
@@ -45,14 +46,16 @@ from epochal_lineage.services.model_versions import ModelVersions
 from epochal_lineage.services.models import Models
 from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.openlineage import OpenLineage
+from epochal_lineage.services.policies import Policies
+from epochal_lineage.services.promoted import Promoted
 from epochal_lineage.services.promotions import Promotions
 from epochal_lineage.services.proofs import Proofs
 from epochal_lineage.services.replaying_decisions import ReplayingDecisions
+from epochal_lineage.services.stages import Stages
 from epochal_lineage.services.version_files import VersionFiles
 from epochal_lineage.settings import LineageSettings
 from epochal_lineage.store.audit import AuditStore
 from epochal_lineage.store.causes import CauseStore
-from epochal_lineage.store.dataset_stages import DatasetStageStore
 from epochal_lineage.store.datasets import DatasetStore
 from epochal_lineage.store.graph import GraphStore
 from epochal_lineage.store.history import HistoryStore
@@ -61,6 +64,7 @@ from epochal_lineage.store.openlineage import OpenLineageStore
 from epochal_lineage.store.promotions import PromotionStore
 from epochal_lineage.store.registry import RegistryStore
 from epochal_lineage.store.sealing import SealStore
+from epochal_lineage.store.stages import StageStore
 
 
 def main() -> None:
@@ -210,11 +214,21 @@ def _bind_registry(
 ) -> None:
     server, progress, ledger = kernel.server, kernel.progress, kernel.ledger
     registry, store = RegistryStore(kernel.pool), PromotionStore(kernel.pool)
-    moments = Moments(HistoryStore(kernel.pool), progress)
-    decisions = Decisions(ledger, store, kernel.client, kernel.clock, progress)
+    history = HistoryStore(kernel.pool)
+    moments = Moments(history, progress)
+    policies, promoted = Policies(ledger), Promoted(store, progress)
+    decisions = ModelDecisions(
+        ledger, policies, store, history, kernel.client, kernel.clock, progress
+    )
+    stages = StageStore(kernel.pool)
+    shelves = ShelfDecisions(
+        ledger, policies, store, stages, DatasetStore(kernel.pool), history, kernel.clock, progress
+    )
     _bind_models(server, Models(ledger, registry, decisions, moments, progress))
-    _bind_promotions(server, Promotions(ledger, store, decisions, moments, progress))
-    replaying = ReplayingDecisions(HistoryStore(kernel.pool), moments, kernel.codec)
+    _bind_promotions(
+        server, Promotions(ledger, store, decisions, shelves, promoted, moments, progress)
+    )
+    replaying = ReplayingDecisions(history, moments, kernel.codec)
     server.unary(PromotionService.REPLAY_DECISIONS, replaying.replay_decisions)
     _bind_versions(
         server,
@@ -225,11 +239,7 @@ def _bind_registry(
     server.unary(RegistryService.LIST_VERSIONS_OF_RUN, files.list_versions_of_run)
     server.unary(RegistryService.LIST_MODEL_VERSION_FILES, files.list_model_version_files)
     server.unary(RegistryService.LIST_MODEL_VERSION_SIGNATURES, files.list_model_version_signatures)
-    stages = DatasetStages(
-        ledger, DatasetStore(kernel.pool), DatasetStageStore(kernel.pool), progress
-    )
-    server.unary(DatasetStageService.SET_DATASET_STAGE, stages.set_dataset_stage)
-    server.unary(DatasetStageService.LIST_DATASET_STAGES, stages.list_dataset_stages)
+    _bind_stages(server, Stages(shelves, stages, promoted, moments, progress))
     cards = ModelCards(registry, store, events, decisions, kernel.client, kernel.codec, progress)
     server.unary(ModelCardService.GET_MODEL_CARD, cards.get_model_card)
     server.unary(ModelCardService.WRITE_CARD_SECTION, cards.write_card_section)
@@ -268,6 +278,15 @@ def _bind_promotions(server: RpcServer, promotions: Promotions) -> None:
     server.unary(PromotionService.REVIEW_PROMOTION, promotions.review_promotion)
     server.unary(PromotionService.GET_PROMOTION, promotions.get_promotion)
     server.unary(PromotionService.LIST_PROMOTIONS, promotions.list_promotions)
+
+
+def _bind_stages(server: RpcServer, stages: Stages) -> None:
+    server.unary(StageService.PROMOTE_VERSION, stages.promote_version)
+    server.unary(StageService.ROLLBACK_STAGE, stages.rollback_stage)
+    server.unary(StageService.TAKE_STAGE, stages.take_stage)
+    server.unary(StageService.LIST_HELD_STAGES, stages.list_held_stages)
+    server.unary(DatasetStageService.SET_DATASET_STAGE, stages.set_dataset_stage)
+    server.unary(DatasetStageService.LIST_DATASET_STAGES, stages.list_dataset_stages)
 
 
 def _bind_logged(server: RpcServer, logged: LoggedModels) -> None:

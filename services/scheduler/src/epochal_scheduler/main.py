@@ -107,7 +107,7 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
         failed_seal_grace_s=settings.failed_seal_grace_s,
     )
     sweeper = LeaseSweeper(store, commands, kernel.bus, kernel.ids, settings.agent_lease_s)
-    compiler = SpecCompiler(Shelf(store, settings.spec_urls), resolver)
+    compiler = SpecCompiler(Shelf(store, settings.spec_urls, kernel.progress), resolver)
     _serve(
         kernel.server,
         RunServer(
@@ -120,7 +120,7 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
     _serve_rest(
         kernel.server,
         QueueServer(kernel.ledger, store, admission, feed, kernel.clock),
-        ComponentServer(kernel.ledger, store, kernel.progress),
+        ComponentServer(kernel.ledger, store, kernel.progress, kernel.client),
         AgentServer(commands, store, bell, admission, settings.heartbeat_hold_s),
         TerminalServer(commands, kernel.bus),
     )

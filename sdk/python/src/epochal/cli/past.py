@@ -38,6 +38,8 @@ class Kind(StrEnum):
     queues = "queues"
     registry_policies = "registry-policies"
     promotions = "promotions"
+    datasets = "datasets"
+    components = "components"
 
 
 class Rule(StrEnum):
@@ -63,6 +65,8 @@ _KINDS: Final = {
     Kind.queues: pb.STATE_KIND_QUEUES,
     Kind.registry_policies: pb.STATE_KIND_REGISTRY_POLICIES,
     Kind.promotions: pb.STATE_KIND_PROMOTIONS,
+    Kind.datasets: pb.STATE_KIND_DATASETS,
+    Kind.components: pb.STATE_KIND_COMPONENTS,
 }
 
 _RULES: Final = {

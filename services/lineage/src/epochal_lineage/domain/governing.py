@@ -8,10 +8,12 @@ from epochal_kernel.errors import FailedPrecondition, PermissionDenied
 
 from epochal_lineage.domain.gates.policy import Policy, at_least
 from epochal_lineage.domain.model import ModelState
+from epochal_lineage.domain.places import Places
+from epochal_lineage.domain.promotions import V
 
 
 def refuse_leaving(
-    state: ModelState, policy: Policy, version: int, stage: str = "", alias: str = ""
+    state: Places[V], policy: Policy, version: V, stage: str = "", alias: str = ""
 ) -> None:
     """Refuse to take a version out of a stage that is governed.
 
@@ -20,19 +22,29 @@ def refuse_leaving(
     Raises:
         FailedPrecondition: it would be.
     """
-    known = state.versions.get(version)
-    if known is None or alias or known.stage not in policy.stages or known.stage == stage:
+    left = state.leaves(version, stage, alias)
+    if left not in policy.stages:
         return
     place, order = policy.stages.get(stage), list(policy.stages)
     if place is not None and (
-        order.index(stage) > order.index(known.stage) or known.stage in (place.origins or ())
+        order.index(stage) > order.index(left) or left in (place.origins or ())
     ):
         return
-    raise FailedPrecondition(
-        f"version {version} is in {known.stage}, which the registry policy governs: promote "
-        "another version in its place, or roll back",
-        reason="PLACE_GOVERNED",
-    )
+    refuse_taking(policy, left, f"version {version}")
+
+
+def refuse_taking(policy: Policy, stage: str, holder: str) -> None:
+    """Refuse to leave a stage that is governed empty.
+
+    Raises:
+        FailedPrecondition: it is governed.
+    """
+    if stage in policy.stages:
+        raise FailedPrecondition(
+            f"{holder} is in {stage}, which the registry policy governs: promote another version "
+            "in its place, or roll back",
+            reason="PLACE_GOVERNED",
+        )
 
 
 def refuse_governed_alias(policy: Policy, alias: str, doing: str) -> None:
@@ -73,7 +85,7 @@ def refuse_unknown_stage(policy: Policy, stage: str) -> None:
     Raises:
         FailedPrecondition: it has not.
     """
-    free = {place.displace_to for place in policy.stages.values()}
+    free = {place.displace_to for place in policy.stages.values()} - {""}
     if stage and policy.stages and stage not in policy.stages and stage not in free:
         raise FailedPrecondition(
             f"the registry policy knows no stage {stage!r}: it has "

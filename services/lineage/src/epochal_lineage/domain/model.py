@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import FailedPrecondition, NotFound
 from google.protobuf.message import Message
 
-from epochal_lineage.domain.promotions import Promotions
+from epochal_lineage.domain.gates.policy import Policy
+from epochal_lineage.domain.promotions import Promotions, Wish, place_key
 from epochal_lineage.domain.tags import changed_tags
 
 
@@ -50,8 +51,98 @@ class ModelState:
     latest_version: int = 0
     aliases: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[int, VersionState] = field(default_factory=dict)
-    promotions: Promotions = field(default_factory=Promotions)
+    promotions: Promotions[int] = field(default_factory=Promotions)
     written: Mapping[tuple[str, int], str] = field(default_factory=dict)
+
+    def require(self, resource: str) -> None:
+        """Refuse a model that is not there.
+
+        Raises:
+            NotFound: it was never registered, or is deleted.
+        """
+        require_model(self, resource)
+
+    def require_version(self, resource: str, version: int) -> None:
+        """Refuse a version that is not there.
+
+        Raises:
+            NotFound: no such model or version, or it is deleted.
+        """
+        require_version(self, resource, version)
+
+    def holder(self, stage: str, alias: str) -> int | None:
+        """Return the version that has a place, the newest of several."""
+        if alias:
+            return self.aliases.get(alias)
+        return max(
+            (
+                number
+                for number, one in self.versions.items()
+                if one.stage == stage and not one.deleted
+            ),
+            default=None,
+        )
+
+    def has(self, version: int, stage: str, alias: str) -> bool:
+        """Whether a version has a place."""
+        if alias:
+            return self.aliases.get(alias) == version
+        known = self.versions.get(version)
+        return known is not None and known.stage == stage
+
+    def stages_of(self, version: int) -> tuple[str, ...]:
+        """Return the stage that a version has: one at most."""
+        known = self.versions.get(version)
+        return (known.stage,) if known is not None and known.stage else ()
+
+    def leaves(self, version: int, stage: str, alias: str) -> str:
+        """Return the stage that a version would lose: it has one at a time."""
+        return "" if alias else next((one for one in self.stages_of(version) if one != stage), "")
+
+    def gone(self) -> frozenset[int]:
+        """Return versions that are deleted."""
+        return frozenset(number for number, one in self.versions.items() if one.deleted)
+
+    def moves(
+        self, resource: str, wish: Wish[int], policy: Policy, promotion: str
+    ) -> Sequence[Message]:
+        """Return the events that give a version its place, and take it from who had it."""
+        if wish.alias:
+            return [
+                pb.ModelAliasSet(
+                    model=resource,
+                    alias=wish.alias,
+                    version=wish.version,
+                    old_version=self.holder("", wish.alias) or 0,
+                    promotion=promotion,
+                    kind=wish.kind,  # type: ignore[arg-type]  # the stubs want the enum's own type
+                )
+            ]
+        place = policy.stages.get(wish.stage)
+        displaced = (
+            [
+                number
+                for number, one in sorted(self.versions.items())
+                if number != wish.version and one.stage == wish.stage and not one.deleted
+            ]
+            if place is not None and place.single
+            else []
+        )
+        to = {number: place.displace_to for number in displaced} if place is not None else {}
+        return [
+            pb.ModelVersionStageChanged(
+                name=f"{resource}/versions/{number}",
+                stage=stage,
+                old_stage=self.versions[number].stage,
+                promotion=promotion,
+                kind=wish.kind,  # type: ignore[arg-type]  # the stubs want the enum's own type
+            )
+            for number, stage in [*to.items(), (wish.version, wish.stage)]
+        ]
+
+    def numbered(self, resource: str, version: int | None) -> tuple[int, str]:
+        """Return a version as facts name it: by its number."""
+        return version or 0, ""
 
 
 class ModelAggregate:
@@ -65,7 +156,14 @@ class ModelAggregate:
 
     def evolve(self, state: ModelState, event: Message) -> ModelState:
         """Fold one event."""
-        promotions = state.promotions.after(event)
+        promotions = state.promotions.after(event, version_number)
+        match event:
+            case pb.ModelAliasSet(alias=alias, version=version, kind=kind):
+                promotions = promotions.holding(place_key("", alias), version, kind)
+            case pb.ModelVersionStageChanged(name=name, stage=stage, kind=kind) if stage:
+                promotions = promotions.holding(place_key(stage, ""), version_number(name), kind)
+            case _:
+                pass
         if promotions is not state.promotions:
             state = replace(state, promotions=promotions)
         match event:

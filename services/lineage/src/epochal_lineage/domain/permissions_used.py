@@ -46,6 +46,7 @@ _BY_TYPE: Final = {
     "ComponentRegistered": "component.write",
     "ComponentDeleted": "component.write",
     "ComponentStageSet": "component.write",
+    "DatasetStageSet": "lineage.write",
 }
 
 

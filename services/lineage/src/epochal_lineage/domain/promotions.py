@@ -1,9 +1,13 @@
-"""What a model's stream knows of promotions: those not finished, and who had which place before."""
+"""What a stream knows of promotions: those not finished, and who had which place before.
+
+Versions of models have numbers, those of datasets and components the last part of their names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import epochal_proto.v1 as pb
 from google.protobuf.message import Message
@@ -14,19 +18,23 @@ REMEMBERED = 100
 FINISHED = 256
 
 
+#: What tells a version from others of its model, dataset or component.
+V = TypeVar("V", bound="int | str")
+
+
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Generic[V]):
     """One promotion.
 
     Attributes:
-        version: number of the version that shall have the place.
+        version: the one that shall have the place.
         stage: the place, or empty.
         alias: the place, or empty.
         state: where it stands.
         reviewed: whether somebody else has looked at an emergency.
     """
 
-    version: int
+    version: V
     stage: str
     alias: str
     kind: int
@@ -35,11 +43,17 @@ class Wish:
     state: int = pb.PROMOTION_STATE_OPEN
     approvals: tuple[tuple[str, str], ...] = ()
     reviewed: bool = False
+    reason: str = ""
 
     @property
     def place(self) -> str:
         """The place as a key of `held`."""
         return place_key(self.stage, self.alias)
+
+    def approved_by(self, approver: str, role: str) -> Wish[V]:
+        """Return what it is after somebody's yes; who says it again says it anew."""
+        others = tuple(one for one in self.approvals if one[0] != approver)
+        return replace(self, approvals=(*others, (approver, role)))
 
     @property
     def review_open(self) -> bool:
@@ -52,8 +66,8 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Promotions:
-    """Promotions of one model.
+class Promotions(Generic[V]):
+    """Promotions of one model, dataset or component.
 
     Attributes:
         last: newest number given out.
@@ -62,21 +76,27 @@ class Promotions:
     """
 
     last: int = 0
-    wishes: Mapping[int, Wish] = field(default_factory=dict)
-    held: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    wishes: Mapping[int, Wish[V]] = field(default_factory=dict)
+    held: Mapping[str, tuple[V, ...]] = field(default_factory=dict)
 
-    def after(self, event: Message) -> Promotions:
-        """Return what is known after an event; the same object when it says nothing here."""
+    def after(self, event: Message, version_of: Callable[[str], V]) -> Promotions[V]:
+        """Return what is known after an event; the same object when it says nothing here.
+
+        Args:
+            event: of the stream.
+            version_of: reads the version out of its name.
+        """
         match event:
             case pb.PromotionRequested():
                 number = promotion_number(event.name)
                 wish = Wish(
-                    version=_version(event.model_version),
+                    version=version_of(event.model_version),
                     stage=event.stage,
                     alias=event.alias,
                     kind=event.kind,
                     requester=event.requester,
                     authors=tuple(event.authors),
+                    reason=event.reason,
                 )
                 known = self.wishes
                 if len(known) > FINISHED:
@@ -89,32 +109,26 @@ class Promotions:
                 wish_now = self.wishes.get(number)
                 if wish_now is None:
                     return self
-                others = tuple(one for one in wish_now.approvals if one[0] != event.approver)
-                return self._with(
-                    event.promotion, approvals=(*others, (event.approver, event.role))
-                )
+                approved = wish_now.approved_by(event.approver, event.role)
+                return replace(self, wishes={**self.wishes, number: approved})
             case pb.PromotionRejected():
                 return self._with(event.promotion, state=pb.PROMOTION_STATE_REJECTED)
             case pb.PromotionCompleted():
                 return self._with(event.promotion, state=pb.PROMOTION_STATE_COMPLETED)
             case pb.PromotionReviewed():
                 return self._with(event.promotion, reviewed=True)
-            case pb.ModelAliasSet():
-                return self._hold(place_key("", event.alias), event.version, event.kind)
-            case pb.ModelVersionStageChanged() if event.stage:
-                key = place_key(event.stage, "")
-                return self._hold(key, _version(event.name), event.kind)
             case _:
                 return self
 
-    def before(self, place: str, holder: int, gone: frozenset[int]) -> int:
-        """Return who had a place before its holder, deleted versions left out; 0 for nobody."""
+    def before(self, place: str, holder: V | None, gone: frozenset[V]) -> V | None:
+        """Return who had a place before its holder, deleted versions left out."""
         for version in reversed(self.held.get(place, ())):
             if version != holder and version not in gone:
                 return version
-        return 0
+        return None
 
-    def _hold(self, place: str, version: int, kind: int) -> Promotions:
+    def holding(self, place: str, version: V, kind: int) -> Promotions[V]:
+        """Return what is known when a version has got a place."""
         known = self.held.get(place, ())
         if kind == pb.PROMOTION_KIND_ROLLBACK and version in known:
             # The way back goes on back: what was left is not returned to by the next rollback.
@@ -124,7 +138,7 @@ class Promotions:
             now = (*known, version)[-REMEMBERED:]
         return replace(self, held={**self.held, place: now})
 
-    def _with(self, name: str, **changed: object) -> Promotions:
+    def _with(self, name: str, **changed: object) -> Promotions[V]:
         number = promotion_number(name)
         wish = self.wishes.get(number)
         if wish is None:
@@ -132,7 +146,7 @@ class Promotions:
         return replace(self, wishes={**self.wishes, number: replace(wish, **changed)})  # type: ignore[arg-type]  # named by callers above
 
 
-def _without_oldest(wishes: Mapping[int, Wish]) -> dict[int, Wish]:
+def _without_oldest(wishes: Mapping[int, Wish[V]]) -> dict[int, Wish[V]]:
     """Return wishes without the older half of those that nobody waits for."""
     finished = sorted(
         number
@@ -151,9 +165,4 @@ def place_key(stage: str, alias: str) -> str:
 def promotion_number(name: str) -> int:
     """Return the number that the name of a promotion ends in; 0 when it ends in none."""
     number = name.rpartition("/promotions/")[2]
-    return int(number) if number.isascii() and number.isdigit() else 0
-
-
-def _version(name: str) -> int:
-    number = name.rpartition("/versions/")[2]
     return int(number) if number.isascii() and number.isdigit() else 0

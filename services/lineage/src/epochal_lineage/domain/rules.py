@@ -39,6 +39,8 @@ class Rules:
                 return self.rule in _ALIAS_RULES and self.subject in ("", event.alias)
             case pb.ModelVersionStageChanged():
                 return self.rule in _STAGE_RULES and self.subject in ("", event.stage)
+            case pb.DatasetStageSet() | pb.ComponentStageSet():
+                return self.rule in _GATED_RULES and self.subject in ("", event.stage)
             case pb.PromotionApproved():
                 return self.rule == pb.AUDIT_RULE_PROMOTION_APPROVED_BY_ANOTHER
             case pb.RunApprovalGiven():
@@ -51,7 +53,12 @@ class Rules:
     def breaks(self, event: Message, actor: str, resource: str) -> bool:
         """Whether an event that the rule speaks of was done by its own author."""
         match event:
-            case pb.ModelAliasSet() | pb.ModelVersionStageChanged() if self.rule in _GATED_RULES:
+            case (
+                pb.ModelAliasSet()
+                | pb.ModelVersionStageChanged()
+                | pb.DatasetStageSet()
+                | pb.ComponentStageSet()
+            ) if self.rule in _GATED_RULES:
                 return event.kind not in _GATED_RULES[self.rule]
             case pb.PromotionApproved():
                 return event.approver in self.parties.get(event.promotion, ())
@@ -79,12 +86,19 @@ class Rules:
                 return
 
 
+#: Types that move a version of a model, a dataset or a component.
+_MOVES: Final = (
+    "ModelAliasSet",
+    "ModelVersionStageChanged",
+    "DatasetStageSet",
+    "ComponentStageSet",
+)
 #: Types that each rule must read.
 RULE_TYPES: Final[dict[int, tuple[str, ...]]] = {
     pb.AUDIT_RULE_ALIAS_MOVED_BY_ANOTHER: ("ModelVersionRegistered", "ModelAliasSet"),
     pb.AUDIT_RULE_STAGE_CHANGED_BY_ANOTHER: ("ModelVersionRegistered", "ModelVersionStageChanged"),
-    pb.AUDIT_RULE_MOVED_BY_PROMOTION: ("ModelAliasSet", "ModelVersionStageChanged"),
-    pb.AUDIT_RULE_NOT_MOVED_IN_EMERGENCY: ("ModelAliasSet", "ModelVersionStageChanged"),
+    pb.AUDIT_RULE_MOVED_BY_PROMOTION: _MOVES,
+    pb.AUDIT_RULE_NOT_MOVED_IN_EMERGENCY: _MOVES,
     pb.AUDIT_RULE_PROMOTION_APPROVED_BY_ANOTHER: ("PromotionRequested", "PromotionApproved"),
     pb.AUDIT_RULE_RUN_APPROVED_BY_ANOTHER: ("RunCreated", "RunApprovalGiven"),
     pb.AUDIT_RULE_ROLE_GIVEN_BY_ANOTHER: ("MemberAdded", "MemberRoleChanged"),

@@ -7,7 +7,6 @@ from importlib import resources
 import epochal_proto.v1 as pb
 from epochal_kernel.projections.model import ReadModel, event_types
 
-from epochal_lineage.projections.dataset_stages import DatasetStageProjector
 from epochal_lineage.projections.datasets import DatasetProjector
 from epochal_lineage.projections.facts.telling import INTERESTS
 from epochal_lineage.projections.graph import GraphProjector
@@ -15,11 +14,12 @@ from epochal_lineage.projections.logged_models import LoggedModelProjector
 from epochal_lineage.projections.openlineage import OpenLineageProjector
 from epochal_lineage.projections.promotions import PromotionProjector
 from epochal_lineage.projections.registry import RegistryProjector
+from epochal_lineage.projections.stages import StageProjector
 from epochal_lineage.projections.version_facts import VersionFactProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=10,
+    version=11,
     ddl="\n".join(
         resources.files("epochal_lineage").joinpath("sql", name).read_text()
         for name in (
@@ -28,6 +28,7 @@ READ_MODEL = ReadModel(
             "openlineage_tables.sql",
             "read_model.sql",
             "promotions.sql",
+            "stage_tables.sql",
         )
     ),
     projectors=(
@@ -38,7 +39,7 @@ READ_MODEL = ReadModel(
         LoggedModelProjector(),
         PromotionProjector(),
         VersionFactProjector(),
-        DatasetStageProjector(),
+        StageProjector(),
     ),
     interests=INTERESTS
     | event_types(
@@ -77,6 +78,9 @@ READ_MODEL = ReadModel(
         pb.ModelVersionSigned,
         pb.CardSectionWritten,
         pb.DatasetStageSet,
+        pb.ComponentStageSet,
+        pb.ComponentRegistered,
+        pb.ComponentDeleted,
         pb.ModelVersionUsed,
     ),
 )

@@ -24,6 +24,7 @@ class DatasetVersionRow:
         columns: `DatasetContents` with nothing but its columns, which may be large.
         details: `DatasetDetails`.
         validated: the last `DatasetValidated`.
+        maker: run that made it first; empty when runs have only read it.
     """
 
     name: str
@@ -40,6 +41,13 @@ class DatasetVersionRow:
     validated: bytes
     position: int
     create_time: datetime
+    maker: str
+
+    def known(self) -> pb.DatasetContents:
+        """Return all that is known of its contents."""
+        found = pb.DatasetContents.FromString(self.contents)
+        found.MergeFromString(self.columns)
+        return found
 
 
 DATASET_VERSIONS = Table("dataset_version", DatasetVersionRow, ("name",))
@@ -89,6 +97,7 @@ def _new(told: pb.DatasetUsed | pb.DatasetProduced, event: Event) -> DatasetVers
         validated=b"",
         position=event.position,
         create_time=event.recorded_at,
+        maker="",
     )
 
 
@@ -102,6 +111,7 @@ def _told(row: DatasetVersionRow, told: pb.DatasetUsed | pb.DatasetProduced) -> 
         columns=row.columns or columns.SerializeToString(deterministic=True),
         details=row.details or told.details.SerializeToString(deterministic=True),
         produced=row.produced or isinstance(told, pb.DatasetProduced),
+        maker=row.maker or (told.run if isinstance(told, pb.DatasetProduced) else ""),
         features=row.features or told.features,
     )
 

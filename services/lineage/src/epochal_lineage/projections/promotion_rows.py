@@ -13,14 +13,22 @@ from epochal_lineage.projections.rows import ModelRow, ModelVersionRow
 FOREVER = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PromotionRow:
-    """One promotion; `gates` and `approvals` are lists of messages as JSON."""
+    """One promotion; `gates` and `approvals` are lists of messages as JSON.
 
-    model: str
+    Attributes:
+        resource: the model, dataset or component.
+        owner: the project or organisation that this is of.
+        version: last part of the version's name; `old_version` too, empty for none.
+        position: of the first event; lists go by it.
+        since: position of the event that made the row what it is.
+    """
+
+    resource: str
     number: int
-    project: str
-    version: int
+    owner: str
+    version: str
     stage: str
     alias: str
     kind: int
@@ -31,7 +39,7 @@ class PromotionRow:
     policy_version: int
     policy_digest: str
     approvals: Json
-    old_holder: int
+    old_version: str
     review_open: bool
     reviewer: str
     review: str
@@ -39,11 +47,19 @@ class PromotionRow:
     position: int
     create_time: datetime
     update_time: datetime
+    since: int
+
+
+@dataclass(frozen=True)
+class PromotionPastRow(PromotionRow):
+    """A promotion as it stood from `since` on, up to the event at `until`."""
+
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryPolicyRow:
-    """One version of a project's policy."""
+    """One version of the policy of a project, or of an organisation."""
 
     project: str
     version: int
@@ -57,12 +73,13 @@ class RegistryPolicyRow:
 
 @dataclass(frozen=True, slots=True)
 class CardSectionRow:
-    """What people wrote in the card of a model or a version."""
+    """What people wrote in the card of a model or a version; each text is kept."""
 
     name: str
     section: int
     text: str
     author: str
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,7 @@ class SignatureRow:
     bundle: str
     creator: str
     create_time: datetime
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +141,10 @@ class ModelVersionPastRow(ModelVersionRow):
     until: int
 
 
-PROMOTIONS = Table("promotion", PromotionRow, ("model", "number"))
+PROMOTIONS = Table("promotion", PromotionRow, ("resource", "number"))
+PROMOTIONS_PAST = Table("promotion_past", PromotionPastRow, ("resource", "number", "since"))
 REGISTRY_POLICIES = Table("registry_policy", RegistryPolicyRow, ("project", "version"))
-CARD_SECTIONS = Table("card_section", CardSectionRow, ("name", "section"))
+CARD_SECTIONS = Table("card_section", CardSectionRow, ("name", "section", "position"))
 RUN_FACTS = Table("run_fact", RunFactRow, ("run",))
 REFERENCES = Table("version_reference", ReferenceRow, ("model_version", "run"))
 VERSION_FILES = Table("version_file", VersionFileRow, ("model", "version", "path"))

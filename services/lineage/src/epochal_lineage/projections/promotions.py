@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
@@ -13,12 +13,14 @@ from epochal_kernel.projections.tables import Json, RowRef
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from epochal_lineage.domain.model import version_number
 from epochal_lineage.domain.promotions import promotion_number
-from epochal_lineage.projections.graph import project_of
+from epochal_lineage.domain.shelves import last_part, owner_of
 from epochal_lineage.projections.promotion_rows import (
+    FOREVER,
     PROMOTIONS,
+    PROMOTIONS_PAST,
     REGISTRY_POLICIES,
+    PromotionPastRow,
     PromotionRow,
     RegistryPolicyRow,
 )
@@ -36,7 +38,7 @@ class PromotionProjector:
     """Projects promotions, and every version of every policy."""
 
     name = "promotions"
-    tables = (PROMOTIONS, REGISTRY_POLICIES)
+    tables = (PROMOTIONS, PROMOTIONS_PAST, REGISTRY_POLICIES)
 
     def touches(self, event: Event) -> Iterable[RowRef]:
         """All but the first event change the row."""
@@ -49,11 +51,19 @@ class PromotionProjector:
         if isinstance(payload, pb.RegistryPolicySet):
             rows.put(REGISTRY_POLICIES, _policy(payload, event))
         elif isinstance(payload, pb.PromotionRequested):
-            rows.put(PROMOTIONS, _requested(payload, event))
+            _put(rows, None, _requested(payload, event))
         elif isinstance(payload, _CHANGES):
             known = rows.get(PROMOTIONS, *key_of(payload.promotion))
             if known is not None:
-                rows.put(PROMOTIONS, _changed(replace(known, update_time=event.recorded_at), event))
+                changed = replace(known, update_time=event.recorded_at, since=event.position)
+                _put(rows, known, _changed(changed, event))
+
+
+def _put(rows: Rows, old: PromotionRow | None, new: PromotionRow) -> None:
+    if old is not None:
+        rows.put(PROMOTIONS_PAST, PromotionPastRow(**asdict(old), until=new.since))
+    rows.put(PROMOTIONS, new)
+    rows.put(PROMOTIONS_PAST, PromotionPastRow(**asdict(new), until=FOREVER))
 
 
 def key_of(name: str) -> tuple[str, int]:
@@ -84,12 +94,12 @@ def _policy(payload: pb.RegistryPolicySet, event: Event) -> RegistryPolicyRow:
 
 
 def _requested(payload: pb.PromotionRequested, event: Event) -> PromotionRow:
-    model, number = key_of(payload.name)
+    resource, number = key_of(payload.name)
     return PromotionRow(
-        model=model,
+        resource=resource,
         number=number,
-        project=project_of(model),
-        version=version_number(payload.model_version),
+        owner=owner_of(resource),
+        version=last_part(payload.model_version),
         stage=payload.stage,
         alias=payload.alias,
         kind=payload.kind,
@@ -100,7 +110,7 @@ def _requested(payload: pb.PromotionRequested, event: Event) -> PromotionRow:
         policy_version=0,
         policy_digest="",
         approvals=Json("[]"),
-        old_holder=0,
+        old_version="",
         review_open=False,
         reviewer="",
         review="",
@@ -108,6 +118,7 @@ def _requested(payload: pb.PromotionRequested, event: Event) -> PromotionRow:
         position=event.position,
         create_time=event.recorded_at,
         update_time=event.recorded_at,
+        since=event.position,
     )
 
 
@@ -133,7 +144,7 @@ def _changed(row: PromotionRow, event: Event) -> PromotionRow:
             return replace(
                 row,
                 state=pb.PROMOTION_STATE_COMPLETED,
-                old_holder=completed.old_holder,
+                old_version=_before(completed),
                 review_open=row.kind == pb.PROMOTION_KIND_EMERGENCY,
             )
         case pb.PromotionReviewed() as reviewed:
@@ -142,3 +153,8 @@ def _changed(row: PromotionRow, event: Event) -> PromotionRow:
             )
         case _:
             return row
+
+
+def _before(completed: pb.PromotionCompleted) -> str:
+    """Who had the place before; events from before there were names have a number alone."""
+    return last_part(completed.old_version) or str(completed.old_holder or "")

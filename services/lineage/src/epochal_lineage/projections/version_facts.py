@@ -32,7 +32,10 @@ from epochal_lineage.projections.promotion_rows import (
 )
 
 _VERSION_NAME: Final = re.compile(
-    r"orgs/[a-z0-9-]{1,63}/projects/[a-z0-9-]{1,63}/models/[a-zA-Z0-9._-]{1,128}/versions/[1-9]\d{0,8}"
+    r"orgs/[a-z0-9-]{1,63}/"
+    r"(?:projects/[a-z0-9-]{1,63}/models/[a-zA-Z0-9._-]{1,128}/versions/[1-9]\d{0,8}"
+    r"|(?:projects/[a-z0-9-]{1,63}/datasets|components)/[a-zA-Z0-9._-]{1,128}"
+    r"/versions/[a-zA-Z0-9._-]{1,128})"
 )
 
 
@@ -70,7 +73,13 @@ class VersionFactProjector:
             case pb.CardSectionWritten() as written:
                 rows.put(
                     CARD_SECTIONS,
-                    CardSectionRow(written.name, written.section, written.text, written.author),
+                    CardSectionRow(
+                        written.name,
+                        written.section,
+                        written.text,
+                        written.author,
+                        event.position,
+                    ),
                 )
             case pb.ModelVersionFilesListed() as listed:
                 model, number = listed.name.rpartition("/versions/")[0], version_number(listed.name)
@@ -92,6 +101,7 @@ class VersionFactProjector:
                         signed.bundle,
                         signed.creator,
                         event.recorded_at,
+                        event.position,
                     ),
                 )
             case _:
@@ -113,6 +123,8 @@ def references_of(event: Event) -> list[tuple[str, str]]:
         case pb.TagsSet(run=name, tags=tags):
             texts = list(tags.values())
         case pb.ModelVersionUsed(run=run, model_version=version):
+            return [(version, run)]
+        case pb.DatasetUsed(run=run, dataset=version):
             return [(version, run)]
         case _:
             return []

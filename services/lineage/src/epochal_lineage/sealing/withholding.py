@@ -9,7 +9,7 @@ from epochal_kernel.log.chain import leaf
 from epochal_kernel.log.events import EventRecord
 from epochal_proto.v1.events import EVENTS
 
-from epochal_lineage.domain.standing import SECRET_FIELDS
+from epochal_lineage.domain.standing_folds import SECRET_FIELDS
 
 _WITH_SECRETS: Final = frozenset(
     name

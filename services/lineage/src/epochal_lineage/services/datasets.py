@@ -93,7 +93,7 @@ class Datasets:
         """Tell how a version differs from another."""
         await self._progress.wait_for(context.min_position)
         new, old = await self._row(request.name), await self._row(request.base)
-        after, before = _contents(new), _contents(old)
+        after, before = new.known(), old.known()
         found = pb.CompareDatasetVersionsResponse(
             columns=differences(before, after),
             same_content=bool(new.digest) and new.digest == old.digest,
@@ -110,7 +110,7 @@ class Datasets:
         """Hold rules against a version, and record what came of them."""
         await self._progress.wait_for(context.min_position)
         row = await self._row(request.name)
-        contents = _contents(row)
+        contents = row.known()
         results = check_rules(request.rules, contents, self._clock.now())
         validated = pb.DatasetValidated(
             dataset=row.name, results=results, passed=all(one.passed for one in results)
@@ -141,7 +141,7 @@ def _version(row: DatasetVersionRow) -> pb.DatasetVersion:
         name=row.name,
         uri=row.uri,
         digest=row.digest,
-        contents=_contents(row),
+        contents=row.known(),
         details=pb.DatasetDetails.FromString(row.details),
         run=row.run,
         produced=row.produced,
@@ -150,9 +150,3 @@ def _version(row: DatasetVersionRow) -> pb.DatasetVersion:
         create_time=timestamp(row.create_time),
         results=pb.DatasetValidated.FromString(row.validated).results,
     )
-
-
-def _contents(row: DatasetVersionRow) -> pb.DatasetContents:
-    found = pb.DatasetContents.FromString(row.contents)
-    found.MergeFromString(row.columns)
-    return found

@@ -15,7 +15,8 @@ from epochal_kernel.rpc.context import CallContext
 from google.protobuf.message import Message
 
 from epochal_lineage.domain.rules import RULE_TYPES, Rules
-from epochal_lineage.domain.standing import TYPES, AnyStream, Change, Key, Standing
+from epochal_lineage.domain.standing import TYPES, AnyStream, Change, Standing
+from epochal_lineage.domain.standing_folds import Key
 from epochal_lineage.services.audit import shown
 from epochal_lineage.services.proofs import checkpoint_message
 from epochal_lineage.store.audit import AuditStore, EventQuery

@@ -15,7 +15,7 @@ from epochal_proto.v1.services import RunService
 from epochal_lineage.domain import cards, registering
 from epochal_lineage.domain.cards import CardFacts, DatasetUse
 from epochal_lineage.domain.model import version_number
-from epochal_lineage.services.deciding import Decisions
+from epochal_lineage.services.deciding_models import ModelDecisions
 from epochal_lineage.services.promotion_messages import promotion_message
 from epochal_lineage.services.registry_messages import model_message, version_message
 from epochal_lineage.store.audit import AuditStore, EventQuery
@@ -33,7 +33,7 @@ class ModelCards:
         registry: RegistryStore,
         promotions: PromotionStore,
         events: AuditStore,
-        decisions: Decisions,
+        decisions: ModelDecisions,
         client: RpcClient,
         codec: EventCodec,
         progress: Progress,
@@ -71,7 +71,8 @@ class ModelCards:
                 for one in await self._promotions.files(model, number, "", cards.FILES_SHOWN)
             ],
             promotions=[
-                promotion_message(one) for one in await self._promotions.of_version(model, number)
+                promotion_message(one)
+                for one in await self._promotions.of_version(model, str(number))
             ],
             sections=await self._sections(model, request.name),
         )

@@ -18,7 +18,7 @@ from epochal_lineage.domain.asking import Asked
 from epochal_lineage.domain.model import ModelAggregate, ModelState, version_number
 from epochal_lineage.projections.graph import project_of
 from epochal_lineage.projections.graph_rows import RunArtifactRow
-from epochal_lineage.services.deciding import Decisions
+from epochal_lineage.services.deciding_models import ModelDecisions
 from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.registry_messages import stream_of, version_message
 from epochal_lineage.store.audit import AuditStore, EventQuery
@@ -39,7 +39,7 @@ class ModelVersions:
         logged: LoggedModelStore,
         graph: GraphStore,
         audit: AuditStore,
-        decisions: Decisions,
+        decisions: ModelDecisions,
         moments: Moments,
         progress: Progress,
     ) -> None:

@@ -17,7 +17,7 @@ from epochal_lineage.domain.asking import Asked
 from epochal_lineage.domain.model import ModelAggregate, ModelState
 from epochal_lineage.projections.graph import project_of
 from epochal_lineage.projections.rows import ModelRow
-from epochal_lineage.services.deciding import Decisions
+from epochal_lineage.services.deciding_models import ModelDecisions
 from epochal_lineage.services.model_names import ids_for
 from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.registry_messages import model_message, stream_of
@@ -33,7 +33,7 @@ class Models:
         self,
         ledger: Ledger,
         store: RegistryStore,
-        decisions: Decisions,
+        decisions: ModelDecisions,
         moments: Moments,
         progress: Progress,
     ) -> None:

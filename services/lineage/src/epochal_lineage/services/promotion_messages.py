@@ -14,8 +14,8 @@ from epochal_lineage.services.registry_messages import timestamp
 def promotion_message(row: PromotionRow) -> pb.Promotion:
     """Return a promotion as clients see it."""
     return pb.Promotion(
-        name=f"{row.model}/promotions/{row.number}",
-        model_version=f"{row.model}/versions/{row.version}",
+        name=f"{row.resource}/promotions/{row.number}",
+        model_version=f"{row.resource}/versions/{row.version}",
         stage=row.stage,
         alias=row.alias,
         kind=row.kind,  # type: ignore[arg-type]  # the stubs want the enum's own type
@@ -28,7 +28,8 @@ def promotion_message(row: PromotionRow) -> pb.Promotion:
         approvals=[
             json_format.ParseDict(one, pb.GateApproval()) for one in json.loads(row.approvals)
         ],
-        old_holder=row.old_holder,
+        old_holder=int(row.old_version or 0) if "/models/" in row.resource else 0,
+        old_version=f"{row.resource}/versions/{row.old_version}" if row.old_version else "",
         review_open=row.review_open,
         reviewer=row.reviewer,
         review=row.review,
@@ -38,9 +39,9 @@ def promotion_message(row: PromotionRow) -> pb.Promotion:
     )
 
 
-def policy_message(project: str, row: RegistryPolicyRow | None) -> pb.RegistryPolicy:
-    """Return a policy as clients see it; a project that never had one has an empty one."""
-    name = f"{project}/registryPolicy"
+def policy_message(owner: str, row: RegistryPolicyRow | None) -> pb.RegistryPolicy:
+    """Return a policy as clients see it; an owner that never had one has an empty one."""
+    name = f"{owner}/registryPolicy"
     if row is None:
         return pb.RegistryPolicy(name=name)
     return pb.RegistryPolicy(

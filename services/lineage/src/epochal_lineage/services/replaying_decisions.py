@@ -16,6 +16,8 @@ from epochal_kernel.rpc.context import CallContext
 
 from epochal_lineage.domain.gates.evaluating import evaluate, outcome_of
 from epochal_lineage.domain.gates.reading import read_policy
+from epochal_lineage.domain.registry_policy import refuse_elsewhere
+from epochal_lineage.domain.shelves import collection_of, owner_of
 from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.registry_messages import timestamp
 from epochal_lineage.store.history import HistoryStore
@@ -40,6 +42,7 @@ class ReplayingDecisions:
     ) -> pb.ReplayDecisionsResponse:
         """Make decisions again."""
         policy = read_policy(request.text)
+        refuse_elsewhere(policy, request.parent)
         after = await self._moments.past(request.after, "after", context) or 0
         through = await self._moments.of(request.through, "through", context)
         if after > through:
@@ -49,9 +52,9 @@ class ReplayingDecisions:
             )
         answer = pb.ReplayDecisionsResponse()
         versions: dict[str, str] = {}
-        org_id, below = request.parent.split("/")[1], f"{request.parent}/models/"
+        org_id = request.parent.split("/")[1]
         async for record in self._history.events(org_id, _TYPES, 0, through):
-            if not record.resource.startswith(below):
+            if owner_of(record.resource) != request.parent:
                 continue
             event = self._codec.decode_payload(record.type, record.payload, record.position)
             if isinstance(event, pb.PromotionRequested):
@@ -61,7 +64,7 @@ class ReplayingDecisions:
             if record.position <= after:
                 continue
             answer.examined += 1
-            results = evaluate(policy, event.facts)
+            results = evaluate(policy.about(collection_of(record.resource)), event.facts)
             before, now = outcome_of(event.results), outcome_of(results)
             if before == now:
                 continue

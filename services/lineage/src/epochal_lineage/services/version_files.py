@@ -10,7 +10,7 @@ from epochal_kernel.rpc.context import CallContext
 
 from epochal_lineage.domain import manifest, versions
 from epochal_lineage.domain.model import version_number
-from epochal_lineage.services.deciding import Decisions
+from epochal_lineage.services.deciding_models import ModelDecisions
 from epochal_lineage.services.registry_messages import timestamp, version_message
 from epochal_lineage.store.promotions import PromotionStore
 from epochal_lineage.store.registry import RegistryStore
@@ -26,7 +26,7 @@ class VersionFiles:
         self,
         registry: RegistryStore,
         store: PromotionStore,
-        decisions: Decisions,
+        decisions: ModelDecisions,
         progress: Progress,
     ) -> None:
         self._registry = registry

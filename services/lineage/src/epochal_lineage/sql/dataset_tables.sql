@@ -2,6 +2,7 @@ CREATE TABLE dataset_version (
     name text PRIMARY KEY, family text NOT NULL, project text NOT NULL, uri text NOT NULL,
     digest text NOT NULL, run text NOT NULL, produced boolean NOT NULL, features boolean NOT NULL,
     contents bytea NOT NULL, columns bytea NOT NULL, details bytea NOT NULL, validated bytea NOT NULL,
-    position bigint NOT NULL, create_time timestamptz NOT NULL
+    position bigint NOT NULL, create_time timestamptz NOT NULL,
+    maker text NOT NULL
 );
 CREATE INDEX dataset_version_by_project ON dataset_version (project, family, position DESC);

@@ -1,15 +1,27 @@
 CREATE TABLE promotion (
-    model text NOT NULL, number bigint NOT NULL, project text NOT NULL, version bigint NOT NULL,
+    resource text NOT NULL, number bigint NOT NULL, owner text NOT NULL, version text NOT NULL,
     stage text NOT NULL, alias text NOT NULL, kind bigint NOT NULL, state bigint NOT NULL,
     requester text NOT NULL, reason text NOT NULL, gates jsonb NOT NULL,
     policy_version bigint NOT NULL, policy_digest text NOT NULL, approvals jsonb NOT NULL,
-    old_holder bigint NOT NULL, review_open boolean NOT NULL, reviewer text NOT NULL,
+    old_version text NOT NULL, review_open boolean NOT NULL, reviewer text NOT NULL,
     review text NOT NULL, rejection text NOT NULL, position bigint NOT NULL,
-    create_time timestamptz NOT NULL, update_time timestamptz NOT NULL,
-    PRIMARY KEY (model, number)
+    create_time timestamptz NOT NULL, update_time timestamptz NOT NULL, since bigint NOT NULL,
+    PRIMARY KEY (resource, number)
 );
-CREATE INDEX promotion_by_project ON promotion (project, position DESC);
-CREATE INDEX promotion_open ON promotion (project, state) WHERE state = 1 OR review_open;
+CREATE INDEX promotion_by_owner ON promotion (owner, position DESC);
+CREATE INDEX promotion_open ON promotion (owner, state) WHERE state = 1 OR review_open;
+CREATE TABLE promotion_past (
+    resource text NOT NULL, number bigint NOT NULL, owner text NOT NULL, version text NOT NULL,
+    stage text NOT NULL, alias text NOT NULL, kind bigint NOT NULL, state bigint NOT NULL,
+    requester text NOT NULL, reason text NOT NULL, gates jsonb NOT NULL,
+    policy_version bigint NOT NULL, policy_digest text NOT NULL, approvals jsonb NOT NULL,
+    old_version text NOT NULL, review_open boolean NOT NULL, reviewer text NOT NULL,
+    review text NOT NULL, rejection text NOT NULL, position bigint NOT NULL,
+    create_time timestamptz NOT NULL, update_time timestamptz NOT NULL, since bigint NOT NULL,
+    until bigint NOT NULL,
+    PRIMARY KEY (resource, number, since)
+);
+CREATE INDEX promotion_past_by_owner ON promotion_past (owner, position DESC);
 CREATE TABLE registry_policy (
     project text NOT NULL, version bigint NOT NULL, text text NOT NULL, digest text NOT NULL,
     author text NOT NULL, reason text NOT NULL, create_time timestamptz NOT NULL,
@@ -17,7 +29,7 @@ CREATE TABLE registry_policy (
 );
 CREATE TABLE card_section (
     name text NOT NULL, section bigint NOT NULL, text text NOT NULL, author text NOT NULL,
-    PRIMARY KEY (name, section)
+    position bigint NOT NULL, PRIMARY KEY (name, section, position)
 );
 CREATE TABLE run_fact (
     run text PRIMARY KEY, creator text NOT NULL, display_name text NOT NULL,
@@ -33,7 +45,8 @@ CREATE TABLE version_file (
 );
 CREATE TABLE version_signature (
     model text NOT NULL, version bigint NOT NULL, key text NOT NULL, bundle text NOT NULL,
-    creator text NOT NULL, create_time timestamptz NOT NULL, PRIMARY KEY (model, version, key)
+    creator text NOT NULL, create_time timestamptz NOT NULL, position bigint NOT NULL,
+    PRIMARY KEY (model, version, key)
 );
 CREATE TABLE model_past (
     name text NOT NULL, project text NOT NULL, display_name text NOT NULL,
@@ -52,9 +65,4 @@ CREATE TABLE model_version_past (
     signature text NOT NULL, file_count bigint NOT NULL, size_bytes bigint NOT NULL,
     signed_by jsonb NOT NULL, since bigint NOT NULL, until bigint NOT NULL,
     PRIMARY KEY (model, version, since)
-);
-CREATE TABLE dataset_stage (
-    dataset text NOT NULL, stage text COLLATE "C" NOT NULL, version text NOT NULL,
-    reason text NOT NULL, author text NOT NULL, update_time timestamptz NOT NULL,
-    PRIMARY KEY (dataset, stage)
 );

@@ -4,6 +4,12 @@ SELECT f.run, f.component, f.display_name, f.creator
  WHERE r.model_version = $1 AND f.succeeded AND f.component <> '' AND starts_with(f.run, $2)
  ORDER BY r.position LIMIT 1000
 
+-- validated_by --
+SELECT DISTINCT ON (f.component) f.run, f.component, f.display_name, f.creator
+  FROM version_reference r JOIN run_fact f ON f.run = r.run
+ WHERE r.model_version = $1 AND f.succeeded AND f.component = ANY($3) AND starts_with(f.run, $2)
+ ORDER BY f.component, r.position DESC
+
 -- creators --
 SELECT run, creator FROM run_fact WHERE run = ANY($1)
 
@@ -18,8 +24,8 @@ SELECT model, version, path, sha256, size_bytes, artifact FROM version_file
 SELECT path, sha256 FROM version_file WHERE model = $1 AND version = $2
 
 -- signatures --
-SELECT model, version, key, bundle, creator, create_time FROM version_signature
- WHERE model = $1 AND version = $2 AND key > $3 ORDER BY key LIMIT $4
+SELECT model, version, key, bundle, creator, create_time, position FROM version_signature
+ WHERE model = $1 AND version = $2 AND key > $3 AND position <= $5 ORDER BY key LIMIT $4
 
 -- policy --
 SELECT project, version, text, digest, author, reason, create_time, position FROM registry_policy
@@ -27,7 +33,9 @@ SELECT project, version, text, digest, author, reason, create_time, position FRO
  ORDER BY version DESC LIMIT 1
 
 -- sections --
-SELECT name, section, text, author FROM card_section WHERE name = ANY($1)
+SELECT DISTINCT ON (name, section) name, section, text, author, position
+  FROM card_section WHERE name = ANY($1) AND position <= $2
+ ORDER BY name, section, position DESC
 
 -- of_run --
 SELECT model, version FROM model_version WHERE run_id = $1 AND run = $2

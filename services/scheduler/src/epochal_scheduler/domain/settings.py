@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import (
     AlreadyExists,
-    FailedPrecondition,
     InvalidArgument,
     NotFound,
     Violation,
@@ -99,36 +98,9 @@ class ComponentAggregate:
                 return state
 
 
-@dataclass(frozen=True, slots=True)
-class StagesState:
-    """Tag of the version that has each stage of a component."""
-
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-class StagesAggregate:
-    """How events of a component's stages fold."""
-
-    category = "pipeline"
-
-    def initial(self) -> StagesState:
-        """Returns the state of a component without stages."""
-        return StagesState()
-
-    def evolve(self, state: StagesState, event: Message) -> StagesState:
-        """Returns the state after an event."""
-        match event:
-            case pb.ComponentStageSet(stage=stage, tag=tag):
-                rest = {name: held for name, held in state.tags.items() if name != stage}
-                return StagesState({**rest, stage: tag} if tag else rest)
-            case _:
-                return state
-
-
 QUEUE = QueueAggregate()
 POLICY = PolicyAggregate()
 COMPONENT = ComponentAggregate()
-STAGES = StagesAggregate()
 
 
 def create_queue(state: QueueState, queue: pb.Queue, editor: str) -> Sequence[Message]:
@@ -217,50 +189,6 @@ def delete_component(state: ComponentState, name: str) -> Sequence[Message]:
     if state.registered is None:
         raise NotFound(f"there is no {name}", resource=name)
     return (pb.ComponentDeleted(name=name),)
-
-
-def set_component_stage(
-    state: StagesState, component: str, stage: str, tag: str, reason: str
-) -> Sequence[Message]:
-    """Gives a stage to a version; one that has it keeps it.
-
-    Raises:
-        FailedPrecondition: the tag is `latest`, which moves by itself.
-    """
-    if tag == LATEST:
-        raise FailedPrecondition(
-            f"{component}:latest moves by itself: give the stage to a version that stays",
-            resource=component,
-        )
-    return _stage(state, component, stage, tag, reason)
-
-
-def unset_component_stage(
-    state: StagesState, component: str, stage: str, tag: str, reason: str
-) -> Sequence[Message]:
-    """Takes a stage away from the version that has it.
-
-    Raises:
-        FailedPrecondition: it has it not.
-    """
-    if state.tags.get(stage) != tag:
-        raise FailedPrecondition(
-            f"{component}:{tag} is not in {stage}"
-            + (f", {state.tags[stage]} is" if stage in state.tags else ""),
-            resource=component,
-        )
-    return _stage(state, component, stage, "", reason)
-
-
-def _stage(
-    state: StagesState, component: str, stage: str, tag: str, reason: str
-) -> Sequence[Message]:
-    old = state.tags.get(stage, "")
-    if old == tag:
-        return ()
-    return (
-        pb.ComponentStageSet(component=component, stage=stage, tag=tag, old_tag=old, reason=reason),
-    )
 
 
 def digest_of(spec: bytes) -> str:

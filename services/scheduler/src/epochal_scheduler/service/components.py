@@ -10,17 +10,16 @@ from epochal_kernel import paging
 from epochal_kernel.errors import FailedPrecondition, NotFound
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.projections.store import Progress
+from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.rpc.context import CallContext
+from epochal_proto.v1.services import StageService
 
 from epochal_scheduler.domain.settings import (
     COMPONENT,
     LATEST,
-    STAGES,
     delete_component,
     digest_of,
     register_component,
-    set_component_stage,
-    unset_component_stage,
 )
 from epochal_scheduler.projections.components import ComponentRow, component_key
 from epochal_scheduler.service.queues import stream_of
@@ -39,6 +38,7 @@ class ComponentServer:
     ledger: Ledger
     store: SchedulerStore
     progress: Progress
+    client: RpcClient
 
     async def register_component(
         self, request: pb.RegisterComponentRequest, context: CallContext
@@ -92,18 +92,27 @@ class ComponentServer:
             raise NotFound(
                 f"there is no component {component}:{tag} in orgs/{org}", resource=request.name
             )
-        name = request.name.partition("/versions/")[0]
-        decide = unset_component_stage if request.removed else set_component_stage
-        outcome = await self.ledger.execute(
-            STAGES,
-            stream_of(name),
-            name,
-            lambda state: decide(state, name, request.stage, tag, request.reason),
-            context.command(request, request.request_id),
-        )
-        context.wrote(outcome.position)
-        await self.progress.wait_for(outcome.position)  # specs that name the stage find it
-        return _component(row, [one for one, held in outcome.state.tags.items() if held == tag])
+        # The registry decides, by its policy; what it has decided is on the log.
+        if request.removed:
+            taken = pb.TakeStageRequest(
+                name=request.name,
+                stage=request.stage,
+                reason=request.reason,
+                request_id=request.request_id,
+            )
+            await self.client.call(StageService.TAKE_STAGE, taken, context)
+        else:
+            wish = pb.PromoteVersionRequest(
+                name=request.name,
+                stage=request.stage,
+                reason=request.reason,
+                now_or_fail=True,
+                request_id=request.request_id,
+            )
+            await self.client.call(StageService.PROMOTE_VERSION, wish, context)
+        await self.progress.wait_for(context.position)  # specs that name the stage find it
+        stages = await self.store.component_stages(org, [component])
+        return _component(row, stages.get((component, tag), ()))
 
     async def list_components(
         self, request: pb.ListComponentsRequest, context: CallContext

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from epochal_kernel.errors import InvalidArgument, Violation
+from epochal_kernel.projections.store import Progress
 
 from epochal_scheduler.spec.library import BUILT_IN_HOOKS, Library, collect_references
 from epochal_scheduler.store import SchedulerStore
@@ -21,10 +22,17 @@ MAX_URL_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Where specs find what they refer to."""
+    """Where specs find what they refer to.
+
+    Attributes:
+        store: has what is registered.
+        urls_allowed: whether URLs may be fetched.
+        progress: how far the store is; without it, what it has is taken.
+    """
 
     store: SchedulerStore
     urls_allowed: bool = False
+    progress: Progress | None = None
 
     async def library(
         self, sources: Sequence[bytes], files: Mapping[str, bytes], org: str
@@ -32,6 +40,7 @@ class Shelf:
         """Returns all that the sources refer to, and what that refers to.
 
         What is not there is left out: compiling says where it was named.
+        A stage or a component that was given before this is called is found as it was given.
 
         Raises:
             InvalidArgument: a URL is named, and fetching is off or failed; or too much is named.
@@ -44,6 +53,8 @@ class Shelf:
         texts = [*sources, *files.values()]
         for _ in range(MAX_ROUNDS):
             wanted = collect_references(texts)
+            if (wanted.hub or wanted.presets) and self.progress is not None:
+                await self.progress.wait_for(await self.store.head())
             texts = []
             for name in sorted(wanted.hub - components.keys() - missing):
                 text = await self._component(name, org)

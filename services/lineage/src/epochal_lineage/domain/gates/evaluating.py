@@ -12,9 +12,10 @@ from typing import Final
 
 import epochal_proto.v1 as pb
 
-from epochal_lineage.domain.gates.policy import NONE, Place, Policy, at_least
+from epochal_lineage.domain.gates.policy import ALL, NONE, Place, Policy, at_least
 from epochal_lineage.domain.signing import fingerprint_of_pem
 
+_SHOWN: Final = 5
 _LATER: Final = frozenset({pb.GATE_KIND_APPROVAL})
 
 
@@ -27,6 +28,7 @@ def evaluate(policy: Policy, facts: pb.GateFacts) -> list[pb.GateResult]:
         *_origin(place, facts),
         *_metrics(place, facts),
         *_validations(place, facts),
+        *_checks(place, facts),
         *_signature(policy, place, facts),
         *_freezes(policy, place, facts),
         *_approvals(place, facts),
@@ -49,15 +51,17 @@ def shut_gates(results: Sequence[pb.GateResult]) -> str:
 def _origin(place: Place, facts: pb.GateFacts) -> list[pb.GateResult]:
     if place.origins is None:
         return []
-    old = facts.old_stage or NONE
-    allowed = ", ".join(sorted(place.origins))
-    return [_said(pb.GATE_KIND_ORIGIN, f"from {allowed}", old in place.origins, f"it is in {old}")]
+    old = set(facts.old_stages) or {facts.old_stage or NONE}
+    allowed, there = ", ".join(sorted(place.origins)), ", ".join(sorted(old))
+    passed = not place.origins.isdisjoint(old)
+    return [_said(pb.GATE_KIND_ORIGIN, f"from {allowed}", passed, f"it is in {there}")]
 
 
 def _metrics(place: Place, facts: pb.GateFacts) -> list[pb.GateResult]:
     results: list[pb.GateResult] = []
+    holder = str(facts.holder or "") or facts.holder_version.rpartition("/")[2]
     for threshold in place.metrics:
-        passed, reason = threshold.judge(facts.metrics, facts.holder, facts.holder_metrics)
+        passed, reason = threshold.judge(facts.metrics, holder, facts.holder_metrics)
         results.append(_said(pb.GATE_KIND_METRIC, threshold.text, passed, reason))
     return results
 
@@ -70,6 +74,25 @@ def _validations(place: Place, facts: pb.GateFacts) -> list[pb.GateResult]:
         rule = f"validated by {component}"
         results.append(_said(pb.GATE_KIND_VALIDATION, rule, bool(found), reason))
     return results
+
+
+def _checks(place: Place, facts: pb.GateFacts) -> list[pb.GateResult]:
+    results: list[pb.GateResult] = []
+    for word in place.checks:
+        asked = [one for one in facts.checks if word in (ALL, rule_word(one.rule.kind))]
+        broken = [one for one in asked if not one.passed]
+        if not asked:
+            reason = "no rule was held against it" if word == ALL else "no such rule was"
+        else:
+            reason = "; ".join(one.detail for one in (broken or asked)[:_SHOWN])
+        rule = "every rule holds" if word == ALL else f"rules about {word} hold"
+        results.append(_said(pb.GATE_KIND_CHECK, rule, bool(asked) and not broken, reason))
+    return results
+
+
+def rule_word(kind: int) -> str:
+    """Return the word of a policy for a kind of rules, such as "nulls"."""
+    return pb.DatasetRuleKind.Name(kind).removeprefix("DATASET_RULE_KIND_").lower()
 
 
 def _signature(policy: Policy, place: Place, facts: pb.GateFacts) -> list[pb.GateResult]:

@@ -1,10 +1,13 @@
-"""The policy of a project's registry: its places, and what each demands."""
+"""The policy of a registry: its places, and what each demands.
+
+Of a project for its models and datasets, of an organisation for its components.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from epochal_lineage.domain.gates.freezing import Freeze
 from epochal_lineage.domain.gates.thresholds import Threshold
@@ -14,6 +17,9 @@ ROLES = ("viewer", "editor", "admin", "owner")
 
 #: How a policy writes "in no stage".
 NONE = "None"
+
+#: How it writes "every rule that was held against it".
+ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Place:
         validations: components that must have run on the version and succeeded.
         approvals: how many people of which role at least.
         signers: names of keys, one of which must have signed.
+        checks: kinds of rules that must have been held against a dataset, and hold; `ALL` for
+            every rule that was held against it last.
     """
 
     name: str
@@ -38,6 +46,7 @@ class Place:
     validations: tuple[str, ...] = ()
     approvals: tuple[tuple[str, int], ...] = ()
     signers: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Policy:
     Attributes:
         text: as it was written; empty when there is none.
         version: number, 0 when there never was one.
+        datasets: stages of datasets.
+        components: stages of components.
         keys: public half of each key as PEM, by its name.
         emergency_role: weakest role that may move a version in an emergency; empty for nobody.
     """
@@ -55,6 +66,8 @@ class Policy:
     version: int = 0
     stages: Mapping[str, Place] = field(default_factory=dict)
     aliases: Mapping[str, Place] = field(default_factory=dict)
+    datasets: Mapping[str, Place] = field(default_factory=dict)
+    components: Mapping[str, Place] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     emergency_role: str = "admin"
@@ -63,6 +76,16 @@ class Policy:
     def digest(self) -> str:
         """sha256 of its text."""
         return digest_of(self.text)
+
+    def about(self, collection: str) -> Policy:
+        """Return what it says of models, datasets or components: its places are theirs."""
+        match collection:
+            case "datasets":
+                return replace(self, stages=self.datasets, aliases={})
+            case "components":
+                return replace(self, stages=self.components, aliases={})
+            case _:
+                return self
 
     def place(self, stage: str, alias: str) -> Place | None:
         """Return what a stage or an alias demands; None when it is not governed."""

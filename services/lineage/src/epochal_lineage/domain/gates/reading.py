@@ -12,6 +12,11 @@ stages:
       signed: [release]           # keys, by name
 aliases:
   champion: {gates: {}}
+datasets:                         # stages of datasets of the project: one version has one
+  stages:
+    Production: {gates: {metrics: ["metrics.rows >= 1000"], checks: [all, schema]}}
+components:                       # in the policy of an organisation
+  stages: {Production: {from: [Staging], gates: {validations: [smoke-test]}}}
 freezes:
   - {reason: holidays, zone: Europe/Berlin, start: 2026-12-20 00:00, end: 2027-01-04 08:00}
   - {reason: weekend, zone: Europe/Berlin, cron: "0 16 * * FRI", hours: 64, places: [Production]}
@@ -23,10 +28,12 @@ emergency: {role: admin}
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import epochal_proto.v1 as pb
 import yaml
 from cronsim import CronSim, CronSimError
 from epochal_kernel.errors import InvalidArgument, Violation
@@ -41,8 +48,9 @@ from pydantic import (
     model_validator,
 )
 
+from epochal_lineage.domain.gates.evaluating import rule_word
 from epochal_lineage.domain.gates.freezing import Freeze
-from epochal_lineage.domain.gates.policy import NONE, Place, Policy
+from epochal_lineage.domain.gates.policy import ALL, NONE, Place, Policy
 from epochal_lineage.domain.gates.thresholds import Threshold, ThresholdError, parse
 from epochal_lineage.domain.signing import SignatureRefused, fingerprint_of_pem
 
@@ -71,11 +79,13 @@ class _Approval(_Part):
     count: int = Field(default=1, ge=1, le=20)
 
 
-class _Gates(_Part):
-    metrics: list[str] = Field(default=[], max_length=MOST)
+class _ComponentGates(_Part):
     validations: list[Word] = Field(default=[], max_length=MOST)
     approvals: list[_Approval] = Field(default=[], max_length=10)
-    signed: list[Word] = Field(default=[], max_length=MOST)
+
+
+class _Measured(_ComponentGates):
+    metrics: list[str] = Field(default=[], max_length=MOST)
 
     @field_validator("metrics")
     @classmethod
@@ -88,8 +98,44 @@ class _Gates(_Part):
         return tuple(parse(text) for text in self.metrics)
 
 
-class _Alias(_Part):
+class _Gates(_Measured):
+    signed: list[Word] = Field(default=[], max_length=MOST)
+
+
+class _DatasetGates(_Measured):
+    checks: list[str] = Field(default=[], max_length=MOST)
+
+    @field_validator("checks")
+    @classmethod
+    def _kinds(cls, words: list[str]) -> list[str]:
+        known = [ALL, *(rule_word(kind) for kind in pb.DatasetRuleKind.values() if kind)]
+        for word in words:
+            if word not in known:
+                raise ValueError(f"{word!r} is no kind of rule: {', '.join(known)}")
+        return words
+
+
+class _Place(_Part):
     from_: list[Origin] | None = Field(default=None, alias="from", max_length=MOST)
+
+
+class _DatasetStage(_Place):
+    gates: _DatasetGates = _DatasetGates()
+
+
+class _ComponentStage(_Place):
+    gates: _ComponentGates = _ComponentGates()
+
+
+class _Datasets(_Part):
+    stages: dict[Stage, _DatasetStage] = Field(default={}, max_length=MOST)
+
+
+class _Components(_Part):
+    stages: dict[Stage, _ComponentStage] = Field(default={}, max_length=MOST)
+
+
+class _Alias(_Place):
     gates: _Gates = _Gates()
 
 
@@ -166,6 +212,8 @@ class _Emergency(_Part):
 class _Document(_Part):
     stages: dict[Stage, _Stage] = Field(default={}, max_length=MOST)
     aliases: dict[Alias, _Alias] = Field(default={}, max_length=MOST)
+    datasets: _Datasets = _Datasets()
+    components: _Components = _Components()
     freezes: list[_Freeze] = Field(default=[], max_length=MOST)
     keys: dict[Word, str] = Field(default={}, max_length=MOST)
     emergency: _Emergency = _Emergency()
@@ -187,9 +235,10 @@ class _Document(_Part):
             for key in place.gates.signed:
                 if key not in self.keys:
                     raise ValueError(f"{name} wants a signature of {key!r}, which is not in keys")
+        known = {*places, *self.datasets.stages, *self.components.stages}
         for freeze in self.freezes:
             for name in freeze.places:
-                if name not in places:
+                if name not in known:
                     raise ValueError(f"a freeze is about {name!r}, which is no stage or alias here")
         return self
 
@@ -244,24 +293,47 @@ def read_policy(text: str, version: int = 0) -> Policy:
     return Policy(
         text=text,
         version=version,
-        stages={name: _place(name, one, one) for name, one in document.stages.items()},
-        aliases={name: _place(name, one, None) for name, one in document.aliases.items()},
+        stages={
+            name: replace(
+                _model_place(name, one),
+                single=one.holders == "one",
+                displace_to=one.displace_to,
+            )
+            for name, one in document.stages.items()
+        },
+        aliases={name: _model_place(name, one) for name, one in document.aliases.items()},
+        datasets={
+            name: replace(
+                _place(name, one, one.gates),
+                metrics=one.gates.thresholds(),
+                checks=tuple(one.gates.checks),
+            )
+            for name, one in document.datasets.stages.items()
+        },
+        components={
+            name: _place(name, one, one.gates) for name, one in document.components.stages.items()
+        },
         freezes=tuple(one.freeze() for one in document.freezes),
         keys=dict(document.keys),
         emergency_role="" if document.emergency.role == "nobody" else document.emergency.role,
     )
 
 
-def _place(name: str, one: _Alias, stage: _Stage | None) -> Place:
+def _model_place(name: str, one: _Alias) -> Place:
+    return replace(
+        _place(name, one, one.gates),
+        metrics=one.gates.thresholds(),
+        signers=tuple(one.gates.signed),
+    )
+
+
+def _place(name: str, one: _Place, gates: _ComponentGates) -> Place:
     return Place(
         name=name,
         origins=None if one.from_ is None else frozenset(one.from_),
-        single=stage is None or stage.holders == "one",
-        displace_to=stage.displace_to if stage else "",
-        metrics=one.gates.thresholds(),
-        validations=tuple(one.gates.validations),
-        approvals=tuple((approval.role, approval.count) for approval in one.gates.approvals),
-        signers=tuple(one.gates.signed),
+        displace_to="",
+        validations=tuple(gates.validations),
+        approvals=tuple((approval.role, approval.count) for approval in gates.approvals),
     )
 
 

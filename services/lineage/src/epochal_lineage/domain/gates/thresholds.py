@@ -82,13 +82,13 @@ class Threshold:
         return frozenset(metric.name for metric in self._metrics())
 
     def judge(
-        self, metrics: Mapping[str, float], holder: int, holder_metrics: Mapping[str, float]
+        self, metrics: Mapping[str, float], holder: str, holder_metrics: Mapping[str, float]
     ) -> tuple[bool, str]:
         """Return whether it is met, and why, in words.
 
         Args:
             metrics: of the version.
-            holder: number of the version that has the place, 0 for none.
+            holder: the version that has the place, empty for none.
             holder_metrics: of that version.
         """
         if self.relative and not holder:
@@ -199,7 +199,7 @@ def _metrics_in(term: Term) -> list[Metric]:
 
 
 def _value(
-    term: Term, metrics: Mapping[str, float], holder: int, holder_metrics: Mapping[str, float]
+    term: Term, metrics: Mapping[str, float], holder: str, holder_metrics: Mapping[str, float]
 ) -> float:
     match term:
         case Number(value=value):
