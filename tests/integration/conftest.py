@@ -29,6 +29,8 @@ def platform() -> Iterator[Platform]:
     os.environ["EPOCHAL_ALLOW_TEST_RESET"] = "true"
     # A slow test must not find metrics of the machine among its own.
     os.environ["EPOCHAL_SYSTEM_METRICS_S"] = "0"
+    # Tests of archives wait for retention.
+    os.environ["EPOCHAL_RETENTION_EVERY_S"] = "1"
     # Tests of proofs wait for a checkpoint.
     os.environ["EPOCHAL_AUDIT_SEAL_S"] = "1"
     control.start(home)

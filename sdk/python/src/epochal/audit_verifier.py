@@ -22,6 +22,11 @@ The entry of an event's leaf is its digest:
 Integers are big-endian; s is the length in bytes as i32, then the bytes, text as UTF-8. Each link
 of the hash chain is sha256(link before | digest), the first after 32 zero bytes.
 
+A bundle of archived telemetry (`epochal runs archive export`) has objects under archive/, each
+named by its sha256 and told of by an event, TelemetryArchived. What is proved of them besides: the
+hashes of all batches that an object covers are in the tree whose root the producer's seal has,
+which is the event TelemetrySealed; and every batch in it has one of these hashes.
+
 Exit status: 0 all holds, 1 something does not, 2 the bundle cannot be read.
 """
 
@@ -35,6 +40,7 @@ import json
 import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,6 +85,9 @@ class Verdict:
     checkpoints: int
     first_bad_position: int | None = None
     problem: str = ""
+    archived_objects: int = 0
+    proved_batches: int = 0
+    altered_batches: int = 0
 
 
 @dataclass(frozen=True)
@@ -374,6 +383,7 @@ def verify(bundle: Bundle, key: str = "", kept: Sequence[str] = ()) -> Verdict:
         raise Unreadable(f"bundle.json cannot be read: {error}") from error
     pinned = read_key(key) if key else keys[0]
     state = _State(kind, size, manifest.get("whole") is True, pinned)
+    state.archive = manifest.get("archive") is True
     first_bad: int | None = None
     problem = ""
     try:
@@ -393,6 +403,9 @@ def verify(bundle: Bundle, key: str = "", kept: Sequence[str] = ()) -> Verdict:
         checkpoints=state.checkpoints,
         first_bad_position=first_bad,
         problem=problem,
+        archived_objects=state.objects,
+        proved_batches=state.proved,
+        altered_batches=state.altered,
     )
 
 
@@ -406,6 +419,10 @@ class _State:
     events: int = 0
     withheld: int = 0
     checkpoints: int = 0
+    archive: bool = False
+    objects: int = 0
+    proved: int = 0
+    altered: int = 0
 
 
 def _check(bundle: Bundle, state: _State, keys: Sequence[Key], kept: Sequence[str]) -> None:
@@ -436,6 +453,8 @@ def _check(bundle: Bundle, state: _State, keys: Sequence[Key], kept: Sequence[st
     else:
         _check_evidence(bundle, state, newest)
     state.checkpoints = len({head.text for head in (*heads, *outside, newest)})
+    if state.archive:
+        _check_archive(bundle, state)
 
 
 def _check_log(bundle: Bundle, state: _State, heads: Sequence[Head]) -> None:
@@ -537,6 +556,198 @@ def _digest(row: dict[str, object], position: int) -> bytes:
         raise Broken(f"event {position} is not readable: {error}", position) from error
 
 
+# ---- archived telemetry ----
+
+ARCHIVE_MAGIC = b"epochal-telemetry-archive/1\n"
+ARCHIVED, SEALED = "epochal.v1.TelemetryArchived", "epochal.v1.TelemetrySealed"
+MAX_BATCH_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an event says of an archived object."""
+
+    position: int
+    producer: str
+    sha256: bytes
+    first: int
+    last: int
+    sealed: bool
+    size: int
+    root: bytes
+
+
+def read_fields(data: bytes) -> dict[int, bytes | int]:
+    """Return the fields of a protobuf message by number; the last of each counts.
+
+    Raises:
+        ValueError: it is none.
+    """
+    fields: dict[int, bytes | int] = {}
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            if at >= len(data) or shift > 63:
+                raise ValueError("a number does not end")
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+
+    while at < len(data):
+        key = varint()
+        number, kind = key >> 3, key & 7
+        if kind == 0:
+            fields[number] = varint()
+            continue
+        size = varint() if kind == 2 else {1: 8, 5: 4}.get(kind, -1)
+        if size < 0 or at + size > len(data):
+            raise ValueError(f"field {number} does not read")
+        fields[number] = data[at : at + size]
+        at += size
+    return fields
+
+
+def range_root(entries: Sequence[bytes], first: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """Return the root that entries at places from `first` on give, with what is left and right.
+
+    The proof has the hashes of the largest subtrees without any of them, from left to right.
+
+    Raises:
+        ValueError: it has not as many as that.
+    """
+    end, hashes = first + len(entries), iter(proof)
+    if not 0 <= first < end <= size:
+        raise ValueError(f"a tree of {size} has no leaves from {first} to {end}")
+
+    def node(low: int, high: int) -> bytes:
+        if high <= first or low >= end:
+            found = next(hashes, None)
+            if found is None:
+                raise ValueError("the proof has too few hashes")
+            return found
+        if high - low == 1:
+            return leaf_hash(entries[low - first])
+        middle = low + (1 << ((high - low - 1).bit_length() - 1))
+        left = node(low, middle)
+        return node_hash(left, node(middle, high))
+
+    root = node(0, size)
+    if next(hashes, None) is not None:
+        raise ValueError("the proof has too many hashes")
+    return root
+
+
+def check_object(data: bytes, told: Told) -> tuple[int, int]:
+    """Check an archived object; return how many batches are proved, and how many were altered.
+
+    Raises:
+        Broken: it is not as it was archived; names the batch, where it is one.
+    """
+    name = f"archive object {told.sha256.hex()}"
+    try:
+        proved, altered = _check_object(data, told)
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        raise Broken(f"{name}: {error}", told.position) from error
+    if hashlib.sha256(data).digest() != told.sha256:
+        raise Broken(f"{name} has other bytes than its event says", told.position)
+    return proved, altered
+
+
+def _check_object(data: bytes, told: Told) -> tuple[int, int]:
+    if not data.startswith(ARCHIVE_MAGIC):
+        raise ValueError("it is no archive of telemetry")
+    line, _, rest = data[len(ARCHIVE_MAGIC) :].partition(b"\n")
+    head = json.loads(line)
+    leaves: list[bytes] = []
+    proved = altered = place = 0
+    for number, leaf, stored, size, other in head["batches"]:
+        block = rest[place : place + stored]
+        place += stored
+        leaves.append(bytes.fromhex(leaf))
+        if size and _unpacked(number, block, size) != (other or leaf):
+            raise ValueError(f"batch {number} is not as it was archived")
+        proved += bool(size and not other)
+        altered += bool(size and other)
+    root = range_root(
+        leaves, head["first_leaf"], head["tree_size"], [bytes.fromhex(one) for one in head["proof"]]
+    )
+    if root != told.root or place != len(rest) or head["tree_size"] != told.size:
+        raise ValueError("its batches are not those of the tree that its event names")
+    numbers = [row[0] for row in head["batches"]]
+    if (head["producer"], numbers[0], numbers[-1]) != (told.producer, told.first, told.last):
+        raise ValueError("it is of other batches than its event says")
+    return proved, altered
+
+
+def _unpacked(number: int, block: bytes, size: int) -> str:
+    """Return the sha256 of a batch, as hexadecimal."""
+    if len(block) != size:
+        if not 0 < size <= MAX_BATCH_BYTES:
+            raise ValueError(f"batch {number} cannot have {size} bytes")
+        try:
+            block = zlib.decompressobj().decompress(block, size)
+        except zlib.error as error:
+            raise ValueError(f"batch {number} is not as it was archived: {error}") from error
+    return hashlib.sha256(block).hexdigest()
+
+
+def _check_archive(bundle: Bundle, state: _State) -> None:
+    """Hold each object against its event, and the event against the producer's seal."""
+    seals: dict[str, tuple[int, bytes]] = {}
+    for row in bundle.rows("events.jsonl"):
+        kind = row.get("type")
+        if kind not in (ARCHIVED, SEALED):
+            continue
+        position = _integer(row, "position")
+        try:
+            fields = read_fields(base64.b64decode(str(row["payload"])))
+            producer = _bytes(fields, 2).decode()
+            if kind == SEALED:
+                seals[producer] = (_number(fields, 3), _bytes(fields, 6))
+                continue
+            told = Told(
+                position=position,
+                producer=producer,
+                sha256=_bytes(fields, 4),
+                first=_number(fields, 6),
+                last=_number(fields, 7),
+                sealed=bool(_number(fields, 10)),
+                size=_number(fields, 11),
+                root=_bytes(fields, 12),
+            )
+        except ValueError as error:
+            raise Broken(f"event {position} does not read: {error}", position) from error
+        if told.sealed and seals.get(producer) != (told.size, told.root):
+            raise Broken(
+                f"event {position} names another tree than the seal of producer {producer}",
+                position,
+            )
+        proved, altered = check_object(bundle.read(f"archive/{told.sha256.hex()}"), told)
+        state.objects += 1
+        state.proved += proved
+        state.altered += altered
+
+
+def _bytes(fields: dict[int, bytes | int], number: int) -> bytes:
+    value = fields.get(number, b"")
+    if not isinstance(value, bytes):
+        raise ValueError(f"field {number} is a number")
+    return value
+
+
+def _number(fields: dict[int, bytes | int], number: int) -> int:
+    value = fields.get(number, 0)
+    if not isinstance(value, int):
+        raise ValueError(f"field {number} is no number")
+    return value
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the bundle named on the command line and say what was found."""
     parser = argparse.ArgumentParser(
@@ -575,6 +786,16 @@ def told(verdict: Verdict) -> str:
     ]
     if verdict.withheld:
         lines.append(f"{verdict.withheld} events hold secrets: only their digests are here")
+    if verdict.archived_objects:
+        lines.append(
+            f"{verdict.archived_objects} archived objects: {verdict.proved_batches} batches are as "
+            "they came"
+        )
+    if verdict.altered_batches:
+        lines.append(
+            f"{verdict.altered_batches} batches had been joined, or deleted in part, before they "
+            "were archived: the event of their archiving vouches for them, the seal does not"
+        )
     if not verdict.key_was_given:
         lines.append("The key is the bundle's own: give the one you trust with --key")
         lines.append(verdict.key)

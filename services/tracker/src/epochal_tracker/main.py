@@ -132,6 +132,7 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
         Leader(kernel.pool, kernel.clock, "tracker-keeper"),
         settings.object_min_age_s,
         Archiver(archives, objects, teller) if objects is not None else None,
+        settings.retention_every_s,
     )
     sink = Sink(
         kernel.bus,

@@ -67,6 +67,7 @@ class Keeper:
         leader: Leader,
         min_age_s: int = MIN_AGE_S,
         archiver: Archiver | None = None,
+        every_s: float = EVERY_S,
     ) -> None:
         self._store = store
         self._teller = teller
@@ -76,6 +77,7 @@ class Keeper:
         self._leader = leader
         self._min_age_s = min_age_s
         self._archiver = archiver
+        self._every_s = every_s
 
     async def run(self) -> None:
         """Work until cancelled, whenever this process leads."""
@@ -83,7 +85,7 @@ class Keeper:
 
     async def _work(self) -> None:
         while True:
-            pause_s = EVERY_S
+            pause_s = self._every_s
             try:
                 await self.sweep(self._clock.now().date())
                 await self.delete_objects()

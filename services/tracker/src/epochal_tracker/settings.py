@@ -18,6 +18,9 @@ class TrackerSettings(ServiceSettings):
         default="",
         description="Where telemetry is archived, that of the gateway; empty: nothing is archived",
     )
+    retention_every_s: float = Field(
+        default=600.0, gt=0, description="Look for what is old, or to be archived, every"
+    )
     object_min_age_s: int = Field(
         default=3_600,
         ge=0,

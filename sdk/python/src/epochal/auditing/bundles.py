@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -69,6 +69,7 @@ def write_evidence(
     path: Path,
     events: Iterable[pb.EventEnvelope],
     subject: dict[str, object],
+    more: Mapping[str, object] | None = None,
 ) -> int:
     """Writes a bundle of chosen events, each with its proof; returns how many.
 
@@ -78,6 +79,7 @@ def write_evidence(
         path: The file to write; replaced when it is there.
         events: By position; those after the newest checkpoint are left out.
         subject: What they are evidence of, for people.
+        more: What else bundle.json says.
     """
     found = client.call(ProofService.GET_CHECKPOINT, pb.GetCheckpointRequest(parent=org))
     size = found.checkpoint.size
@@ -100,7 +102,9 @@ def write_evidence(
             ),
         )
         bundle.writestr("subject.json", json.dumps(subject, indent=2, ensure_ascii=False) + "\n")
-        _write_head(bundle, client, org, found, {"kind": "evidence", "whole": False})
+        _write_head(
+            bundle, client, org, found, {"kind": "evidence", "whole": False, **(more or {})}
+        )
     fresh.replace(path)
     return len(chosen)
 

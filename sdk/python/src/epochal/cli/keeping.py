@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import epochal_proto.v1 as pb
@@ -18,12 +19,30 @@ from epochal.errors import InvalidArgument
 
 _FIELDS = [
     Column[pb.Retention]("project", lambda kept: kept.project),
-    Column[pb.Retention]("metrics", lambda kept: _days(kept.metrics_days)),
-    Column[pb.Retention]("system metrics", lambda kept: _days(kept.system_metrics_days)),
-    Column[pb.Retention]("logs", lambda kept: _days(kept.logs_days)),
+    Column[pb.Retention]("metrics", lambda kept: _days(kept.metrics_days, kept.metrics_then)),
+    Column[pb.Retention](
+        "system metrics", lambda kept: _days(kept.system_metrics_days, kept.system_metrics_then)
+    ),
+    Column[pb.Retention]("logs", lambda kept: _days(kept.logs_days, kept.logs_then)),
     Column[pb.Retention]("artifacts", lambda kept: _days(kept.artifacts_days)),
     Column[pb.Retention]("spans", lambda kept: _days(kept.spans_days)),
 ]
+
+
+class Then(StrEnum):
+    """What happens at the end of the days."""
+
+    delete = "delete"
+    archive = "archive"
+
+
+_THEN = {Then.delete: pb.AT_EXPIRY_DELETE, Then.archive: pb.AT_EXPIRY_ARCHIVE}
+
+MetricsThen = Annotated[Then | None, typer.Option(help="What happens to metrics then.")]
+SystemMetricsThen = Annotated[
+    Then | None, typer.Option(help="What happens to system metrics then.")
+]
+LogsThen = Annotated[Then | None, typer.Option(help="What happens to output then.")]
 
 
 @projects.command("retention")
@@ -57,36 +76,51 @@ def set_retention(
     spans: Annotated[
         int | None, typer.Option(min=0, max=36_500, help="Days to keep spans; traces stay.")
     ] = None,
+    metrics_then: MetricsThen = None,
+    system_metrics_then: SystemMetricsThen = None,
+    logs_then: LogsThen = None,
     output: OutputOption = Output.table,
 ) -> None:
     """Change how long a project keeps what its runs logged; 0 is for ever, what is left out stays.
 
     Summaries and seals stay in any case, and so does all that a registered model version was made
-    by. What is older is deleted within minutes, and each deletion is an event.
+    by. What is older is deleted within minutes, and each deletion is an event. What is archived is
+    in the object store before, with what proves it: see `epochal runs archive`.
 
     For example:
 
         epochal projects set-retention vision --metrics 365 --logs 30
 
         epochal projects set-retention vision --artifacts 0
+
+        epochal projects set-retention vision --metrics 90 --metrics-then archive
     """
-    if metrics is system_metrics is logs is artifacts is spans is None:
+    days = {
+        "metrics_days": metrics,
+        "system_metrics_days": system_metrics,
+        "logs_days": logs,
+        "artifacts_days": artifacts,
+        "spans_days": spans,
+    }
+    then = {
+        "metrics_then": metrics_then,
+        "system_metrics_then": system_metrics_then,
+        "logs_then": logs_then,
+    }
+    if all(value is None for value in (*days.values(), *then.values())):
         raise InvalidArgument(
-            "say what to change: --metrics, --system-metrics, --logs, --artifacts, --spans"
+            "say what to change: --metrics, --system-metrics, --logs, --artifacts, --spans, or "
+            "what happens then, such as --metrics-then archive"
         )
     with session(project) as opened:
         request = pb.GetRetentionRequest(project=opened.project)
         kept = opened.client.call(RetentionService.GET_RETENTION, request)
-        if metrics is not None:
-            kept.metrics_days = metrics
-        if system_metrics is not None:
-            kept.system_metrics_days = system_metrics
-        if logs is not None:
-            kept.logs_days = logs
-        if artifacts is not None:
-            kept.artifacts_days = artifacts
-        if spans is not None:
-            kept.spans_days = spans
+        for name, value in days.items():
+            if value is not None:
+                setattr(kept, name, value)
+        for name, choice in then.items():
+            if choice is not None:
+                setattr(kept, name, _THEN[choice])
         opened.client.call(RetentionService.SET_RETENTION, pb.SetRetentionRequest(retention=kept))
     show_one(kept, _FIELDS, output)
 
@@ -124,5 +158,7 @@ def purge(
     )
 
 
-def _days(days: int) -> str:
-    return f"{days} days" if days else "for ever"
+def _days(days: int, then: pb.AtExpiry = pb.AT_EXPIRY_DELETE) -> str:
+    if not days:
+        return "for ever"
+    return f"{days} days{', then archived' if then == pb.AT_EXPIRY_ARCHIVE else ''}"

@@ -47,6 +47,7 @@ from epochal.cli import (  # noqa: F401 - see above
     schedules,
     searches,
     syncs,
+    telemetry_archives,
     terminals,
     tokens,
     traces,

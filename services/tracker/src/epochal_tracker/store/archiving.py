@@ -187,6 +187,8 @@ class Restoring:
         """Delete what is still there of what comes back, which may be joined."""
         name = "drop_points" if kind == pb.TELEMETRY_KIND_POINTS else "drop_lines"
         await self._connection.execute(_SQL[name], self._run_id, producer, through, timeout=_LONG_S)
+        # In a database that was made anew from the log nothing knows yet that it is archived.
+        await self._connection.execute(_SQL["advance"], self._run_id, producer, kind, through)
 
     async def put(self, chunks: Sequence[ChunkRow], logs: Sequence[LogRow]) -> None:
         """Store rows."""

@@ -1,0 +1,136 @@
+"""Telemetry is archived, checked, exported with proofs and restored, as a person does it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from uuid import uuid4
+
+import epochal_proto.v1 as pb
+import pytest
+from command_line import CommandLine
+from epochal.client import Client
+from epochal.errors import FailedPrecondition
+from epochal_proto.v1.services import (
+    ProjectService,
+    RetentionService,
+    RunService,
+    SeriesService,
+    TrackingService,
+)
+from epochal_testing.waiting import until
+from platform_world import Platform
+
+POINTS = 300
+TWENTY_DAYS_US = 20 * 86_400_000_000
+
+
+def archived_run(admin: Client) -> str:
+    """A run of a project of its own whose points were old when they came, and are archived."""
+    project = f"orgs/default/projects/a-{uuid4().hex[:8]}"
+    admin.call(
+        ProjectService.CREATE_PROJECT,
+        pb.CreateProjectRequest(parent="orgs/default", project_id=project.rpartition("/")[2]),
+    )
+    kept = pb.Retention(project=project, metrics_days=3, metrics_then=pb.AT_EXPIRY_ARCHIVE)
+    admin.call(RetentionService.SET_RETENTION, pb.SetRetentionRequest(retention=kept))
+    create = pb.CreateRunRequest(parent=project, tracked=pb.TrackedRun())
+    run = admin.call(RunService.CREATE_RUN, create).name
+    old_us = int(time.time() * 1e6) - TWENTY_DAYS_US
+    for first in range(0, POINTS, 100):
+        points = [
+            pb.MetricPoint(metric="loss", step=step, time_us=old_us + step, value=step / 7)
+            for step in range(first, first + 100)
+        ]
+        admin.call(TrackingService.LOG_METRICS, pb.LogMetricsRequest(run=run, points=points))
+    finish = pb.FinishRunRequest(name=run, status=pb.RUN_STATUS_SUCCEEDED)
+    admin.call(RunService.FINISH_RUN, finish)
+    return run
+
+
+def series(admin: Client, run: str) -> pb.MetricSeries:
+    request = pb.GetMetricSeriesRequest(run=run, metric="loss")
+    return admin.call(TrackingService.GET_METRIC_SERIES, request)
+
+
+def gone(admin: Client, run: str) -> bool:
+    try:
+        series(admin, run)
+    except FailedPrecondition as error:
+        return "epochal runs archive restore" in str(error)
+    return False
+
+
+def verified(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What the program in a bundle says, run without anything of ours."""
+    command = [sys.executable, "-I", str(folder / "verify.py"), str(folder), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+async def test_a_run_is_archived_checked_proved_offline_and_restored(
+    admin: Client, cli: CommandLine, tmp_path: Path
+) -> None:
+    run = archived_run(admin)
+    await until(lambda: gone(admin, run), 60, what="points archived and deleted")
+    query = pb.QuerySeriesRequest(parent=run.partition("/runs/")[0], runs=[run[-36:]])
+    assert list(admin.call(SeriesService.QUERY_SERIES, query).archived) == [run]
+    listed = cli.json("runs", "archive", "ls", run)
+    assert [(one["points"], one["sealed"]) for one in listed] == [(str(POINTS), True)]
+    checked = cli.json("runs", "archive", "verify", run)
+    assert checked == {"objects": 1, "proved": 3, "altered": 0}
+
+    bundle = tmp_path / "run.zip"
+    await until(
+        lambda: cli("runs", "archive", "export", run, "--out", str(bundle), code=None).code == 0,
+        30,
+        what="a checkpoint over the archiving",
+    )
+    with zipfile.ZipFile(bundle) as opened:
+        opened.extractall(tmp_path / "run")
+    done = verified(tmp_path / "run")
+    verdict = json.loads(done.stdout)
+    assert done.returncode == 0, verdict
+    assert (verdict["archived_objects"], verdict["proved_batches"]) == (1, 3)
+    assert "1 archived objects" in cli("audit", "verify", "--bundle", str(bundle)).stdout
+    (path,) = (tmp_path / "run/archive").iterdir()
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(bytes(data))
+    done = verified(tmp_path / "run")
+    assert done.returncode == 1
+    problem = json.loads(done.stdout)["problem"]
+    assert problem == f"archive object {path.name}: batch 3 is not as it was archived"
+    path.unlink()
+    assert verified(tmp_path / "run").returncode == 2
+
+    restored = cli("runs", "archive", "restore", run, "--days", "2")
+    assert f"{POINTS} points and 0 lines of output" in restored.stdout
+    back = series(admin, run)
+    assert list(back.steps) == list(range(POINTS))
+    assert list(back.values) == [step / 7 for step in range(POINTS)]
+
+
+@pytest.fixture
+def cli(platform: Platform, tmp_path: Path) -> CommandLine:
+    return CommandLine(platform, tmp_path)
+
+
+@pytest.mark.parametrize("given", [["--metrics-then", "archive"], ["--metrics", "9"]])
+def test_what_happens_to_old_metrics_is_said_on_the_command_line(
+    cli: CommandLine, admin: Client, given: list[str]
+) -> None:
+    project = f"r-{uuid4().hex[:8]}"
+    request = pb.CreateProjectRequest(parent="orgs/default", project_id=project)
+    admin.call(ProjectService.CREATE_PROJECT, request)
+    done = cli("projects", "set-retention", project, *given, code=None)
+    if given[0] == "--metrics":
+        assert "9 days" in done.stdout
+        told = cli("projects", "set-retention", project, "--metrics-then", "archive")
+        assert "9 days, then archived" in told.stdout
+    else:
+        assert done.code != 0
+        assert "what is kept for ever is never archived" in done.stderr
