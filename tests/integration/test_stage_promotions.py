@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import epochal_proto.v1 as pb
 import httpx
 import pytest
+from command_line import CommandLine
 from epochal import errors
 from epochal.client import Client
 from epochal_proto.method import Request, Response, UnaryMethod
@@ -422,3 +424,40 @@ def test_a_policy_is_asked_of_every_door_and_says_where_it_belongs(house: House)
         ),
     )
     assert name in [one.promotion for one in replayed.differing]
+
+
+def test_the_command_line_speaks_of_datasets_and_components_as_of_models(
+    house: House, tmp_path: Path
+) -> None:
+    cli = CommandLine(house.platform, tmp_path)
+    first, second = house.component("told", "v1"), house.component("told", "v2")
+    there = ("-p", house.project)
+    for version in ("told:v1", "told:v2"):
+        cli("components", "promote", version, "--stage", "Staging", "-m", "try", *there)
+    cli("components", "promote", "told:v1", "--stage", "Production", *there, code=1)
+    shown = cli("components", "promote", "told:v2", "--stage", "Production", *there, code=3)
+    wish = shown.stderr.partition("approve ")[2].partition("`")[0]
+    cli("components", "approve", wish, "-m", "fine", *there, code=1)  # whoever asked does not
+    assert house.approve("cy", f"{first.partition('/versions/')[0]}/promotions/{wish[5:]}").state
+    (production, staging) = cli.json("components", "stages", "told", *there)
+    assert (production["version"], staging["version"]) == (second, second)
+    listed = cli.json("components", "promotions", "told", *there)
+    assert len(listed) == 4
+    assert cli.json("components", "promotion", wish, *there)["state"].endswith("COMPLETED")
+    back = cli.json("components", "rollback", "told", "--stage", "Staging", "-m", "old", *there)
+    assert back["modelVersion"] == first
+    before = cli.json("components", "stages", "told", "--as-of", "1", *there)
+    assert before == []
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(OF_PROJECT)
+    cli("datasets", "policy", "check", "policy.yaml", *there)
+    assert "components" in cli("components", "policy", "show", *there).stdout
+    house.dataset("told", "8", 10)
+    asked = ("datasets", "promote", f"told@{'8' * 12}", "--stage")
+    cli(*asked, "Production", "--dry-run", *there)
+    cli(*asked, "Staging", "-m", "try", *there)
+    cli(*asked, "Production", *there, code=1)
+    (held,) = cli.json("datasets", "stages", "told", *there)
+    assert (held["stage"], held["reason"]) == ("Staging", "try")
+    state = cli.json("audit", "state", "--of", "datasets", *there)
+    assert held["version"] in str(state)

@@ -9,6 +9,7 @@ import epochal_proto.v1 as pb
 import typer
 from epochal_proto.v1.services import ComponentService
 
+from epochal.cli import registry_policies
 from epochal.cli.documents import is_preset, read_document
 from epochal.cli.output import (
     Column,
@@ -23,9 +24,12 @@ from epochal.cli.output import (
 from epochal.cli.references import component_name
 from epochal.cli.session import LimitOption, OutputOption, session
 from epochal.cli.specs import FileOption, refused
+from epochal.cli.stage_promotions import COMPONENTS, commands
 from epochal.errors import InvalidArgument
 
 app = typer.Typer(no_args_is_help=True, help="Components: specs that others run by hubRef.")
+app.registered_commands.extend(commands(COMPONENTS).registered_commands)
+app.add_typer(registry_policies.organisation, name="policy")
 presets_app = typer.Typer(no_args_is_help=True, help="Presets: specs laid over others by name.")
 
 _FIELDS = [
@@ -112,7 +116,9 @@ def stage(
     remove: Annotated[bool, typer.Option("--remove", help="Take it away instead.")] = False,
     output: OutputOption = Output.table,
 ) -> None:
-    """Give a stage to a version; it leaves the one that had it. Specs say hubRef: NAME@STAGE.
+    """Give a stage to a version now, or fail; `promote` asks and may wait for people.
+
+    It leaves the version that had it. Specs say hubRef: NAME@STAGE.
 
     For example:
 

@@ -1,4 +1,4 @@
-"""`epochal datasets stage` and `stages`: which version is the one to use."""
+"""`epochal datasets stage`, and promotions: which version is the one to use."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import epochal_proto.v1 as pb
 import typer
 from epochal_proto.v1.services import DatasetStageService
 
+from epochal.cli import registry_policies
 from epochal.cli.datasets import app
-from epochal.cli.output import Column, Output, show_list, show_one, when
-from epochal.cli.session import OutputOption, ProjectOption, Session, session
-from epochal.errors import InvalidArgument
+from epochal.cli.output import Column, Output, show_one, when
+from epochal.cli.session import OutputOption, ProjectOption, session
+from epochal.cli.stage_promotions import DATASETS, commands, dataset_version_name
 
 _FIELDS: Final = [
     Column[pb.DatasetStage]("STAGE", lambda one: one.stage, "bold"),
@@ -20,6 +21,9 @@ _FIELDS: Final = [
     Column[pb.DatasetStage]("REASON", lambda one: one.reason),
     Column[pb.DatasetStage]("SINCE", lambda one: when(one.update_time)),
 ]
+
+app.registered_commands.extend(commands(DATASETS).registered_commands)
+app.add_typer(registry_policies.datasets, name="policy")
 
 
 @app.command("stage")
@@ -31,7 +35,7 @@ def stage(
     project: ProjectOption = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Give a stage to a version of a dataset; it leaves the one that had it.
+    """Give a stage to a version now, or fail; `promote` asks and may wait for people.
 
     For example:
 
@@ -41,38 +45,7 @@ def stage(
     """
     with session(project) as opened:
         request = pb.SetDatasetStageRequest(
-            name=_version(opened, version), stage=stage, reason=reason, removed=remove
+            name=dataset_version_name(opened, version), stage=stage, reason=reason, removed=remove
         )
         done = opened.client.call(DatasetStageService.SET_DATASET_STAGE, request)
     show_one(done, _FIELDS, output)
-
-
-@app.command("stages")
-def stages(
-    dataset: Annotated[str, typer.Argument(help="Its name, or its full name.")],
-    project: ProjectOption = "",
-    output: OutputOption = Output.table,
-) -> None:
-    """List the stages of a dataset with the versions that have them.
-
-    For example:
-
-        epochal datasets stages digits -o json
-    """
-    with session(project) as opened:
-        name = dataset if "/" in dataset else f"{opened.project}/datasets/{dataset}"
-        found = opened.paged(
-            DatasetStageService.LIST_DATASET_STAGES,
-            pb.ListDatasetStagesRequest(parent=name),
-            lambda page: page.stages,
-        )
-        show_list(found, _FIELDS, output, f"{dataset} has no stages")
-
-
-def _version(opened: Session, text: str) -> str:
-    if "/" in text:
-        return text
-    dataset, at, version = text.partition("@")
-    if not at or not version:
-        raise InvalidArgument(f"{text!r} names no version: write DATASET@VERSION")
-    return f"{opened.project}/datasets/{dataset}/versions/{version}"

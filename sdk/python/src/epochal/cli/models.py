@@ -11,7 +11,7 @@ from epochal_proto.v1.services import RegistryService
 from epochal.cli import model_files, promotions, registry_policies
 from epochal.cli.model_names import ModelArgument, any_name, metrics_text, model_name
 from epochal.cli.output import Column, Output, show_list, show_one, when
-from epochal.cli.past import moment
+from epochal.cli.past import AsOfOption, moment
 from epochal.cli.session import LimitOption, OutputOption, ProjectOption, session
 from epochal.errors import InvalidArgument
 from epochal.names import last_part
@@ -22,10 +22,6 @@ app = typer.Typer(
 for _part in (promotions.app, model_files.app):
     app.registered_commands.extend(_part.registered_commands)
 app.add_typer(registry_policies.app, name="policy")
-
-AsOfOption = Annotated[
-    str, typer.Option("--as-of", help="A time or a position of the log; now by default.")
-]
 
 _FIELDS = [
     Column[pb.Model]("ID", lambda model: last_part(model.name), "bold"),

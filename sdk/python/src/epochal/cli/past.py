@@ -54,6 +54,10 @@ class Rule(StrEnum):
     promotion_approved_by_another = "promotion-approved-by-another"
 
 
+AsOfOption = Annotated[
+    str, typer.Option("--as-of", help="A time or a position of the log; now by default.")
+]
+
 _KINDS: Final = {
     Kind.members: pb.STATE_KIND_MEMBERS,
     Kind.roles: pb.STATE_KIND_MEMBERS,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import epochal_proto.v1 as pb
 import typer
 from epochal_proto.v1.services import PromotionService
-from rich.table import Table
-from rich.text import Text
 
 from epochal import models
 from epochal.cli.model_names import (
@@ -22,39 +20,13 @@ from epochal.cli.model_names import (
     promotion_name,
     version_name,
 )
-from epochal.cli.output import (
-    Column,
-    Output,
-    as_json,
-    console,
-    errors_console,
-    print_json,
-    show_list,
-    show_one,
-    when,
-)
+from epochal.cli.output import Output, show_list
+from epochal.cli.past import AsOfOption, moment
+from epochal.cli.promotion_views import COLUMNS, end_by, show_promotion
 from epochal.cli.session import LimitOption, OutputOption, ProjectOption, session
 from epochal.errors import InvalidArgument
 
 app = typer.Typer()
-
-_COLUMNS: Final = [
-    Column[pb.Promotion]("PROMOTION", lambda one: _short(one), "bold"),
-    Column[pb.Promotion]("VERSION", lambda one: one.model_version.rpartition("/")[2], right=True),
-    Column[pb.Promotion]("PLACE", lambda one: one.stage or one.alias),
-    Column[pb.Promotion]("STATE", lambda one: _state(one)),
-    Column[pb.Promotion]("KIND", lambda one: _word(pb.PromotionKind.Name(one.kind))),
-    Column[pb.Promotion]("ASKED BY", lambda one: one.requester),
-    Column[pb.Promotion]("REASON", lambda one: one.reason),
-    Column[pb.Promotion]("CREATED", lambda one: when(one.create_time)),
-]
-_FIELDS: Final = [
-    *_COLUMNS,
-    Column[pb.Promotion]("APPROVED BY", lambda one: " ".join(g.approver for g in one.approvals)),
-    Column[pb.Promotion]("BEFORE", lambda one: str(one.old_holder or "")),
-    Column[pb.Promotion]("REJECTED", lambda one: one.rejection),
-    Column[pb.Promotion]("REVIEW", lambda one: _review(one)),
-]
 
 
 @app.command("promote")
@@ -97,17 +69,9 @@ def promote(
             dry_run=dry_run,
             emergency=emergency,
         )
-    _show(done, output)
-    if dry_run:
-        return
-    if done.state == pb.PROMOTION_STATE_OPEN:
-        errors_console().print(
-            f"it waits for approval: `epochal models approve {_short(done)}`", highlight=False
-        )
-        raise typer.Exit(3)
-    if done.state == pb.PROMOTION_STATE_REFUSED:
-        errors_console().print("refused; nothing has moved", highlight=False)
-        raise typer.Exit(1)
+    show_promotion(done, output)
+    if not dry_run:
+        end_by(done, "models")
 
 
 @app.command("approve")
@@ -125,7 +89,7 @@ def approve(
     """
     with session(project) as opened:
         done = models.approve(opened.client, promotion_name(opened, promotion), comment)
-    _show(done, output)
+    show_promotion(done, output)
 
 
 @app.command("reject")
@@ -143,7 +107,7 @@ def reject(
     """
     with session(project) as opened:
         done = models.reject(opened.client, promotion_name(opened, promotion), reason)
-    _show(done, output)
+    show_promotion(done, output)
 
 
 @app.command("rollback")
@@ -166,7 +130,7 @@ def rollback(
     with session(project) as opened:
         name = model_name(opened, model)
         done = models.roll_back(opened.client, name, reason, stage=stage, alias=alias)
-    _show(done, output)
+    show_promotion(done, output)
 
 
 @app.command("promotions")
@@ -175,6 +139,7 @@ def list_promotions(
     waiting: Annotated[
         bool, typer.Option("--open", help="Only those that wait for approval.")
     ] = False,
+    as_of: AsOfOption = "",
     project: ProjectOption = "",
     limit: LimitOption = 50,
     output: OutputOption = Output.table,
@@ -185,33 +150,43 @@ def list_promotions(
 
         epochal models promotions --open
 
+        epochal models promotions --open --as-of 2026-03-03T14:00
+
         epochal models promotions digits -o json
     """
     with session(project) as opened:
         request = pb.ListPromotionsRequest(
             parent=model_name(opened, model) if model else opened.project,
             state=pb.PROMOTION_STATE_OPEN if waiting else pb.PROMOTION_STATE_UNSPECIFIED,
+            as_of=moment(as_of),
         )
         found = opened.paged(
             PromotionService.LIST_PROMOTIONS, request, lambda page: page.promotions, limit
         )
-        show_list(found, _COLUMNS, output, "no promotions")
+        show_list(found, COLUMNS, output, "no promotions")
 
 
 @app.command("promotion")
 def get_promotion(
-    promotion: PromotionArgument, project: ProjectOption = "", output: OutputOption = Output.table
+    promotion: PromotionArgument,
+    as_of: AsOfOption = "",
+    project: ProjectOption = "",
+    output: OutputOption = Output.table,
 ) -> None:
     """Show a promotion with what each gate said.
 
     For example:
 
         epochal models promotion digits/7
+
+        epochal models promotion digits/7 --as-of 2026-03-03T14:00
     """
     with session(project) as opened:
-        request = pb.GetPromotionRequest(name=promotion_name(opened, promotion))
+        request = pb.GetPromotionRequest(
+            name=promotion_name(opened, promotion), as_of=moment(as_of)
+        )
         found = opened.client.call(PromotionService.GET_PROMOTION, request)
-    _show(found, output)
+    show_promotion(found, output)
 
 
 @app.command("reviews")
@@ -229,7 +204,7 @@ def list_reviews(
         found = opened.paged(
             PromotionService.LIST_PROMOTIONS, request, lambda page: page.promotions, limit
         )
-        show_list(found, _COLUMNS, output, "no open reviews")
+        show_list(found, COLUMNS, output, "no open reviews")
 
 
 @app.command("review")
@@ -248,40 +223,4 @@ def review(
     with session(project) as opened:
         request = pb.ReviewPromotionRequest(name=promotion_name(opened, promotion), comment=comment)
         done = opened.client.call(PromotionService.REVIEW_PROMOTION, request)
-    _show(done, output)
-
-
-def _show(promotion: pb.Promotion, output: Output) -> None:
-    if output is Output.json:
-        print_json(as_json(promotion))
-        return
-    show_one(promotion, _FIELDS, output)
-    if not promotion.gates:
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("GATE", "", "WHY"):
-        table.add_column(title, overflow="fold")
-    for gate in promotion.gates:
-        word = Text("open", "green") if gate.passed else Text("shut", "red")
-        table.add_row(Text(gate.rule), word, Text(gate.reason))
-    console().print(table)
-
-
-def _short(promotion: pb.Promotion) -> str:
-    model, _, number = promotion.name.rpartition("/promotions/")
-    return f"{model.rpartition('/')[2]}/{number}" if number else ""
-
-
-def _state(promotion: pb.Promotion) -> str:
-    word = _word(pb.PromotionState.Name(promotion.state))
-    return f"{word}, review open" if promotion.review_open else word
-
-
-def _review(promotion: pb.Promotion) -> str:
-    if promotion.review_open:
-        return "open"
-    return f"{promotion.reviewer}: {promotion.review}" if promotion.reviewer else ""
-
-
-def _word(name: str) -> str:
-    return name.removeprefix("PROMOTION_STATE_").removeprefix("PROMOTION_KIND_").lower()
+    show_promotion(done, output)
