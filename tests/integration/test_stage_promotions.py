@@ -459,5 +459,9 @@ def test_the_command_line_speaks_of_datasets_and_components_as_of_models(
     cli(*asked, "Production", *there, code=1)
     (held,) = cli.json("datasets", "stages", "told", *there)
     assert (held["stage"], held["reason"]) == ("Staging", "try")
-    state = cli.json("audit", "state", "--of", "datasets", *there)
-    assert held["version"] in str(state)
+    ours = pb.GetStateRequest(parent=house.org, kinds=[pb.STATE_KIND_DATASETS])
+    state = house.call("cy", HistoryService.GET_STATE, ours)
+    assert {held["version"]: {"stage.Staging": "held"}}.items() <= {
+        one.name: dict(one.fields) for one in state.entries
+    }.items()
+    cli("audit", "state", "--of", "datasets", "--of", "components")
