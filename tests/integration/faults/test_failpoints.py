@@ -19,6 +19,7 @@ SPANS = [name for name in FAILPOINTS if name.startswith("traces.")]
 SCHEDULER = [name for name in FAILPOINTS if name.split(".")[0] in ("dispatch", "agent")]
 ARCHIVER = [name for name in FAILPOINTS if name.split(".")[0] in ("archive", "restore")]
 SEALER = [name for name in FAILPOINTS if name.startswith("seal.")]
+FORK = [name for name in FAILPOINTS if name.startswith("fork.")]
 ROOT = Path(__file__).parents[3]
 
 
@@ -38,9 +39,8 @@ async def test_a_service_killed_at_a_kernel_failpoint_loses_and_repeats_nothing(
 
 
 def test_every_failpoint_has_a_test() -> None:
-    assert sorted(KERNEL + SINK + WRITER + SPANS + SCHEDULER + SEALER + ARCHIVER) == sorted(
-        FAILPOINTS
-    )
+    tested = KERNEL + SINK + WRITER + SPANS + SCHEDULER + SEALER + ARCHIVER + FORK
+    assert sorted(tested) == sorted(FAILPOINTS)
     sink = (ROOT / "tests/integration/faults/test_sink_faults.py").read_text()
     assert "FAILPOINTS" in sink
     writer = (ROOT / "tests/integration/faults/test_writer_faults.py").read_text()
@@ -60,12 +60,14 @@ def test_every_failpoint_has_a_test() -> None:
     sealer = (ROOT / "services/lineage/tests/test_sealing.py").read_text()
     for name in SEALER:
         assert f'"{name}"' in sealer, f"{name} is not killed at in the sealer's tests"
+    fork = (ROOT / "tests/integration/test_forking_history.py").read_text()
+    assert "FAILPOINTS" in fork
 
 
 def test_every_failpoint_is_a_place_in_the_code() -> None:
     sources = [
         path.read_text()
-        for folder in ("libs/kernel/src", "services")
+        for folder in ("libs/kernel/src", "libs/embedded/src", "services")
         for path in (ROOT / folder).rglob("*.py")
     ]
     for name in FAILPOINTS:

@@ -44,6 +44,9 @@ def register(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("down")(down)
     app.command("status")(status)
+    from epochal_embedded.sandboxes.command import register as register_sandboxes
+
+    register_sandboxes()
 
 
 def up(
@@ -76,6 +79,8 @@ def up(
         print(json.dumps(_as_json(place, report), indent=2))
         return
     err.print(f"{'Epochal is ready' if fresh else 'Epochal runs already'} at {report.url}")
+    if banner := _banner(place):
+        err.print(banner, markup=False)
     err.print(f"Data and logs: {place.root}   Credentials of this machine: {place.client}")
     err.print("Next: `epochal demo`, `epochal status`, `epochal down`.")
 
@@ -137,7 +142,7 @@ def status(
     elif report is None:
         _console().print(f"No platform runs in {place.root}. Start it with `epochal up`.")
     else:
-        _print_table(report)
+        _print_table(report, _banner(place))
     if report is None:
         raise typer.Exit(EXIT_NOT_RUNNING)
     if report.phase != "ready" or unready(report.units):
@@ -227,7 +232,7 @@ def _up_in_foreground(place: Home, err: Console) -> None:
     err.print(f"Everything is stopped. All data is kept in {place.root}.")
 
 
-def _print_table(report: PlatformReport) -> None:
+def _print_table(report: PlatformReport, banner: str = "") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -256,6 +261,8 @@ def _print_table(report: PlatformReport) -> None:
     used = own_memory_bytes(report.supervisor)
     table.add_row("supervisor", "", str(report.supervisor.pid), "", "", _mega(used), "")
     table.caption = f"{_mega(total + used)} in all"
+    if banner:
+        Console().print(banner, markup=False, highlight=False)
     Console().print(table)
 
 
@@ -266,9 +273,11 @@ def _mega(size_bytes: int) -> str:
 def _as_json(place: Home, report: PlatformReport | None) -> dict[str, object]:
     from epochal_embedded.control import memory_bytes
 
+    fork = _fork_as_json(place)
     if report is None:
-        return {"phase": "stopped", "home": str(place.root), "url": "", "processes": []}
+        return {"phase": "stopped", "home": str(place.root), "url": "", "processes": [], **fork}
     return {
+        **fork,
         "phase": report.phase,
         "home": str(place.root),
         "url": report.url,
@@ -287,6 +296,37 @@ def _as_json(place: Home, report: PlatformReport | None) -> dict[str, object]:
             for unit in report.units
         ],
     }
+
+
+def _banner(place: Home) -> str:
+    """Say what a fork is and what it may do; empty for a platform of its own."""
+    from epochal_kernel.acts import Act
+
+    from epochal_embedded.sandboxes.mark import ALLOWS, may, read_mark
+
+    mark = read_mark(place)
+    if mark is None:
+        return ""
+    acts = [act.value for act in Act if may(mark, act)]
+    does = f"it may {' and '.join(acts)}" if acts else f"nothing in it acts, see {ALLOWS}"
+    whole = f"up to position {mark.position}" if mark.complete else "that was not completed"
+    return f"This is a fork of {mark.source} {whole}; {does}."
+
+
+def _fork_as_json(place: Home) -> dict[str, object]:
+    from epochal_embedded.sandboxes.mark import read_mark
+
+    mark = read_mark(place)
+    if mark is None:
+        return {}
+    fields = {
+        "id": mark.fork_id,
+        "source": mark.source,
+        "position": mark.position,
+        "forkedAt": mark.forked_at,
+        "complete": mark.complete,
+    }
+    return {"fork": fields}
 
 
 def home_of(given: Path | None) -> Home:

@@ -16,6 +16,7 @@ import psutil
 from epochal_embedded.errors import EmbeddedError, FolderInUse, NotRunning, PlatformNotReady
 from epochal_embedded.home import Home
 from epochal_embedded.probes import Answer, probe_all
+from epochal_embedded.sandboxes.mark import read_mark
 from epochal_embedded.servers.children import ProcessMark, read_tail
 from epochal_embedded.servers.folders import FolderLock
 from epochal_embedded.state import EXIT_ALREADY_RUNNING, PlatformReport, UnitReport
@@ -95,6 +96,8 @@ def wait_ready(home: Home, told: Told, timeout_s: float = 150.0) -> PlatformRepo
     Raises:
         PlatformNotReady: a process gave up, the supervisor died, or the time is over.
     """
+    mark = read_mark(home)
+    timeout_s += mark.patience_s if mark is not None else 0.0
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         report = observe(home)

@@ -7,13 +7,16 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
+from epochal_kernel.acts import Act
 from epochal_kernel.clock import Clock
 
 from epochal_embedded.errors import EmbeddedError, PlatformNotReady
 from epochal_embedded.forking.launching import Template
 from epochal_embedded.home import Home, Secrets, Servers, keep_ports, write_client
 from epochal_embedded.programs import Program, Wiring, inherited, port_names
+from epochal_embedded.sandboxes.mark import may, runnable
 from epochal_embedded.servers import NatsServer, PostgresServer
 from epochal_embedded.servers.children import ProcessMark, Step, rotate_log, stop_orphan
 from epochal_embedded.servers.complaints import file_errors
@@ -22,6 +25,7 @@ from epochal_embedded.units import ProgramUnit, Unit
 from epochal_embedded.watching import Watch
 
 _READY_DEADLINE_S = 120.0
+_UNIT_DEADLINE_S = 90.0
 _ROTATE_EVERY_S = 30.0
 _SERVERS_STOP_ORDER = 1_000
 
@@ -62,6 +66,7 @@ class Platform:
         self._phase: Phase = "starting"
         self._message = ""
         self._url = ""
+        self._extra_s = 0.0
         self._template = Template(home.log_of("template"), inherited(environ))
         self._watches: list[Watch] = []
         self._running: dict[Watch, asyncio.Task[None]] = {}
@@ -85,6 +90,11 @@ class Platform:
 
     async def _live(self, stop: asyncio.Event) -> None:
         await self._clear_previous_life()
+        mark = runnable(self._home, self._environ)
+        if mark is not None:
+            self._extra_s = mark.patience_s
+        if not may(mark, Act.EXECUTE, self._environ):
+            self._programs = [one for one in self._programs if one.name != "agent"]
         self._home.create()
         self._publish()
         secrets = Secrets.keep(self._home)
@@ -92,12 +102,18 @@ class Platform:
         stopped = asyncio.create_task(stop.wait(), name="stop")
         rotating = asyncio.create_task(self._rotate_logs(), name="rotate logs")
         try:
-            async with asyncio.timeout(_READY_DEADLINE_S):
+            async with asyncio.timeout(_READY_DEADLINE_S + self._extra_s):
                 if any(program.shares_an_interpreter for program in self._programs):
                     await self._template.start()  # it imports while the servers start
                 wiring = await self._start_servers(secrets, ports, stopped)
+                wiring = replace(wiring, is_fork=mark is not None)
                 self._url = wiring.url
-                units = [ProgramUnit(program, wiring, self._template) for program in self._programs]
+                units = [
+                    ProgramUnit(
+                        program, wiring, self._template, timeout_s=_UNIT_DEADLINE_S + self._extra_s
+                    )
+                    for program in self._programs
+                ]
                 await self._start(units, stopped)
             if not stop.is_set():
                 write_client(self._home, wiring.url, secrets.owner_token)
@@ -107,7 +123,7 @@ class Platform:
         except TimeoutError:
             late = [watch.unit.name for watch in self._watches if watch.state != "ready"]
             raise PlatformNotReady(
-                f"Not ready after {_READY_DEADLINE_S:g} s: {', '.join(late)}. "
+                f"Not ready after {_READY_DEADLINE_S + self._extra_s:g} s: {', '.join(late)}. "
                 f"Their logs are in {self._home.logs}."
             ) from None
         finally:

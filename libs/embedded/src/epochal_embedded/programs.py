@@ -15,6 +15,7 @@ from pathlib import Path
 
 from epochal_embedded.errors import EmbeddedError
 from epochal_embedded.home import Home, Secrets
+from epochal_embedded.sandboxes.mark import LEADING_OUT
 from epochal_embedded.servers.ports import LOOPBACK
 
 GATEWAY_GRPC = "gateway-grpc"
@@ -137,6 +138,7 @@ class Wiring:
     ports: Mapping[str, int]
     database_url: str
     nats_url: str
+    is_fork: bool = False
 
     @property
     def url(self) -> str:
@@ -149,7 +151,8 @@ class Wiring:
         """Return the full environment of a program.
 
         The caller's own variables pass through (PATH, proxies, credentials of an object store,
-        EPOCHAL_LOG_LEVEL), except those that belong to a client.
+        EPOCHAL_LOG_LEVEL), except those that belong to a client, and in a fork those that lead to
+        places of the platform it is of.
         """
         data = self.home.root / program.name
         secret = {
@@ -158,11 +161,14 @@ class Wiring:
             RUN_TOKEN_SECRET: self.secrets.run_token_secret,
             SECRET_KEY: self.secrets.sealing_key,
         }
+        passed = inherited(environ)
+        if self.is_fork:
+            passed = {key: value for key, value in passed.items() if key not in LEADING_OUT}
         return {
             "EPOCHAL_OBJECT_STORE_URL": f"file://{self.home.objects}",
             # On one machine, receivers of webhooks are on it too; a shared platform says no here.
             "EPOCHAL_NOTIFY_PRIVATE_HOSTS": "true",
-            **inherited(environ),
+            **passed,
             "EPOCHAL_NATS_URL": self.nats_url,
             "EPOCHAL_DATA_DIR": str(data),
             "EPOCHAL_HTTP_PORT": str(self.ports[program.name]),

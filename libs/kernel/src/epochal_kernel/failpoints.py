@@ -39,6 +39,9 @@ FAILPOINTS: Final[dict[str, str]] = {
     "seal.before_commit": "tiles and a seal are written, not committed",
     "seal.after_commit": "a seal is committed, its tiles are not published",
     "seal.after_tile": "a tile is published, the others and the checkpoint are not",
+    "fork.begun": "a data folder says that it becomes a fork, it has no database",
+    "fork.log_copied": "the log of a fork is copied, it is not proved and has no mark",
+    "fork.copied": "all of a fork is there, its folder does not say so",
 }
 
 _VARIABLE: Final = "EPOCHAL_FAILPOINTS"

@@ -6,6 +6,7 @@ import json
 
 import structlog
 from epochal_kernel.errors import Internal
+from epochal_kernel.log.forks import Fork
 from epochal_kernel.runtime.health import Health
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -38,15 +39,23 @@ def build_app(
     health: Health,
     version: str,
     grpc_address: str,
+    fork: Fork | None = None,
 ) -> Starlette:
-    """Put the routes together."""
+    """Put the routes together; of a fork, discovery says so."""
     text = json.dumps(openapi.document(version)).encode()
 
     async def openapi_json(_: Request) -> Response:
         return Response(text, media_type="application/json")
 
     async def discovery(_: Request) -> Response:
-        return JSONResponse({"grpc": grpc_address, "version": version})
+        found: dict[str, object] = {"grpc": grpc_address, "version": version}
+        if fork is not None:
+            found["fork"] = {
+                "position": fork.position,
+                "source": fork.source,
+                "forkedAt": fork.forked_at.isoformat(),
+            }
+        return JSONResponse(found)
 
     async def serve_rest(request: Request) -> Response:
         return await rest(request)

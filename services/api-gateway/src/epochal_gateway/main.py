@@ -61,7 +61,7 @@ async def run(settings: GatewaySettings) -> None:
 
 
 async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
-    store = AccessStore(kernel.pool)
+    store = AccessStore(kernel.pool, kernel.past)
     directory = Directory(store)
     _bind(kernel, Access(kernel.ledger, store, directory, kernel.progress, kernel.clock))
     _bind_projects(kernel, Projects(kernel.ledger, store, directory, kernel.progress))
@@ -88,7 +88,14 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
         settings.gateway_grpc_port,
         settings.max_message_bytes,
     )
-    access = ServiceAccess(dispatcher, authorizer, kernel.ledger, kernel.bus, kernel.clock)
+    access = ServiceAccess(
+        dispatcher,
+        authorizer,
+        kernel.ledger,
+        kernel.bus,
+        kernel.clock,
+        elsewhere=store.runs_elsewhere,
+    )
     services = ServiceDoor(access)
     mlflow = MlflowDoor(
         Platform(
@@ -116,6 +123,7 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
         kernel.health,
         VERSION,
         settings.gateway_public_grpc or f"{settings.gateway_host}:{grpc_door.port}",
+        kernel.fork,
     )
     ready = asyncio.Event()
     kernel.health.add("bootstrap", lambda: "" if ready.is_set() else "not done yet")

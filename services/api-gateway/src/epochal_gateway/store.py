@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
-from epochal_kernel.postgres import Pool, adapting, load_sql
+from epochal_kernel.postgres import Connection, Pool, adapting, load_sql
 
 from epochal_gateway.projections import MemberRow, OrganizationRow, ProjectRow, TokenRow
 
@@ -26,8 +27,15 @@ class Snapshot:
 class AccessStore:
     """Reads organisations, projects, members and tokens."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, past: int = 0) -> None:
+        """Prepare.
+
+        Args:
+            pool: of the gateway's database.
+            past: position up to which a fork's history is another platform's, 0 for none.
+        """
         self._pool = pool
+        self._past = past
 
     async def organizations(
         self, names: Sequence[str], after: str, limit: int
@@ -101,5 +109,21 @@ class AccessStore:
                     members=[
                         MemberRow(*row) for row in await connection.fetch(_SQL["all_members"])
                     ],
-                    tokens=[TokenRow(*row) for row in await connection.fetch(_SQL["all_tokens"])],
+                    tokens=await self._tokens_that_count(connection),
                 )
+
+    async def _tokens_that_count(self, connection: Connection) -> list[TokenRow]:
+        """All of them; in a fork those it issued itself: the source's open the source only."""
+        if self._past:
+            rows = await connection.fetch(_SQL["tokens_since"], self._past)
+        else:
+            rows = await connection.fetch(_SQL["all_tokens"])
+        return [TokenRow(*row) for row in rows]
+
+    async def runs_elsewhere(self, run_id: UUID) -> bool:
+        """Whether all that is known of a run is another platform's history: see `log.forks`."""
+        if not self._past:
+            return False
+        with adapting():
+            last = await self._pool.fetchval(_SQL["last_of_run"], run_id)
+        return last is not None and int(last) <= self._past

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import uvloop
+from epochal_kernel.acts import Act
 from epochal_kernel.leading import Leader
 from epochal_kernel.rpc.server import RpcServer
 from epochal_kernel.runtime.logs import configure_logs
@@ -28,7 +29,7 @@ from epochal_proto.v1.services import (
 
 from epochal_lineage.openlineage.emitting import Emitter
 from epochal_lineage.projections import READ_MODEL
-from epochal_lineage.sealing.keyring import Keyring, witnesses
+from epochal_lineage.sealing.keyring import Keyring, forked_origin, witnesses
 from epochal_lineage.sealing.places import Bucket, checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
 from epochal_lineage.sealing.sealer import Sealer
@@ -116,11 +117,13 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
 def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
     """Bind proofs, and return the work that seals and publishes: one process at a time does it."""
     store = SealStore(kernel.pool)
+    fork = kernel.fork
     keyring = Keyring(
         store,
         settings.secret_key.get_secret_value(),
-        settings.audit_signing_key.get_secret_value(),
-        settings.audit_origin,
+        # A fork never signs with a key it was not born with, nor under the name of its source.
+        "" if fork else settings.audit_signing_key.get_secret_value(),
+        forked_origin(fork.origin, fork.fork_id) if fork else settings.audit_origin,
     )
     sealer = Sealer(
         kernel.pool,
@@ -137,7 +140,7 @@ def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
     if settings.object_store_url:
         bucket = Bucket(settings.object_store_url, "tlog/")
         work.append(TilePublisher(kernel.pool, store, bucket, kernel.clock).run)
-    if places := checkpoint_places(settings.audit_publish):
+    if kernel.may(Act.PUBLISH) and (places := checkpoint_places(settings.audit_publish)):
         every_s = settings.audit_publish_s
         work.append(CheckpointPublisher(store, places, kernel.clock, every_s).run)
     leader = Leader(kernel.pool, kernel.clock, "epochal.sealer")
@@ -146,7 +149,7 @@ def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
 
 def _emit(kernel: Kernel, settings: LineageSettings) -> list[Background]:
     """Return the work that tells a receiver elsewhere: one process at a time does it."""
-    if not settings.openlineage_url:
+    if not settings.openlineage_url or not kernel.may(Act.PUBLISH):
         return []
     emitter = Emitter(
         kernel.pool,

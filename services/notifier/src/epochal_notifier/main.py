@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import uvloop
+from epochal_kernel.acts import Act
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
 from epochal_proto.v1.services import NotificationService
@@ -11,6 +12,7 @@ from epochal_proto.v1.services import NotificationService
 from epochal_notifier.channels.mail import MailChannel, SmtpServer
 from epochal_notifier.channels.message import Deliver
 from epochal_notifier.channels.mlflow import MlflowChannel
+from epochal_notifier.channels.silent import SilentChannel
 from epochal_notifier.channels.slack import SlackChannel
 from epochal_notifier.channels.webhook import WebhookChannel
 from epochal_notifier.delivering import Deliverer
@@ -68,12 +70,16 @@ def _build(kernel: Kernel, settings: NotifierSettings, client: httpx.AsyncClient
         first_retry_s=settings.first_retry_s,
         public_url=settings.public_url,
     )
+    if not kernel.may(Act.NOTIFY):
+        return Parts()
     return Parts(reactors=[TellReactor()], background=[deliverer.run])
 
 
 def _channels(
     kernel: Kernel, settings: NotifierSettings, client: httpx.AsyncClient
 ) -> dict[str, Deliver]:
+    if not kernel.may(Act.NOTIFY):
+        return dict.fromkeys(("slack", "email", "webhook", "mlflow"), SilentChannel())
     private = settings.notify_private_hosts
     return {
         "slack": SlackChannel(client, private_allowed=private),

@@ -6,6 +6,7 @@ import asyncio
 import os
 
 import uvloop
+from epochal_kernel.acts import Act
 from epochal_kernel.leading import Leader
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.rpc.server import RpcServer
@@ -74,7 +75,11 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
     feed = Feed()
     backoff = Backoff(settings.retry_first_s, settings.retry_most_s)
     commands = RunCommands(kernel.ledger, kernel.ids, kernel.clock, backoff, feed)
-    store, bell, reader = SchedulerStore(kernel.pool), StopBell(), LogReader(kernel.pool)
+    store, bell, reader = (
+        SchedulerStore(kernel.pool, kernel.past),
+        StopBell(),
+        LogReader(kernel.pool),
+    )
     policies = Policies(store)
     dispatcher = Dispatcher(
         commands,
@@ -115,7 +120,15 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
         ),
         ChangeServer(commands, Restarter(maker, forks), kernel.ids, kernel.client),
         PipelineServer(commands, compiler, kernel.appender, reader, kernel.codec, kernel.ids),
-        ExplainServer(commands, reader, kernel.codec, admission, pipelines),
+        ExplainServer(
+            commands,
+            reader,
+            kernel.codec,
+            admission,
+            pipelines,
+            kernel.past,
+            kernel.may(Act.EXECUTE),
+        ),
     )
     _serve_rest(
         kernel.server,
@@ -131,11 +144,12 @@ def _build(kernel: Kernel, settings: SchedulerSettings) -> Parts:
             tasks.create_task(pipelines.run())
 
     leader = Leader(kernel.pool, kernel.clock, "scheduler")
-
+    # Without it runs stay queued, and pipelines, schedules and triggers stand still.
+    leading = [lambda: leader.run(lead)] if kernel.may(Act.EXECUTE) else []
     return Parts(
         reactors=[TaskReactor()],
         listeners=[worker, feed],
-        background=[dispatcher.run, worker.run, sweeper.run, lambda: leader.run(lead)],
+        background=[dispatcher.run, worker.run, sweeper.run, *leading],
     )
 
 

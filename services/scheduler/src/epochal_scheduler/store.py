@@ -79,8 +79,15 @@ class SchedulerStore:
         Unavailable: from any method, when PostgreSQL does not answer.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, past: int = 0) -> None:
+        """Prepares.
+
+        Args:
+            pool: of the scheduler's database.
+            past: position up to which a fork's history is another platform's, 0 for none.
+        """
         self._pool = pool
+        self._past = past
 
     async def due_tasks(self, limit: int) -> list[Task]:
         """Returns tasks whose time has come, the longest due first."""
@@ -238,9 +245,12 @@ class SchedulerStore:
         return policy
 
     async def live_runs(self) -> list[LiveRunRow]:
-        """Returns all runs that have not ended."""
+        """Returns all runs that have not ended, but those that a fork was copied with.
+
+        They stay as they were: what executes them, if anything does, is the platform forked.
+        """
         with adapting():
-            rows = await self._pool.fetch(_SQL["live_runs"])
+            rows = await self._pool.fetch(_SQL["live_runs"], self._past)
         return [LiveRunRow(*row) for row in rows]
 
     async def children(self, pipeline_id: UUID) -> list[ChildRow]:

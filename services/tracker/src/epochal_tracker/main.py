@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uvloop
+from epochal_kernel.acts import Act
 from epochal_kernel.leading import Leader
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.logs import configure_logs
@@ -142,9 +143,10 @@ def _build(kernel: Kernel, settings: TrackerSettings) -> Parts:
         settings.telemetry_max_bytes,
         feed,
     )
+    expiring = [keeper.run] if kernel.may(Act.EXECUTE) else []
     return Parts(
         listeners=[bells],
-        background=[sink.run, writer.run, sealer.run, joiner.run, losses.run, keeper.run],
+        background=[sink.run, writer.run, sealer.run, joiner.run, losses.run, *expiring],
     )
 
 

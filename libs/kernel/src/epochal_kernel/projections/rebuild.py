@@ -158,6 +158,33 @@ async def switch(pool: Pool, model: ReadModel, schema: str, codec: EventCodec) -
     return position
 
 
+async def catch_up(
+    pool: Pool, model: ReadModel, codec: EventCodec, until: Position
+) -> AsyncIterator[Position]:
+    """Bring the live generation to a position at least, by projectors alone; yield as it goes.
+
+    For what a fork was copied with. The consumer, its reactors and its listeners begin beyond it,
+    so nothing that the past asked for is done again. Of several processes one does it.
+    """
+    async with pool.acquire() as connection:
+        live = await live_generation(connection, model.service)
+        assert live is not None
+        with adapting():
+            await connection.execute(
+                "SELECT pg_advisory_lock(hashtext($1))", f"{model.service}.past"
+            )
+            try:
+                async for position in replay(
+                    connection, model, live.schema, codec, until, LogReader(pool)
+                ):
+                    yield position
+            finally:
+                await set_search_path(connection, "public")
+                await connection.execute(
+                    "SELECT pg_advisory_unlock(hashtext($1))", f"{model.service}.past"
+                )
+
+
 async def upgrade(pool: Pool, model: ReadModel, codec: EventCodec) -> AsyncIterator[Position]:
     """Build the generation of this release when the live one is of another, then switch to it.
 

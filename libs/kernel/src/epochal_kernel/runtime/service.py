@@ -17,20 +17,22 @@ import structlog
 from epochal_proto.v1.services import MaintenanceService
 from starlette.applications import Starlette
 
+from epochal_kernel.acts import Act, allowed_acts
 from epochal_kernel.bus import Bus
 from epochal_kernel.clock import Clock, SystemClock
 from epochal_kernel.errors import Unavailable
 from epochal_kernel.hints import Hints
-from epochal_kernel.ids import Ids, SystemIds
+from epochal_kernel.ids import Ids, Position, SystemIds
 from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.events import EventCodec
+from epochal_kernel.log.forks import Fork, read_fork
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, adapting, connect
 from epochal_kernel.projections.consumer import Consumer, Listener
 from epochal_kernel.projections.inbox import Inbox
 from epochal_kernel.projections.model import BatchReactor, Reactor, ReadModel
-from epochal_kernel.projections.rebuild import upgrade
+from epochal_kernel.projections.rebuild import catch_up, upgrade
 from epochal_kernel.projections.store import Progress, prepare
 from epochal_kernel.relay import Relay
 from epochal_kernel.rpc.client import RpcClient
@@ -67,6 +69,16 @@ class Kernel:
     clock: Clock
     ids: Ids
     model: ReadModel
+    fork: Fork | None = None
+
+    @property
+    def past(self) -> Position:
+        """The last position that is another platform's history: 0 unless this is a fork."""
+        return self.fork.position if self.fork else Position(0)
+
+    def may(self, act: Act) -> bool:
+        """Whether this platform acts so of its own accord: a fork must have been allowed to."""
+        return self.fork is None or act in allowed_acts(self.settings.fork_allows)
 
 
 @dataclass(frozen=True)
@@ -158,6 +170,10 @@ async def _open(settings: ServiceSettings, model: ReadModel, stack: AsyncExitSta
     )
     stack.push_async_callback(_close_pool, pool)
     bus = Bus(settings.nats_url, f"epochal-{model.service}")
+    fork = await read_fork(pool)
+    if fork is not None:
+        allowed = sorted(allowed_acts(settings.fork_allows))
+        _log.info("service.of_a_fork", position=fork.position, source=fork.source, allowed=allowed)
     signal_ = LogSignal()
     appender = Appender(pool, signal_, ids, clock)
     return Kernel(
@@ -176,6 +192,7 @@ async def _open(settings: ServiceSettings, model: ReadModel, stack: AsyncExitSta
         clock=clock,
         ids=ids,
         model=model,
+        fork=fork,
     )
 
 
@@ -215,6 +232,10 @@ async def _bring_up_to_date(pool: Pool, model: ReadModel, package: str) -> None:
             await prepare(connection, model)
         async for position in upgrade(pool, model, EventCodec()):
             _log.info("service.rebuilding", schema=model.schema, position=position)
+        fork = await read_fork(pool)
+        if fork is not None:
+            async for position in catch_up(pool, model, EventCodec(), fork.position):
+                _log.info("service.replaying_the_past", schema=model.schema, position=position)
 
 
 def _consumer(kernel: Kernel, parts: Parts) -> Consumer:

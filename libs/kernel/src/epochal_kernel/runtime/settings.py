@@ -21,4 +21,9 @@ class ServiceSettings(BaseSettings):
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     otlp_endpoint: str = Field(default="", description="OTLP/gRPC collector; empty: no traces")
     pool_size: int = Field(default=8, ge=3, le=100, description="PostgreSQL connections at most")
+    fork_allows: str = Field(
+        default="",
+        pattern="^[a-z, ]*$",
+        description="What a fork may do beyond answering: execute, notify, publish",
+    )
     drain_s: float = Field(default=8.0, gt=0, description="Longest a shutdown may take")

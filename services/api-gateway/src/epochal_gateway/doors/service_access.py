@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,7 +45,20 @@ class ServiceAccess:
         ledger: Ledger,
         bus: Bus,
         clock: Clock,
+        elsewhere: Callable[[UUID], Awaitable[bool]] | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            dispatcher: identifies callers.
+            authorizer: checks their rights.
+            ledger: has the runs.
+            bus: reaches agents.
+            clock: for what is remembered a moment.
+            elsewhere: whether a run is of the history that a fork was copied with; its service
+                answers for the platform that was forked, and is none of ours.
+        """
+        self._elsewhere = elsewhere
         self._dispatcher = dispatcher
         self._authorizer = authorizer
         self._ledger = ledger
@@ -90,6 +103,11 @@ class ServiceAccess:
         if not served.host or not served.ports:
             raise Unavailable(
                 f"the service of {run} is not ready: {served.reason}", reason="SERVICE_NOT_READY"
+            )
+        if self._elsewhere is not None and await self._elsewhere(_run_id(run)):
+            raise Unavailable(
+                f"the service of {run} is of the platform that this one is a fork of",
+                reason="RUNS_ELSEWHERE",
             )
         place = Place(f"{PREFIX}/{run}", served.rewrite_path)
         return Target(run, served.host, served.ports[0], place)

@@ -35,6 +35,14 @@ SELECT parent, username, role, platform_admin FROM member
 -- all_tokens --
 SELECT name, username, display_name, secret_sha256, scopes, create_time, expire_time, revoked FROM token
 
+-- tokens_since --
+SELECT name, username, display_name, secret_sha256, scopes, create_time, expire_time, revoked FROM token
+ WHERE name IN (SELECT resource FROM log.event
+                 WHERE position > $1 AND type = 'epochal.v1.TokenIssued')
+
+-- last_of_run --
+SELECT max(position) FROM log.event WHERE category = 'run' AND stream_id = $1
+
 -- all_projects --
 SELECT name, display_name, description, create_time, archived, version, number, tags,
        update_time FROM project

@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 from dataclasses import dataclass
+from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes
@@ -131,6 +132,14 @@ def witnesses(text: str) -> tuple[VerifierKey, ...]:
         return tuple(VerifierKey.parse(one) for one in text.split())
     except BadNote as error:
         raise InvalidArgument(f"EPOCHAL_AUDIT_WITNESSES: {error}") from error
+
+
+def forked_origin(origin: str, fork_id: UUID) -> str:
+    """Return the name that the log of a fork signs under: never the one of its source.
+
+    Two trees under one name would be what witnesses call a split view.
+    """
+    return f"{origin or 'epochal.local'}/fork/{fork_id.hex[:16]}"
 
 
 def _fernet(secret: str) -> Fernet:

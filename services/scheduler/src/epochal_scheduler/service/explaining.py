@@ -22,6 +22,13 @@ from epochal_scheduler.working.commands import RunCommands
 from epochal_scheduler.working.pipelines.worker import PipelineWorker
 
 MOST_AHEAD = 20
+_OF_THE_PAST = (
+    "it is of the history that this platform was forked with: it stays here as it was then, and "
+    "goes on, if it does, where it was made"
+)
+_STANDS_STILL = (
+    "this platform is a fork and executes nothing; EPOCHAL_FORK_ALLOWS=execute allows it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,8 @@ class ExplainServer:
     codec: EventCodec
     admission: Admission
     pipelines: PipelineWorker
+    past: int = 0
+    executes: bool = True
 
     async def explain_run(
         self, request: pb.ExplainRunRequest, context: CallContext
@@ -58,12 +67,19 @@ class ExplainServer:
             found.items.extend(
                 self.pipelines.explain_child(created.pipeline, created.step, created.iteration)
             )
+        last = 0
         async for record in self.reader.stream("run", run_id):
+            last = record.position
             event = self.codec.decode_payload(record.type, record.payload, record.position)
             item = _of_event(event)
             if item is not None:
                 item.time.FromDatetime(record.recorded_at)
                 found.items.append(item)
+        if self.past and not state.is_over and not (self.executes and last > self.past):
+            message = _OF_THE_PAST if last <= self.past else _STANDS_STILL
+            found.items.insert(0, pb.ExplanationItem(kind="fork", message=message))
+            found.summary = message
+            return found
         found.summary = _summary(state, found)
         return found
 

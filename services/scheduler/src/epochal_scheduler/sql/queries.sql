@@ -80,7 +80,7 @@ SELECT cache, four_eyes FROM project_policy WHERE project = $1
 -- live_runs --
 SELECT run_id, org_id, name, kind, status, creator, queue, priority, amounts, asked, asked_at,
        pipeline, fence, attempt_position, agent, started_at, unsealed
-  FROM live_run ORDER BY asked
+  FROM live_run WHERE asked > $1 ORDER BY asked
 
 -- children --
 SELECT run_id, pipeline_id, name, step, iteration, status, position, schedule_time, params, message

@@ -9,6 +9,7 @@ from pathlib import Path
 import faust
 import structlog
 import uvloop
+from epochal_kernel.acts import Act
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.runtime.logs import configure_logs
 from epochal_kernel.runtime.service import Kernel, Parts, run_service
@@ -74,7 +75,7 @@ def _build(kernel: Kernel, settings: MonitorSettings) -> Parts:
                 _log.warning("monitor.begins_again")
             await asyncio.sleep(PAUSE_S)
 
-    return Parts(background=[watch])
+    return Parts(background=[watch] if kernel.may(Act.EXECUTE) else [])
 
 
 async def _stop(app: faust.App) -> None:
