@@ -60,7 +60,7 @@ def test_every_failpoint_has_a_test() -> None:
     sealer = (ROOT / "services/lineage/tests/test_sealing.py").read_text()
     for name in SEALER:
         assert f'"{name}"' in sealer, f"{name} is not killed at in the sealer's tests"
-    fork = (ROOT / "tests/integration/test_forking_history.py").read_text()
+    fork = (ROOT / "libs/embedded/tests/test_forking_a_log.py").read_text()
     assert "FAILPOINTS" in fork
 
 

@@ -40,7 +40,7 @@ _SQL = load_sql("epochal_embedded.sandboxes", "forking.sql")
 _SPACE = 2.0
 _SPARE_BYTES = 512 * 1024**2
 #: Keys and names of people, without which what they are called reads as erased.
-_NAMES = "subject"
+_NAMES = ("subject", "forgotten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Wanted:
         objects: what becomes of the artifacts.
         objects_folder: where they are, when they are not in `home`.
         views: whether the read models are copied too, to be compared with.
-        names: whether the keys of people's names are.
+        names: whether the keys of people's names are; without, read models are not copied either.
     """
 
     home: Home | None = None
@@ -132,12 +132,12 @@ async def _fill(
             source,
             target,
             lambda at: told("events", at, source.position),
-            without=() if wanted.names else (_NAMES,),
+            without=() if wanted.names else _NAMES,
         )
         failpoint("fork.log_copied")
         await prove(target, known, lambda at: told("proof", at, source.position))
         views: list[View] = []
-        if wanted.views:
+        if wanted.views and wanted.names:  # read models have the names in them
             told("read models", 0, 0)
             views = await copy_views(source, target)
         # The mark comes last of the database: no service may find a log that is half a fork's.
