@@ -238,7 +238,7 @@ def test_a_fork_reads_as_its_source_read_at_that_position(sandbox: Sandbox) -> N
         )
         past = [
             [
-                event.SerializeToString(deterministic=True)
+                (event.position, event.event_id, event.actor, json.loads(event.payload_json))
                 for event in events_after(client, 0)
                 if event.position <= sandbox.position
             ]
