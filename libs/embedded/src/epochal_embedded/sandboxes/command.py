@@ -51,10 +51,16 @@ def fork(
         Path | None, typer.Option(help="Folder of the artifacts, for --from-database.")
     ] = None,
     views: Annotated[
-        bool, typer.Option(help="Copy the read models too, for `epochal audit compare`.")
+        bool,
+        typer.Option(
+            "--views/--without-views", help="Copy read models, for `epochal audit compare`."
+        ),
     ] = True,
     names: Annotated[
-        bool, typer.Option(help="Copy the keys of people's names; without, they read as erased.")
+        bool,
+        typer.Option(
+            "--names/--without-names", help="Copy people's names; without, they read as erased."
+        ),
     ] = True,
     output: _OutputOption = Output.table,
 ) -> None:

@@ -97,7 +97,7 @@ async def compare(url: str, models: Sequence[ReadModel], told: Told) -> list[Tab
         if not views:
             raise EmbeddedError(
                 "This fork has no read models of its source to compare with: it was made with "
-                "--no-views, or --until a position that they were beyond."
+                "--without-views or --without-names, or --until a position that they were beyond."
             )
         found: list[TableComparison] = []
         for view in views:

@@ -198,7 +198,7 @@ def _assert_space(home: Home, source: Source, objects: Taken, how: Objects) -> N
     if free < needed:
         raise EmbeddedError(
             f"The fork needs about {needed / 1e9:.1f} GB and {place} has {free / 1e9:.1f} GB free: "
-            "fork into another disk, or less with --until, --no-views or --objects link."
+            "fork into another disk, or less with --until, --without-views or --objects link."
         )
 
 
