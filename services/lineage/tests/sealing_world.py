@@ -18,6 +18,7 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_lineage.domain.tlog.notes import Checkpoint, VerifierKey, split_note
+from epochal_lineage.sealing.archiving import LogArchiver
 from epochal_lineage.sealing.keyring import Keyring
 from epochal_lineage.sealing.places import Bucket
 from epochal_lineage.sealing.publishing import TilePublisher
@@ -119,7 +120,14 @@ async def opened(url: str, folder: Path) -> AsyncIterator[SealingWorld]:
 
 async def _work(url: str, folder: str, what: str) -> None:
     async with opened(url, Path(folder)) as world:
-        if what == "seal":
+        verb, _, events = what.partition(" ")
+        if verb == "archive":
+            place, clock = Bucket(world.folder.as_uri()), SystemClock()
+            archiver = LogArchiver(
+                world.pool, world.store, place, clock, every_s=1, segment_events=int(events)
+            )
+            await archiver.step()
+        elif what == "seal":
             await world.sealer().seal_all()
         else:
             await world.publisher().step()

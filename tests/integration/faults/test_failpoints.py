@@ -18,7 +18,7 @@ WRITER = [name for name in FAILPOINTS if name.startswith("writer.")]
 SPANS = [name for name in FAILPOINTS if name.startswith("traces.")]
 SCHEDULER = [name for name in FAILPOINTS if name.split(".")[0] in ("dispatch", "agent")]
 ARCHIVER = [name for name in FAILPOINTS if name.split(".")[0] in ("archive", "restore")]
-SEALER = [name for name in FAILPOINTS if name.startswith("seal.")]
+SEALER = [name for name in FAILPOINTS if name.split(".")[0] in ("seal", "segment")]
 FORK = [name for name in FAILPOINTS if name.startswith("fork.")]
 ROOT = Path(__file__).parents[3]
 
@@ -57,7 +57,10 @@ def test_every_failpoint_has_a_test() -> None:
     )
     for name in ARCHIVER:
         assert f'"{name}"' in archiver, f"{name} is not killed at in the archiver's tests"
-    sealer = (ROOT / "services/lineage/tests/test_sealing.py").read_text()
+    sealer = "".join(
+        (ROOT / f"services/lineage/tests/test_{name}.py").read_text()
+        for name in ("sealing", "log_archive")
+    )
     for name in SEALER:
         assert f'"{name}"' in sealer, f"{name} is not killed at in the sealer's tests"
     fork = (ROOT / "libs/embedded/tests/test_forking_a_log.py").read_text()

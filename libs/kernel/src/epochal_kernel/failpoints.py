@@ -38,6 +38,8 @@ FAILPOINTS: Final[dict[str, str]] = {
     "agent.before_exit": "a process has ended and its lines are sealed, nobody was told",
     "seal.before_commit": "tiles and a seal are written, not committed",
     "seal.after_commit": "a seal is committed, its tiles are not published",
+    "segment.after_put": "a segment of the log is archived, nothing remembers it",
+    "segment.before_manifest": "segments and checkpoint are archived, the manifest is of before",
     "seal.after_tile": "a tile is published, the others and the checkpoint are not",
     "fork.begun": "a data folder says that it becomes a fork, it has no database",
     "fork.log_copied": "the log of a fork is copied, it is not proved and has no mark",

@@ -4,9 +4,10 @@
     python verify.py BUNDLE [--key VERIFIER_KEY] [--checkpoint FILE ...] [--json]
 
 BUNDLE is the .zip that `epochal audit export` or `epochal audit bundle` wrote, or the folder it
-was unpacked to. This file imports nothing of Epochal and is meant to be read: it is written from
-RFC 9162 (tree and proofs) and from the C2SP formats signed-note, tlog-checkpoint and
-tlog-cosignature, apart from the platform that makes what it checks.
+was unpacked to, or a folder with the archived log (EPOCHAL_AUDIT_ARCHIVE). This file imports
+nothing of Epochal and is meant to be read: it is written from RFC 9162 (tree and proofs) and from
+the C2SP formats signed-note, tlog-checkpoint and tlog-cosignature, apart from the platform that
+makes what it checks.
 
 What is proved: every event in the bundle is, byte for byte, in the tree whose head a key signed.
 Give the key you trust with --key: without it the one in the bundle is believed, which proves only
@@ -22,6 +23,9 @@ The entry of an event's leaf is its digest:
 Integers are big-endian; s is the length in bytes as i32, then the bytes, text as UTF-8. Each link
 of the hash chain is sha256(link before | digest), the first after 32 zero bytes.
 
+An archive of the log has archive.json, checkpoints/SIZE and segments/FIRST-LAST.jsonl.gz: a head
+(first, last, chain_before, chain), then every event as in events.jsonl.
+
 A bundle of archived telemetry (`epochal runs archive export`) has objects under archive/, each
 named by its sha256 and told of by an event, TelemetryArchived. What is proved of them besides: the
 hashes of all batches that an object covers are in the tree whose root the producer's seal has,
@@ -35,8 +39,10 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import gzip
 import hashlib
 import json
+import re
 import struct
 import sys
 import zipfile
@@ -50,6 +56,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 FORMAT = "epochal-audit-bundle/1"
+ARCHIVE_FORMAT = "epochal-log-archive/1"
+SEGMENT_FORMAT = "epochal-log-segment/1"
 ZEROES = bytes(32)
 
 # Members of events.jsonl that are hashed, with how each is written there.
@@ -341,6 +349,14 @@ class Bundle:
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise Unreadable(f"{name} cannot be read: {error}") from error
 
+    def is_archive(self) -> bool:
+        """Whether it is an archive of the log."""
+        return self._zip is None and (self._path / "archive.json").is_file()
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder of it."""
+        return sorted(one.name for one in (self._path / folder).glob("*") if one.is_file())
+
     def rows(self, name: str) -> Iterator[dict[str, object]]:
         """Yield the JSON objects of a file, one from each line."""
         try:
@@ -373,6 +389,8 @@ def verify(bundle: Bundle, key: str = "", kept: Sequence[str] = ()) -> Verdict:
     Raises:
         Unreadable: the bundle is not of the format.
     """
+    if bundle.is_archive():
+        return _verify_archive(bundle, key, kept)
     try:
         manifest = json.loads(bundle.read("bundle.json"))
         kind, size = str(manifest["kind"]), int(manifest["size"])
@@ -429,10 +447,25 @@ def _check(bundle: Bundle, state: _State, keys: Sequence[Key], kept: Sequence[st
     newest = read_checkpoint(bundle.read("checkpoint").decode())
     state.origin = newest.origin
     heads = [read_checkpoint(str(row["note"])) for row in bundle.rows("checkpoints.jsonl")]
-    trusted = trusted_keys(state.pinned, [*heads, newest], keys)
     if newest.size != state.size:
         raise Broken(f"the bundle says it has {state.size} events, its checkpoint {newest.size}")
-    for head in (*heads, newest):
+    outside = _check_heads(state, [*heads, newest], keys, kept)
+    if state.kind == "log":
+        _check_log(bundle, state, [*heads, *outside, newest])
+    else:
+        _check_evidence(bundle, state, newest)
+    state.checkpoints = len({head.text for head in (*heads, *outside, newest)})
+    if state.archive:
+        _check_archive(bundle, state)
+
+
+def _check_heads(
+    state: _State, heads: Sequence[Head], keys: Sequence[Key], kept: Sequence[str]
+) -> list[Head]:
+    """Check who signed; the newest comes last. Return the checkpoints that were kept elsewhere."""
+    newest = heads[-1]
+    trusted = trusted_keys(state.pinned, heads, keys)
+    for head in heads:
         if not any(one.signed(head) for one in trusted):
             raise Broken(
                 f"the checkpoint of size {head.size} is signed neither by {state.pinned.text} "
@@ -448,13 +481,7 @@ def _check(bundle: Bundle, state: _State, keys: Sequence[Key], kept: Sequence[st
                 "the tail is gone, or the bundle is older",
                 newest.size + 1,
             )
-    if state.kind == "log":
-        _check_log(bundle, state, [*heads, *outside, newest])
-    else:
-        _check_evidence(bundle, state, newest)
-    state.checkpoints = len({head.text for head in (*heads, *outside, newest)})
-    if state.archive:
-        _check_archive(bundle, state)
+    return outside
 
 
 def _check_log(bundle: Bundle, state: _State, heads: Sequence[Head]) -> None:
@@ -554,6 +581,118 @@ def _digest(row: dict[str, object], position: int) -> bytes:
         return digest_of(row)
     except (KeyError, ValueError, struct.error) as error:
         raise Broken(f"event {position} is not readable: {error}", position) from error
+
+
+# ---- the archived log ----
+
+
+def _verify_archive(bundle: Bundle, key: str, kept: Sequence[str]) -> Verdict:
+    """Check an archive of the log: every event of it against chain, tree and signatures."""
+    try:
+        manifest = json.loads(bundle.read("archive.json"))
+        keys = [read_key(str(one)) for one in manifest["keys"]]
+        if manifest["format"] != ARCHIVE_FORMAT or not keys:
+            raise Unreadable(f"the archive is not of the format {ARCHIVE_FORMAT}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unreadable(f"archive.json cannot be read: {error}") from error
+    newest = read_checkpoint(bundle.read("checkpoint").decode())
+    pinned = read_key(key) if key else keys[0]
+    state = _State("archive", newest.size, True, pinned, newest.origin)
+    first_bad: int | None = None
+    problem = ""
+    try:
+        heads = [
+            read_checkpoint(bundle.read(f"checkpoints/{name}").decode())
+            for name in bundle.names("checkpoints")
+        ]
+        heads = [head for head in heads if head.size <= newest.size]
+        outside = _check_heads(state, [*heads, newest], keys, kept)
+        _check_segments(bundle, state, [*heads, *outside, newest])
+        state.checkpoints = len({head.text for head in (*heads, *outside, newest)})
+    except Broken as error:
+        first_bad, problem = error.position, str(error)
+    return Verdict(
+        holds=not problem,
+        kind="archive",
+        whole=True,
+        origin=newest.origin,
+        size=newest.size,
+        events=state.events,
+        withheld=0,
+        key=pinned.text,
+        key_was_given=bool(key),
+        checkpoints=state.checkpoints,
+        first_bad_position=first_bad,
+        problem=problem,
+    )
+
+
+def _segment_names(bundle: Bundle) -> list[tuple[str, int]]:
+    """Return the segments that make up the log, with the last position of each."""
+    longest: dict[int, int] = {}
+    for name in bundle.names("segments"):
+        found = re.fullmatch(r"(\d{12})-(\d{12})\.jsonl\.gz", name)
+        if found:
+            first, last = int(found[1]), int(found[2])
+            longest[first] = max(last, longest.get(first, 0))
+    chosen, position = [], 1
+    while position in longest:
+        last = longest[position]
+        chosen.append((f"segments/{position:012d}-{last:012d}.jsonl.gz", last))
+        position = last + 1
+    return chosen
+
+
+def _check_segments(bundle: Bundle, state: _State, heads: Sequence[Head]) -> None:
+    roots: dict[int, set[bytes]] = {}
+    for head in heads:
+        roots.setdefault(head.size, set()).add(head.root)
+    tree, link, good = Tree(), ZEROES, 0
+    for name, last in _segment_names(bundle):
+        if tree.size >= state.size:
+            break
+        before = link
+        for row in _segment_rows(bundle, name, tree.size + 1, last, before):
+            position = tree.size + 1
+            digest = _digest(row, position)
+            link = hashlib.sha256(link + digest).digest()
+            if row.get("position") != position or row.get("chain") != link.hex():
+                raise Broken(f"event {position} is not as recorded", position)
+            tree.add(leaf_hash(digest))
+            state.events += position <= state.size
+            if position in roots:
+                if roots[position] != {tree.root()}:
+                    raise Broken(
+                        f"the log was rewritten after position {good} and not later than "
+                        f"{position}: up to {good} it is as signed, at {position} it is not",
+                        good + 1,
+                    )
+                good = position
+        if tree.size != last:
+            raise Broken(f"position {tree.size + 1} is missing", tree.size + 1)
+    if tree.size < state.size:
+        raise Broken(f"position {tree.size + 1} is missing", tree.size + 1)
+
+
+def _segment_rows(
+    bundle: Bundle, name: str, first: int, last: int, before: bytes
+) -> Iterator[dict[str, object]]:
+    try:
+        lines = gzip.decompress(bundle.read(name)).splitlines()
+        head = json.loads(lines[0])
+        said = (head["format"], head["first"], head["last"], head["chain_before"])
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
+        raise Broken(f"{name} cannot be read: {error}", first) from error
+    if said != (SEGMENT_FORMAT, first, last, before.hex()):
+        raise Broken(f"{name} does not follow on from position {first - 1}", first)
+    for number, line in enumerate(lines[1:]):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise Broken(f"event {first + number} is no JSON: {error}", first + number) from error
+        if not isinstance(row, dict):
+            raise Broken(f"event {first + number} is no object", first + number)
+        yield row
 
 
 # ---- archived telemetry ----

@@ -29,8 +29,9 @@ from epochal_proto.v1.services import (
 
 from epochal_lineage.openlineage.emitting import Emitter
 from epochal_lineage.projections import READ_MODEL
+from epochal_lineage.sealing.archiving import LogArchiver
 from epochal_lineage.sealing.keyring import Keyring, forked_origin, witnesses
-from epochal_lineage.sealing.places import Bucket, checkpoint_places
+from epochal_lineage.sealing.places import Bucket, archive_places, checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
 from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.services.audit import Audit
@@ -143,6 +144,16 @@ def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
     if kernel.may(Act.PUBLISH) and (places := checkpoint_places(settings.audit_publish)):
         every_s = settings.audit_publish_s
         work.append(CheckpointPublisher(store, places, kernel.clock, every_s).run)
+    for place in archive_places(settings.audit_archive) if kernel.may(Act.PUBLISH) else ():
+        archiver = LogArchiver(
+            kernel.pool,
+            store,
+            place,
+            kernel.clock,
+            every_s=settings.audit_archive_s,
+            segment_events=settings.audit_archive_events,
+        )
+        work.append(archiver.run)
     leader = Leader(kernel.pool, kernel.clock, "epochal.sealer")
     return [lambda: leader.run(lambda: _all(work))]
 

@@ -34,6 +34,15 @@ class LineageSettings(ServiceSettings):
         "several with spaces between",
     )
     audit_publish_s: float = Field(default=300.0, gt=0, description="Publish there every")
+    audit_archive: str = Field(
+        default="",
+        description="Where the sealed log is archived whole, to be restored from: file://, s3://, "
+        "gs:// or az://, several with spaces between; it is as secret as the database",
+    )
+    audit_archive_s: float = Field(default=3_600.0, gt=0, description="Archive there every")
+    audit_archive_events: int = Field(
+        default=20_000, ge=1, le=200_000, description="Events in a segment at the most"
+    )
     audit_witnesses: str = Field(
         default="", description="Verifier keys of witnesses (C2SP), with spaces between"
     )

@@ -30,6 +30,9 @@ def verify(
     kept: Annotated[
         list[Path] | None, typer.Option("--checkpoint", help="A checkpoint that you kept.")
     ] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="Check this folder with an archived log, likewise.")
+    ] = None,
     output: OutputOption = Output.table,
 ) -> None:
     """Prove the log: its hash chain, the signature of its tree, and that nothing was rewritten.
@@ -44,10 +47,19 @@ def verify(
         epochal audit verify --key 'log.acme.com/epochal+1a2b3c4d+AQ...'
 
         epochal audit verify --bundle audit.zip --checkpoint checkpoint-2026-11-01
+
+        aws s3 sync s3://acme-audit/log log && epochal audit verify --archive log --key "$KEY"
     """
     need_cryptography()
-    if bundle is not None:
-        _verify_bundle(bundle, key, kept or [], output)
+    if bundle is not None and archive is not None:
+        raise InvalidArgument("give --bundle or --archive, not both")
+    if archive is not None and not (archive / "archive.json").is_file():
+        raise InvalidArgument(
+            f"{archive} is no folder with an archived log: it has no archive.json (copy a bucket "
+            "to this machine first)"
+        )
+    if offline := bundle or archive:
+        _verify_bundle(offline, key, kept or [], output)
         return
     last: pb.VerifyLogResponse | None = None
     with session() as opened, _progress() as bars:

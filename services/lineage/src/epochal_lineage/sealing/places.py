@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import aiosmtplib
 import httpx
 import obstore
-from epochal_kernel.errors import InvalidArgument, Unavailable
+from epochal_kernel.errors import DataLoss, InvalidArgument, Unavailable
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
@@ -38,6 +38,35 @@ class Bucket:
         """Its URL without account and query, which may be secret."""
         return self._name
 
+    async def get(self, path: str) -> bytes:
+        """Read one file.
+
+        Raises:
+            DataLoss: it is not there.
+            Unavailable: the store does not answer.
+        """
+        try:
+            found = await obstore.get_async(self._store, self._prefix + path)
+            return bytes(await found.bytes_async())
+        except FileNotFoundError as error:
+            raise DataLoss(f"{self._name} has no {path}") from error
+        except (BaseError, OSError) as error:
+            raise self._unavailable("read", error) from error
+
+    async def names(self, below: str) -> list[str]:
+        """Return the paths of all files below one, in order.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        found: list[str] = []
+        try:
+            async for page in obstore.list(self._store, prefix=self._prefix + below):
+                found += [str(one["path"]).removeprefix(self._prefix) for one in page]
+        except (BaseError, OSError) as error:
+            raise self._unavailable("listed", error) from error
+        return sorted(found)
+
     async def put(self, path: str, content: bytes, media_type: str) -> None:
         """Write one file, whole or not at all.
 
@@ -50,9 +79,12 @@ class Bucket:
                 self._store, self._prefix + path, content, attributes=attributes
             )
         except (BaseError, OSError) as error:
-            raise Unavailable(
-                f"{self._name} cannot be written: {str(error)[:300]}", reason="STORE_UNAVAILABLE"
-            ) from error
+            raise self._unavailable("written", error) from error
+
+    def _unavailable(self, done: str, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"{self._name} cannot be {done}: {str(error)[:300]}", reason="STORE_UNAVAILABLE"
+        )
 
 
 class Webhook:
@@ -158,6 +190,15 @@ def checkpoint_places(text: str) -> list[Bucket | Webhook | Mailbox]:
         InvalidArgument: one is no place.
     """
     return [_place(url) for url in text.split()]
+
+
+def archive_places(text: str) -> list[Bucket]:
+    """Open the folders and buckets named by a setting, with spaces between.
+
+    Raises:
+        InvalidArgument: one is none.
+    """
+    return [Bucket(url, "") for url in text.split()]
 
 
 def _place(url: str) -> Bucket | Webhook | Mailbox:
