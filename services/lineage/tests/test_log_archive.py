@@ -272,9 +272,7 @@ async def test_a_place_with_another_log_is_left_alone(world: SealingWorld) -> No
     manifest = json.loads(path.read_text()) | {"origin": "log.example.com/other"}
     path.write_text(json.dumps(manifest))
     await world.pool.execute("DELETE FROM lineage.log_archive")
-    with pytest.raises(
-        FailedPrecondition, match="has the archive of the log log.example.com/other"
-    ):
+    with pytest.raises(FailedPrecondition, match="has the archive of the log log"):
         await archiver(world).step()
     path.write_text("{")
     with pytest.raises(DataLoss, match="cannot be read"):

@@ -206,8 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(
         f"{archive.size} events of {archive.origin} are restored, as its checkpoint says.\n"
-        "Start the services on this database: read models are made from the log. They answer, and act\n"
-        "on nothing of their own accord until EPOCHAL_FORK_ALLOWS says so (docs/operations.md)."
+        "Start the services on this database: read models are made from the log. They answer, and\n"
+        "act on nothing of their own accord until EPOCHAL_FORK_ALLOWS says so (docs/operations.md)."
     )
     return 0
 

@@ -36,14 +36,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Shelf(Place, Protocol):
-    """A place that files can be read from again."""
+    """A place that a file can be read from again."""
 
     async def get(self, path: str) -> bytes:
-        """Read one file."""
-        ...
+        """Read one file.
 
-    async def names(self, below: str) -> list[str]:
-        """Return the paths of all files below one."""
+        Raises:
+            DataLoss: it is not there.
+        """
         ...
 
 
@@ -105,11 +105,13 @@ class LogArchiver:
 
     async def _assert_ours(self) -> None:
         """Refuse a place with another log: two in one place would prove neither."""
-        if MANIFEST not in await self._place.names(""):
-            return
+        try:
+            manifest = await self._place.get(MANIFEST)
+        except DataLoss:
+            return  # nothing is there yet
         origin = await self._store.known_origin()
         try:
-            there = str(json.loads(await self._place.get(MANIFEST))["origin"])
+            there = str(json.loads(manifest)["origin"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataLoss(f"{self._place.name}/{MANIFEST} cannot be read: {error}") from error
         if there != origin:
