@@ -24,6 +24,7 @@ from benchmarks.report import Row, print_table
 
 NAMES = (
     "append",
+    "archive",
     "audit",
     "replay",
     "gateway",

@@ -29,7 +29,10 @@ from epochal_lineage.domain.tlog.growing import Frontier
 from epochal_lineage.domain.tlog.hashing import leaf_hash
 from epochal_lineage.domain.tlog.notes import Checkpoint, Signer, signed_note
 from epochal_lineage.domain.tlog.proving import hash_of, inclusion_path, tiles_needed
+from epochal_lineage.restoring import restore
+from epochal_lineage.sealing.archiving import LogArchiver
 from epochal_lineage.sealing.keyring import Keyring
+from epochal_lineage.sealing.places import Bucket
 from epochal_lineage.sealing.sealer import Sealer
 from epochal_lineage.store.sealing import SealStore
 
@@ -55,6 +58,7 @@ async def run(seconds: float) -> list[Row]:
         await _fill(pool)
         rows += await _seal(pool)
         rows += await _prove(pool)
+        rows += await _archive(pool, url)
     rows.append(await asyncio.to_thread(_check))
     return rows
 
@@ -123,6 +127,34 @@ async def _prove(pool: Pool) -> list[Row]:
     return [
         Row("inclusion proof, p50", statistics.median(times_ms), "ms"),
         Row("inclusion proof, p95", cuts[18], "ms"),
+    ]
+
+
+async def _archive(pool: Pool, url: str) -> list[Row]:
+    """The sealed log into a folder; the folder checked, and restored into another database."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Bucket(Path(name).as_uri())
+        archiver = LogArchiver(
+            pool, SealStore(pool), place, SystemClock(), every_s=1.0, segment_events=20_000
+        )
+        started = time.perf_counter()
+        await archiver.step()
+        archived_s = time.perf_counter() - started
+        size_bytes = sum([len(await place.get(one)) for one in await place.names("segments/")])
+        started = time.perf_counter()
+        verdict = await asyncio.to_thread(audit_verifier.verify, audit_verifier.Bundle(Path(name)))
+        verified_s = time.perf_counter() - started
+        assert verdict.events == SEALED, verdict.problem
+        await pool.execute("CREATE DATABASE restored")
+        async with await connect(f"{url.rpartition('/')[0]}/restored", name="bench") as other:
+            started = time.perf_counter()
+            await restore(other, place)
+            restored_s = time.perf_counter() - started
+    return [
+        Row("archive the log", SEALED / archived_s, "events/s"),
+        Row("archived event", size_bytes / SEALED, "bytes"),
+        Row("verify the archive", SEALED / verified_s, "events/s"),
+        Row("restore the log, proving it", SEALED / restored_s, "events/s"),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -10,12 +11,14 @@ import zipfile
 from pathlib import Path
 from uuid import uuid4
 
+import epochal
 import epochal_proto.v1 as pb
 import pytest
 from command_line import CommandLine
 from epochal.client import Client
 from epochal.errors import FailedPrecondition
 from epochal_proto.v1.services import (
+    ArchiveService,
     ProjectService,
     RetentionService,
     RunService,
@@ -112,6 +115,55 @@ async def test_a_run_is_archived_checked_proved_offline_and_restored(
     back = series(admin, run)
     assert list(back.steps) == list(range(POINTS))
     assert list(back.values) == [step / 7 for step in range(POINTS)]
+
+
+async def test_what_the_sdk_sends_is_archived_as_it_came(
+    platform: Platform,
+    admin: Client,
+    cli: CommandLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = f"s-{uuid4().hex[:8]}"
+    name = f"orgs/default/projects/{project}"
+    admin.call(
+        ProjectService.CREATE_PROJECT,
+        pb.CreateProjectRequest(parent="orgs/default", project_id=project),
+    )
+    kept = pb.Retention(
+        project=name,
+        metrics_days=30,
+        metrics_then=pb.AT_EXPIRY_ARCHIVE,
+        logs_days=30,
+        logs_then=pb.AT_EXPIRY_ARCHIVE,
+    )
+    admin.call(RetentionService.SET_RETENTION, pb.SetRetentionRequest(retention=kept))
+    settings = {
+        "URL": platform.url,
+        "TOKEN": platform.token,
+        "PROJECT": name,
+        "SPOOL": str(tmp_path / "spool"),
+    }
+    for key, value in settings.items():
+        monkeypatch.setenv(f"EPOCHAL_{key}", value)
+    with epochal.init() as run:
+        run.log_series("noise", [math.sin(n) ** 3 for n in range(20_000)])
+        run.log_series("flat", [0.25] * 5_000)
+        for n in range(300):
+            run.log_metric("odd", {0: math.nan, 1: math.inf, 2: -0.0}.get(n % 7, n / 3), step=n)
+        print("a line of output")
+    listing = pb.ListArchiveRequest(run=run.name)
+
+    def archived() -> list[pb.ArchivedObject]:
+        found = list(admin.call(ArchiveService.LIST_ARCHIVE, listing).objects)
+        assert sum(one.points for one in found) == 25_300, found
+        return found
+
+    objects = await until(archived, 30, what="archived though its days are not over")
+    assert all(one.sealed and not one.altered for one in objects)
+    checked = cli.json("runs", "archive", "verify", run.name)
+    assert checked["proved"] > 0
+    assert checked["altered"] == 0
 
 
 @pytest.fixture

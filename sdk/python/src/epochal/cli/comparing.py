@@ -218,8 +218,15 @@ def plot(
         request = pb.QuerySeriesRequest(
             parent=opened.project, runs=[run.uid for run in table.runs], metrics=[metric]
         )
-        curves = (
-            opened.client.call(SeriesService.QUERY_SERIES, request).curves if table.runs else []
+        answer = pb.QuerySeriesResponse()
+        if table.runs:
+            answer = opened.client.call(SeriesService.QUERY_SERIES, request)
+    curves = answer.curves
+    for name in answer.archived:
+        errors_console().print(
+            f"{name} is archived: bring it back with epochal runs archive restore "
+            f"{name.rpartition('/')[2]}",
+            highlight=False,
         )
     if output is Output.json:
         print_json([as_json(curve) for curve in curves])
