@@ -301,6 +301,19 @@ def test_stages_and_promotions_are_read_as_they_were(house: House) -> None:
     assert house.call("vic", PromotionService.GET_PROMOTION, then).state == (
         pb.PROMOTION_STATE_OPEN
     )
+    for position, expected in zip(moments, [["v1"], ["v2"]], strict=True):
+        request = pb.ListComponentsRequest(parent=house.org, component_id="past")
+        request.as_of.position = position
+        listed_then = house.call("vic", ComponentService.LIST_COMPONENTS, request).components
+        staged = [one.name.rpartition("/")[2] for one in listed_then if one.stages]
+        assert staged == expected
+        one = pb.GetComponentRequest(name=second)
+        one.as_of.position = position
+        found = house.call("vic", ComponentService.GET_COMPONENT, one)
+        assert list(found.stages) == (["Staging"] if expected == ["v2"] else [])
+    one.as_of.position = 1
+    with pytest.raises(errors.NotFound):
+        house.call("vic", ComponentService.GET_COMPONENT, one)
     state = house.call(
         "cy",
         HistoryService.GET_STATE,
@@ -465,3 +478,12 @@ def test_the_command_line_speaks_of_datasets_and_components_as_of_models(
         one.name: dict(one.fields) for one in state.entries
     }.items()
     cli("audit", "state", "--of", "datasets", "--of", "components")
+    for words in (
+        ("datasets", "ls"),
+        ("datasets", "ls", "told"),
+        ("components", "promotions"),
+    ):
+        assert cli.json(*words, *there)
+        assert cli.json(*words, "--as-of", "1", *there) == []
+    assert cli.json("components", "ls", "--as-of", "1") == []
+    cli("datasets", "show", "told", "--as-of", "1", *there, code=1)

@@ -27,7 +27,7 @@ SELECT md5('n' || n)::uuid, 'c' || k, md5('n' || n + 1)::uuid, 'c' || k, 'r', 1,
   FROM generate_series(1, 20000) n, generate_series(1, 3) k;
 INSERT INTO dataset_version
 SELECT '{PROJECT}/datasets/d' || n % 500 || '/versions/' || n, '{PROJECT}/datasets/d' || n % 500,
-       '{PROJECT}', '', '', '', false, false, '', '', '', '', n, now(), ''
+       '{PROJECT}', '', '', '', false, false, '', '', '', '', n, now(), '', n, 0, 0
   FROM generate_series(1, 20000) n;
 ANALYZE graph_node; ANALYZE graph_edge; ANALYZE column_edge; ANALYZE dataset_version
 """

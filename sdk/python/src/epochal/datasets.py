@@ -40,15 +40,16 @@ RuleSpec = Mapping[str, object]
 
 
 class Datasets:
-    """The datasets of a project."""
+    """The datasets of a project, as they are or as they were at a moment."""
 
-    def __init__(self, client: Client, project: str) -> None:
+    def __init__(self, client: Client, project: str, as_of: pb.Moment | None = None) -> None:
         self._client = client
         self._project = project
+        self._as_of = as_of
 
     def __iter__(self) -> Iterator[pb.Dataset]:
         """Every dataset, by name."""
-        request = pb.ListDatasetsRequest(parent=self._project, page_size=1000)
+        request = pb.ListDatasetsRequest(parent=self._project, page_size=1000, as_of=self._as_of)
         while True:
             page = self._client.call(DatasetService.LIST_DATASETS, request)
             yield from page.datasets
@@ -58,7 +59,9 @@ class Datasets:
 
     def versions(self, dataset: str) -> Iterator[pb.DatasetVersion]:
         """Every version of a dataset, newest first, without what is in its columns."""
-        request = pb.ListDatasetVersionsRequest(parent=self.full(dataset), page_size=1000)
+        request = pb.ListDatasetVersionsRequest(
+            parent=self.full(dataset), page_size=1000, as_of=self._as_of
+        )
         while True:
             page = self._client.call(DatasetService.LIST_DATASET_VERSIONS, request)
             yield from page.versions
@@ -72,7 +75,7 @@ class Datasets:
         Raises:
             NotFound: There is none.
         """
-        request = pb.GetDatasetVersionRequest(name=self.version(version))
+        request = pb.GetDatasetVersionRequest(name=self.version(version), as_of=self._as_of)
         return self._client.call(DatasetService.GET_DATASET_VERSION, request)
 
     def compare(self, base: str, version: str) -> pb.CompareDatasetVersionsResponse:
@@ -82,7 +85,7 @@ class Datasets:
             NotFound: There is none of one of the names.
         """
         request = pb.CompareDatasetVersionsRequest(
-            base=self.version(base), name=self.version(version)
+            base=self.version(base), name=self.version(version), as_of=self._as_of
         )
         return self._client.call(DatasetService.COMPARE_DATASET_VERSIONS, request)
 
@@ -167,7 +170,7 @@ class Datasets:
         full = self.full(name)
         if "/versions/" in full:
             return full
-        request = pb.ListDatasetVersionsRequest(parent=full, page_size=1)
+        request = pb.ListDatasetVersionsRequest(parent=full, page_size=1, as_of=self._as_of)
         page = self._client.call(DatasetService.LIST_DATASET_VERSIONS, request)
         if not page.versions:
             raise NotFound(f"no version of {full} is known: `epochal datasets ls` shows those")

@@ -92,13 +92,18 @@ def roll_back(
     return client.call(PromotionService.ROLLBACK_MODEL, request)
 
 
-def card(client: Client, version: str) -> str:
+def card(client: Client, version: str, as_of: pb.Moment | None = None) -> str:
     """Return the card of a version: Markdown with the head that the Hugging Face hub reads.
+
+    Args:
+        client: Of the platform.
+        version: Full name of a version.
+        as_of: A position of the log or a time; now when left out.
 
     Raises:
         EpochalError: There is no such version, or the platform is away.
     """
-    request = pb.GetModelCardRequest(name=version)
+    request = pb.GetModelCardRequest(name=version, as_of=as_of)
     return client.call(ModelCardService.GET_MODEL_CARD, request).markdown
 
 

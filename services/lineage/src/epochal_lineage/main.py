@@ -97,9 +97,9 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     server.unary(LineageService.USE_MODEL, graph.use_model)
     server.unary(LineageService.GET_LINEAGE, graph.get_lineage)
     _bind_graph(kernel, store)
-    _bind_datasets(
-        server, Datasets(kernel.ledger, DatasetStore(kernel.pool), kernel.progress, kernel.clock)
-    )
+    moments = Moments(HistoryStore(kernel.pool), kernel.progress)
+    known = DatasetStore(kernel.pool)
+    _bind_datasets(server, Datasets(kernel.ledger, known, moments, kernel.progress, kernel.clock))
     _bind_registry(kernel, store, logged, events)
     _bind_logged(server, LoggedModels(kernel.ledger, logged, store, kernel.progress))
     told = OpenLineage(kernel.appender, OpenLineageStore(kernel.pool), kernel.progress)
@@ -248,13 +248,13 @@ def _bind_registry(
         server,
         ModelVersions(ledger, registry, logged, graph, events, decisions, moments, progress),
     )
-    files = VersionFiles(registry, store, decisions, progress)
+    files = VersionFiles(registry, store, decisions, moments, progress)
     server.unary(RegistryService.SIGN_MODEL_VERSION, files.sign_model_version)
     server.unary(RegistryService.LIST_VERSIONS_OF_RUN, files.list_versions_of_run)
     server.unary(RegistryService.LIST_MODEL_VERSION_FILES, files.list_model_version_files)
     server.unary(RegistryService.LIST_MODEL_VERSION_SIGNATURES, files.list_model_version_signatures)
     _bind_stages(server, Stages(shelves, stages, promoted, moments, progress))
-    cards = ModelCards(registry, store, events, decisions, kernel.client, kernel.codec, progress)
+    cards = ModelCards(registry, store, events, decisions, kernel.client, kernel.codec, moments)
     server.unary(ModelCardService.GET_MODEL_CARD, cards.get_model_card)
     server.unary(ModelCardService.WRITE_CARD_SECTION, cards.write_card_section)
 

@@ -192,8 +192,21 @@ class SchedulerStore:
             position: int = await self._pool.fetchval(_SQL["head"])
         return position
 
+    async def position_at(self, moment: datetime) -> int:
+        """Returns the position of the last event recorded up to a time, 0 for none.
+
+        Events are recorded one after the other, so it is found by halving.
+        """
+        with adapting():
+            return int(await self._pool.fetchval(_SQL["position_at"], moment))
+
     async def components(
-        self, org_id: str, component: str, after: tuple[str, int], limit: int
+        self,
+        org_id: str,
+        component: str,
+        after: tuple[str, int],
+        limit: int,
+        position: int | None = None,
     ) -> list[ComponentRow]:
         """Returns versions of components, by name and then newest first.
 
@@ -202,26 +215,44 @@ class SchedulerStore:
             component: of this name alone; empty for all.
             after: name and position of the last one that was seen.
             limit: how many at most.
+            position: as of which; None for now.
         """
+        given = (org_id, component, *after, limit)
         with adapting():
-            rows = await self._pool.fetch(_SQL["components"], org_id, component, *after, limit)
+            rows = (
+                await self._pool.fetch(_SQL["components"], *given)
+                if position is None
+                else await self._pool.fetch(_SQL["components_then"], *given, position)
+            )
         return [ComponentRow(*row) for row in rows]
 
     async def component_stages(
-        self, org_id: str, components: Collection[str]
+        self, org_id: str, components: Collection[str], position: int | None = None
     ) -> dict[tuple[str, str], list[str]]:
-        """Returns the stages of versions of components, by name and tag."""
+        """Returns the stages of versions of components, by name and tag, as of a position."""
+        given = (org_id, list(components))
         with adapting():
-            rows = await self._pool.fetch(_SQL["component_stages"], org_id, list(components))
+            rows = (
+                await self._pool.fetch(_SQL["component_stages"], *given)
+                if position is None
+                else await self._pool.fetch(_SQL["component_stages_then"], *given, position)
+            )
         found: dict[tuple[str, str], list[str]] = {}
         for component, tag, stage in rows:
             found.setdefault((component, tag), []).append(stage)
         return found
 
-    async def component(self, org_id: str, component: str, tag: str) -> ComponentRow | None:
-        """Returns one version of a component or preset."""
+    async def component(
+        self, org_id: str, component: str, tag: str, position: int | None = None
+    ) -> ComponentRow | None:
+        """Returns one version of a component or preset, as of a position."""
+        given = (org_id, component, tag)
         with adapting():
-            row = await self._pool.fetchrow(_SQL["component"], org_id, component, tag)
+            row = (
+                await self._pool.fetchrow(_SQL["component"], *given)
+                if position is None
+                else await self._pool.fetchrow(_SQL["component_then"], *given, position)
+            )
         return ComponentRow(*row) if row else None
 
     async def queues(self, org_id: str = "") -> list[QueueView]:

@@ -21,6 +21,7 @@ from epochal.cli.output import (
     show_one,
     when,
 )
+from epochal.cli.past import AsOfOption, moment
 from epochal.cli.references import component_name
 from epochal.cli.session import LimitOption, OutputOption, session
 from epochal.cli.specs import FileOption, refused
@@ -66,6 +67,7 @@ def register(
 @app.command("ls")
 def list_components(
     name: Annotated[str, typer.Argument(help="Only versions of this one.")] = "",
+    as_of: AsOfOption = "",
     limit: LimitOption = 50,
     output: OutputOption = Output.table,
 ) -> None:
@@ -76,14 +78,17 @@ def list_components(
         epochal components ls
 
         epochal components ls train -o json
+
+        epochal components ls --as-of 2026-03-03T14:00
     """
-    _list(name, limit, output, preset=False)
+    _list(name, as_of, limit, output, preset=False)
 
 
 @app.command("get")
 def get(
     name: NameArgument,
     spec: Annotated[bool, typer.Option("--spec", help="Print its text alone.")] = False,
+    as_of: AsOfOption = "",
     output: OutputOption = Output.table,
 ) -> None:
     """Show one version of a component, or its text.
@@ -93,8 +98,10 @@ def get(
         epochal components get train:v1
 
         epochal components get train:v1 --spec > train.yaml
+
+        epochal components get train --as-of 2026-03-03T14:00
     """
-    _get(name, spec, output)
+    _get(name, spec, as_of, output)
 
 
 @app.command("delete")
@@ -157,6 +164,7 @@ def register_preset(
 @presets_app.command("ls")
 def list_presets(
     name: Annotated[str, typer.Argument(help="Only versions of this one.")] = "",
+    as_of: AsOfOption = "",
     limit: LimitOption = 50,
     output: OutputOption = Output.table,
 ) -> None:
@@ -165,14 +173,17 @@ def list_presets(
     For example:
 
         epochal presets ls
+
+        epochal presets ls --as-of 2026-03-03T14:00
     """
-    _list(name, limit, output, preset=True)
+    _list(name, as_of, limit, output, preset=True)
 
 
 @presets_app.command("get")
 def get_preset(
     name: NameArgument,
     spec: Annotated[bool, typer.Option("--spec", help="Print its text alone.")] = False,
+    as_of: AsOfOption = "",
     output: OutputOption = Output.table,
 ) -> None:
     """Show one version of a preset, or its text.
@@ -180,8 +191,10 @@ def get_preset(
     For example:
 
         epochal presets get big --spec
+
+        epochal presets get big --as-of 2026-03-03T14:00
     """
-    _get(name, spec, output)
+    _get(name, spec, as_of, output)
 
 
 @presets_app.command("delete")
@@ -219,9 +232,11 @@ def _register(name: str, file: str, description: str, output: Output, *, preset:
     show_one(made, _FIELDS, output)
 
 
-def _list(name: str, limit: int, output: Output, *, preset: bool) -> None:
+def _list(name: str, as_of: str, limit: int, output: Output, *, preset: bool) -> None:
     with session() as opened:
-        request = pb.ListComponentsRequest(parent=opened.org, component_id=name)
+        request = pb.ListComponentsRequest(
+            parent=opened.org, component_id=name, as_of=moment(as_of)
+        )
         found = opened.paged(
             ComponentService.LIST_COMPONENTS, request, lambda page: page.components
         )
@@ -231,9 +246,9 @@ def _list(name: str, limit: int, output: Output, *, preset: bool) -> None:
     show_list(chosen[: limit or None], _FIELDS, output, nothing)
 
 
-def _get(name: str, spec: bool, output: Output) -> None:
+def _get(name: str, spec: bool, as_of: str, output: Output) -> None:
     with session() as opened:
-        request = pb.GetComponentRequest(name=component_name(opened.org, name))
+        request = pb.GetComponentRequest(name=component_name(opened.org, name), as_of=moment(as_of))
         found = opened.client.call(ComponentService.GET_COMPONENT, request)
     if spec:
         sys.stdout.write(found.spec.decode())

@@ -23,6 +23,7 @@ from epochal.cli.output import (
     size,
     when,
 )
+from epochal.cli.past import AsOfOption, moment
 from epochal.cli.session import OutputOption, ProjectOption, session
 from epochal.datasets import Datasets, RuleSpec
 from epochal.errors import InvalidArgument
@@ -100,6 +101,7 @@ _RESULT = [
 @app.command("ls")
 def list_datasets(
     dataset: Annotated[str, typer.Argument(help="Show the versions of this one.")] = "",
+    as_of: AsOfOption = "",
     project: ProjectOption = "",
     output: OutputOption = Output.table,
 ) -> None:
@@ -110,9 +112,11 @@ def list_datasets(
         epochal datasets ls
 
         epochal datasets ls digits -o json
+
+        epochal datasets ls digits --as-of 2026-03-03T14:00
     """
     with session(project) as opened:
-        datasets = Datasets(opened.client, opened.project)
+        datasets = Datasets(opened.client, opened.project, moment(as_of))
         if dataset:
             show_list(datasets.versions(dataset), _VERSION, output, "No version is known.")
         else:
@@ -122,6 +126,7 @@ def list_datasets(
 @app.command("show")
 def show(
     version: VersionArgument,
+    as_of: AsOfOption = "",
     project: ProjectOption = "",
     output: OutputOption = Output.table,
 ) -> None:
@@ -132,9 +137,11 @@ def show(
         epochal datasets show digits
 
         epochal datasets show digits@3f2a9c114a5e -o json
+
+        epochal datasets show digits --as-of 2026-03-03T14:00
     """
     with session(project) as opened:
-        found = Datasets(opened.client, opened.project).get(version)
+        found = Datasets(opened.client, opened.project, moment(as_of)).get(version)
     show_one(found, _SHOWN, output)
     if output is Output.json:
         return
@@ -148,6 +155,7 @@ def show(
 def diff(
     base: VersionArgument,
     version: Annotated[str, typer.Argument(help="What is compared with it.")],
+    as_of: AsOfOption = "",
     project: ProjectOption = "",
     output: OutputOption = Output.table,
 ) -> None:
@@ -158,9 +166,12 @@ def diff(
         epochal datasets diff digits@3f2a9c114a5e digits
 
         epochal datasets diff digits@3f2a9c114a5e digits -o json
+
+        epochal datasets diff digits@3f2a9c114a5e digits --as-of 2026-03-03T14:00
     """
     with session(project) as opened:
-        found = Datasets(opened.client, opened.project).compare(base, version)
+        datasets = Datasets(opened.client, opened.project, moment(as_of))
+        found = datasets.compare(base, version)
     if output is Output.json:
         print_json(as_json(found))
         return

@@ -29,6 +29,7 @@ from epochal.cli.output import (
     show_one,
     transfer_progress,
 )
+from epochal.cli.past import AsOfOption, moment
 from epochal.cli.references import run_name
 from epochal.cli.session import LimitOption, OutputOption, ProjectOption, Session, session
 from epochal.errors import InvalidArgument
@@ -135,6 +136,7 @@ def sign(
 @app.command("files")
 def list_files(
     version: VersionArgument,
+    as_of: AsOfOption = "",
     project: ProjectOption = "",
     limit: LimitOption = 0,
     output: OutputOption = Output.table,
@@ -144,11 +146,15 @@ def list_files(
     For example:
 
         epochal models files digits/3 -o json
+
+        epochal models files digits/3 --as-of 2026-03-03T14:00
     """
     with session(project) as opened:
         found = opened.paged(
             RegistryService.LIST_MODEL_VERSION_FILES,
-            pb.ListModelVersionFilesRequest(parent=version_name(opened, version)),
+            pb.ListModelVersionFilesRequest(
+                parent=version_name(opened, version), as_of=moment(as_of)
+            ),
             lambda page: page.files,
             limit,
         )
@@ -193,6 +199,7 @@ def download(
 def card(
     version: VersionArgument,
     to: Annotated[Path | None, typer.Option("--to", help="File to write, as README.md.")] = None,
+    as_of: AsOfOption = "",
     project: ProjectOption = "",
     output: OutputOption = Output.table,
 ) -> None:
@@ -201,9 +208,11 @@ def card(
     For example:
 
         epochal models card digits/3 --to README.md
+
+        epochal models card digits/3 --as-of 2026-03-03T14:00
     """
     with session(project) as opened:
-        text = models.card(opened.client, version_name(opened, version))
+        text = models.card(opened.client, version_name(opened, version), moment(as_of))
     if to is not None:
         to.write_text(text, encoding="utf-8")
         errors_console().print(f"{to.resolve()}", highlight=False)

@@ -19,7 +19,7 @@ from epochal_lineage.projections.version_facts import VersionFactProjector
 
 READ_MODEL = ReadModel(
     service="lineage",
-    version=11,
+    version=12,
     ddl="\n".join(
         resources.files("epochal_lineage").joinpath("sql", name).read_text()
         for name in (

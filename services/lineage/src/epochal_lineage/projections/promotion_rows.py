@@ -112,6 +112,7 @@ class VersionFileRow:
     sha256: bytes
     size_bytes: int
     artifact: str
+    position: int
 
 
 @dataclass(frozen=True, slots=True)

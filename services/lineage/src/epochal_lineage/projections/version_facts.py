@@ -87,7 +87,13 @@ class VersionFactProjector:
                     rows.put(
                         VERSION_FILES,
                         VersionFileRow(
-                            model, number, file.path, file.sha256, file.size_bytes, file.artifact
+                            model,
+                            number,
+                            file.path,
+                            file.sha256,
+                            file.size_bytes,
+                            file.artifact,
+                            event.position,
                         ),
                     )
             case pb.ModelVersionSigned() as signed:

@@ -17,6 +17,7 @@ from epochal_lineage.domain.dataset_differences import differences
 from epochal_lineage.domain.dataset_rules import check_rules
 from epochal_lineage.projections.datasets import DatasetVersionRow
 from epochal_lineage.projections.graph_rows import OPEN
+from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.registry_messages import stream_of, timestamp
 from epochal_lineage.store.datasets import DatasetStore
 
@@ -37,10 +38,16 @@ class Datasets:
     """Handlers of DatasetService."""
 
     def __init__(
-        self, ledger: Ledger, store: DatasetStore, progress: Progress, clock: Clock
+        self,
+        ledger: Ledger,
+        store: DatasetStore,
+        moments: Moments,
+        progress: Progress,
+        clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._store = store
+        self._moments = moments
         self._progress = progress
         self._clock = clock
         self._validations = Validations()
@@ -49,10 +56,10 @@ class Datasets:
         self, request: pb.ListDatasetsRequest, context: CallContext
     ) -> pb.ListDatasetsResponse:
         """List the datasets of a project, by name."""
-        await self._progress.wait_for(context.min_position)
+        position = await self._moments.past(request.as_of, "as_of", context)
         size = request.page_size or paging.DEFAULT_PAGE
         after = paging.unpack(request.page_token)
-        found = await self._store.datasets(request.parent, after, size + 1)
+        found = await self._store.datasets(request.parent, after, size + 1, position)
         return pb.ListDatasetsResponse(
             datasets=[
                 pb.Dataset(
@@ -70,10 +77,10 @@ class Datasets:
         self, request: pb.ListDatasetVersionsRequest, context: CallContext
     ) -> pb.ListDatasetVersionsResponse:
         """List the versions of a dataset, newest first."""
-        await self._progress.wait_for(context.min_position)
+        position = await self._moments.past(request.as_of, "as_of", context)
         size = request.page_size or paging.DEFAULT_PAGE
         before = paging.unpack_number(request.page_token) or OPEN
-        found = await self._store.versions(request.parent, before, size + 1)
+        found = await self._store.versions(request.parent, before, size + 1, position)
         last = found[size - 1].position if len(found) > size else 0
         return pb.ListDatasetVersionsResponse(
             versions=[_version(row) for row in found[:size]],
@@ -84,15 +91,16 @@ class Datasets:
         self, request: pb.GetDatasetVersionRequest, context: CallContext
     ) -> pb.DatasetVersion:
         """Return one version."""
-        await self._progress.wait_for(context.min_position)
-        return _version(await self._row(request.name))
+        position = await self._moments.past(request.as_of, "as_of", context)
+        return _version(await self._row(request.name, position))
 
     async def compare_dataset_versions(
         self, request: pb.CompareDatasetVersionsRequest, context: CallContext
     ) -> pb.CompareDatasetVersionsResponse:
         """Tell how a version differs from another."""
-        await self._progress.wait_for(context.min_position)
-        new, old = await self._row(request.name), await self._row(request.base)
+        position = await self._moments.past(request.as_of, "as_of", context)
+        new = await self._row(request.name, position)
+        old = await self._row(request.base, position)
         after, before = new.known(), old.known()
         found = pb.CompareDatasetVersionsResponse(
             columns=differences(before, after),
@@ -129,8 +137,8 @@ class Datasets:
         context.wrote(outcome.position)
         return pb.ValidateDatasetVersionResponse(results=results, passed=validated.passed)
 
-    async def _row(self, name: str) -> DatasetVersionRow:
-        row = await self._store.version(name)
+    async def _row(self, name: str, position: int | None = None) -> DatasetVersionRow:
+        row = await self._store.version(name, position)
         if row is None:
             raise NotFound(f"there is no {name}", resource=name)
         return row

@@ -7,7 +7,6 @@ import json
 import epochal_proto.v1 as pb
 from epochal_kernel.errors import NotFound
 from epochal_kernel.log.events import EventCodec
-from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.rpc.context import CallContext
 from epochal_proto.v1.services import RunService
@@ -15,7 +14,9 @@ from epochal_proto.v1.services import RunService
 from epochal_lineage.domain import cards, registering
 from epochal_lineage.domain.cards import CardFacts, DatasetUse
 from epochal_lineage.domain.model import version_number
+from epochal_lineage.projections.promotion_rows import FOREVER
 from epochal_lineage.services.deciding_models import ModelDecisions
+from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.promotion_messages import promotion_message
 from epochal_lineage.services.registry_messages import model_message, version_message
 from epochal_lineage.store.audit import AuditStore, EventQuery
@@ -36,7 +37,7 @@ class ModelCards:
         decisions: ModelDecisions,
         client: RpcClient,
         codec: EventCodec,
-        progress: Progress,
+        moments: Moments,
     ) -> None:
         self._registry = registry
         self._promotions = promotions
@@ -44,17 +45,17 @@ class ModelCards:
         self._decisions = decisions
         self._client = client
         self._codec = codec
-        self._progress = progress
+        self._moments = moments
 
     async def get_model_card(
         self, request: pb.GetModelCardRequest, context: CallContext
     ) -> pb.ModelCard:
-        """Make the card of a version."""
-        await self._progress.wait_for(context.min_position)
+        """Make the card of a version, as of a moment; runs are told of as they are now."""
+        position = await self._moments.past(request.as_of, "as_of", context)
         model, number = request.name.rpartition("/versions/")[0], version_number(request.name)
         row, owner = (
-            await self._registry.version(model, number),
-            await self._registry.model(model),
+            await self._registry.version(model, number, position),
+            await self._registry.model(model, position),
         )
         if row is None or owner is None:
             raise NotFound(f"there is no {request.name}", resource=request.name)
@@ -65,16 +66,16 @@ class ModelCards:
             version=version,
             run=run,
             params={name: _text(value) for name, value in run.params.items()} if run else {},
-            datasets=await self._datasets(version.run, context),
+            datasets=await self._datasets(version.run, position, context),
             files=[
                 pb.ModelVersionFile(path=one.path, sha256=one.sha256, size_bytes=one.size_bytes)
                 for one in await self._promotions.files(model, number, "", cards.FILES_SHOWN)
             ],
             promotions=[
                 promotion_message(one)
-                for one in await self._promotions.of_version(model, str(number))
+                for one in await self._promotions.of_version(model, str(number), position)
             ],
-            sections=await self._sections(model, request.name),
+            sections=await self._sections(model, request.name, position),
         )
         return pb.ModelCard(name=request.name, markdown=cards.render(facts))
 
@@ -103,7 +104,9 @@ class ModelCards:
         except NotFound:
             return None
 
-    async def _datasets(self, run: str, context: CallContext) -> list[DatasetUse]:
+    async def _datasets(
+        self, run: str, position: int | None, context: CallContext
+    ) -> list[DatasetUse]:
         if not run:
             return []
         records = await self._events.events(
@@ -122,6 +125,8 @@ class ModelCards:
         )
         found: dict[tuple[str, str], DatasetUse] = {}
         for record in records:
+            if position is not None and record.position > position:
+                break
             used = self._codec.decode_payload(record.type, record.payload, record.position)
             assert isinstance(used, pb.DatasetUsed), "only these were asked for"
             family, _, number = used.dataset.partition("/versions/")
@@ -129,11 +134,15 @@ class ModelCards:
             found[name, used.digest] = DatasetUse(name, used.digest, used.uri)
         return list(found.values())
 
-    async def _sections(self, model: str, version: str) -> dict[int, tuple[str, str]]:
+    async def _sections(
+        self, model: str, version: str, position: int | None
+    ) -> dict[int, tuple[str, str]]:
         """Return what people wrote; of a version before that of its model."""
         rows = {
             (row.name, row.section): row
-            for row in await self._promotions.sections([model, version])
+            for row in await self._promotions.sections(
+                [model, version], FOREVER if position is None else position
+            )
         }
         found: dict[int, tuple[str, str]] = {}
         for name in (model, version):

@@ -201,7 +201,7 @@ class ModelVersions:
         self, request: pb.SearchModelVersionsRequest, context: CallContext
     ) -> pb.SearchModelVersionsResponse:
         """Find versions of models of several projects."""
-        await self._progress.wait_for(context.min_position)
+        position = await self._moments.past(request.as_of, "as_of", context)
         found, token = await self._store.search_versions(
             Question(
                 request.parents,
@@ -209,6 +209,7 @@ class ModelVersions:
                 request.order_by,
                 request.page_token,
                 request.page_size or paging.DEFAULT_PAGE,
+                position,
             )
         )
         return pb.SearchModelVersionsResponse(

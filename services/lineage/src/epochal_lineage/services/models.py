@@ -190,10 +190,10 @@ class Models:
         self, request: pb.SearchModelsRequest, context: CallContext
     ) -> pb.SearchModelsResponse:
         """Find models of several projects."""
-        await self._progress.wait_for(context.min_position)
+        position = await self._moments.past(request.as_of, "as_of", context)
         if request.display_name:
-            called = await self._store.called(request.display_name, request.parents)
-            return pb.SearchModelsResponse(models=await self._messages(called))
+            called = await self._store.called(request.display_name, request.parents, position)
+            return pb.SearchModelsResponse(models=await self._messages(called, position))
         rows, token = await self._store.search_models(
             Question(
                 request.parents,
@@ -201,9 +201,12 @@ class Models:
                 request.order_by,
                 request.page_token,
                 request.page_size or paging.DEFAULT_PAGE,
+                position,
             )
         )
-        return pb.SearchModelsResponse(models=await self._messages(rows), next_page_token=token)
+        return pb.SearchModelsResponse(
+            models=await self._messages(rows, position), next_page_token=token
+        )
 
     async def _execute(
         self,

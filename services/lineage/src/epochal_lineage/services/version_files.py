@@ -10,7 +10,9 @@ from epochal_kernel.rpc.context import CallContext
 
 from epochal_lineage.domain import manifest, versions
 from epochal_lineage.domain.model import version_number
+from epochal_lineage.projections.promotion_rows import FOREVER
 from epochal_lineage.services.deciding_models import ModelDecisions
+from epochal_lineage.services.moments import Moments
 from epochal_lineage.services.registry_messages import timestamp, version_message
 from epochal_lineage.store.promotions import PromotionStore
 from epochal_lineage.store.registry import RegistryStore
@@ -27,11 +29,13 @@ class VersionFiles:
         registry: RegistryStore,
         store: PromotionStore,
         decisions: ModelDecisions,
+        moments: Moments,
         progress: Progress,
     ) -> None:
         self._registry = registry
         self._store = store
         self._decisions = decisions
+        self._moments = moments
         self._progress = progress
 
     async def sign_model_version(
@@ -64,19 +68,23 @@ class VersionFiles:
         self, request: pb.ListVersionsOfRunRequest, context: CallContext
     ) -> pb.ListVersionsOfRunResponse:
         """Return the versions that a run made."""
-        await self._progress.wait_for(context.min_position)
-        return pb.ListVersionsOfRunResponse(model_versions=await self._store.of_run(request.run))
+        position = await self._moments.past(request.as_of, "as_of", context)
+        return pb.ListVersionsOfRunResponse(
+            model_versions=await self._store.of_run(request.run, position)
+        )
 
     async def list_model_version_files(
         self, request: pb.ListModelVersionFilesRequest, context: CallContext
     ) -> pb.ListModelVersionFilesResponse:
         """List files by path."""
-        await self._progress.wait_for(context.min_position)
+        position = await self._moments.past(request.as_of, "as_of", context)
         model, number = request.parent.rpartition("/versions/")[0], version_number(request.parent)
-        await self._require(model, number)
+        await self._require(model, number, position)
         size = request.page_size or FILES_PAGE
         after = paging.unpack(request.page_token)
-        rows = await self._store.files(model, number, after, size + 1)
+        rows = await self._store.files(
+            model, number, after, size + 1, FOREVER if position is None else position
+        )
         return pb.ListModelVersionFilesResponse(
             files=[
                 pb.ModelVersionFile(
@@ -94,12 +102,14 @@ class VersionFiles:
         self, request: pb.ListModelVersionSignaturesRequest, context: CallContext
     ) -> pb.ListModelVersionSignaturesResponse:
         """List signatures by key."""
-        await self._progress.wait_for(context.min_position)
+        position = await self._moments.past(request.as_of, "as_of", context)
         model, number = request.parent.rpartition("/versions/")[0], version_number(request.parent)
-        await self._require(model, number)
+        await self._require(model, number, position)
         size = request.page_size or SIGNATURES_PAGE
         after = paging.unpack(request.page_token)
-        rows = await self._store.signatures(model, number, after, size + 1)
+        rows = await self._store.signatures(
+            model, number, after, size + 1, FOREVER if position is None else position
+        )
         return pb.ListModelVersionSignaturesResponse(
             signatures=[
                 pb.ModelVersionSignature(
@@ -113,7 +123,9 @@ class VersionFiles:
             next_page_token=paging.pack(rows[size - 1].key) if len(rows) > size else "",
         )
 
-    async def _require(self, model: str, number: int) -> None:
-        if await self._registry.version(model, number) is None:
+    async def _require(self, model: str, number: int, position: int | None = None) -> None:
+        """Refuse a version that is not there; its files are those it was registered with."""
+        found = await self._registry.version(model, number, position)
+        if found is None or await self._registry.model(model, position) is None:
             name = f"{model}/versions/{number}"
             raise NotFound(f"there is no {name}", resource=name)

@@ -41,7 +41,8 @@ CREATE TABLE version_reference (
 );
 CREATE TABLE version_file (
     model text NOT NULL, version bigint NOT NULL, path text NOT NULL, sha256 bytea NOT NULL,
-    size_bytes bigint NOT NULL, artifact text NOT NULL, PRIMARY KEY (model, version, path)
+    size_bytes bigint NOT NULL, artifact text NOT NULL, position bigint NOT NULL,
+    PRIMARY KEY (model, version, path)
 );
 CREATE TABLE version_signature (
     model text NOT NULL, version bigint NOT NULL, key text NOT NULL, bundle text NOT NULL,
@@ -66,3 +67,5 @@ CREATE TABLE model_version_past (
     signed_by jsonb NOT NULL, since bigint NOT NULL, until bigint NOT NULL,
     PRIMARY KEY (model, version, since)
 );
+CREATE INDEX model_version_past_by_run ON model_version_past (run_id);
+CREATE INDEX model_version_past_by_project ON model_version_past (project);

@@ -17,8 +17,8 @@ SELECT run, creator FROM run_fact WHERE run = ANY($1)
 SELECT key, bundle FROM version_signature WHERE model = $1 AND version = $2 ORDER BY key
 
 -- files --
-SELECT model, version, path, sha256, size_bytes, artifact FROM version_file
- WHERE model = $1 AND version = $2 AND path > $3 ORDER BY path LIMIT $4
+SELECT model, version, path, sha256, size_bytes, artifact, position FROM version_file
+ WHERE model = $1 AND version = $2 AND path > $3 AND position <= $5 ORDER BY path LIMIT $4
 
 -- digests --
 SELECT path, sha256 FROM version_file WHERE model = $1 AND version = $2
@@ -40,3 +40,9 @@ SELECT DISTINCT ON (name, section) name, section, text, author, position
 -- of_run --
 SELECT model, version FROM model_version WHERE run_id = $1 AND run = $2
  ORDER BY model, version LIMIT 10
+
+-- of_run_then --
+SELECT v.model, v.version FROM model_version_past v
+  JOIN model_past m ON m.name = v.model AND m.since <= $3 AND m.until > $3
+ WHERE v.run_id = $1 AND v.run = $2 AND v.since <= $3 AND v.until > $3
+ ORDER BY v.model, v.version LIMIT 10

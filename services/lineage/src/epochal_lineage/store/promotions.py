@@ -128,11 +128,15 @@ class PromotionStore:
             for run, component, display_name, creator in rows
         ]
 
-    async def of_run(self, run: str) -> list[str]:
-        """Return the versions that a run made, ten at most."""
+    async def of_run(self, run: str, position: int | None = None) -> list[str]:
+        """Return the versions that a run made, ten at most, as of a position."""
         run_id = run.rpartition("/")[2].replace("-", "")
         with adapting():
-            rows = await self._pool.fetch(_SQL["of_run"], run_id, run)
+            rows = (
+                await self._pool.fetch(_SQL["of_run"], run_id, run)
+                if position is None
+                else await self._pool.fetch(_SQL["of_run_then"], run_id, run, position)
+            )
         return [f"{model}/versions/{version}" for model, version in rows]
 
     async def creators(self, runs: Collection[str]) -> dict[str, str]:
@@ -154,11 +158,11 @@ class PromotionStore:
         return {row[0]: row[1] for row in rows}
 
     async def files(
-        self, model: str, version: int, after: str, limit: int
+        self, model: str, version: int, after: str, limit: int, position: int = FOREVER
     ) -> Sequence[VersionFileRow]:
-        """Return files of a version by path."""
+        """Return files of a version by path, as of a position."""
         with adapting():
-            rows = await self._pool.fetch(_SQL["files"], model, version, after, limit)
+            rows = await self._pool.fetch(_SQL["files"], model, version, after, limit, position)
         return [VersionFileRow(*row) for row in rows]
 
     async def signatures(

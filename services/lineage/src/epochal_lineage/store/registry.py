@@ -16,11 +16,6 @@ _MODEL = ", ".join(f"m.{field.name}" for field in fields(ModelRow))
 _VERSION = ", ".join(f"v.{field.name}" for field in fields(ModelVersionRow))
 _MODEL_COLUMNS = len(fields(ModelRow))
 
-_CALLED = (
-    f"SELECT {_MODEL} FROM model m WHERE m.display_name = $1 AND m.project = ANY($2) "
-    "ORDER BY m.name"
-)
-
 
 class _Tables(NamedTuple):
     """Where models and versions are read: as they are, or as they were."""
@@ -30,6 +25,10 @@ class _Tables(NamedTuple):
     get_version: str
     list_versions: str
     latest: str
+    called: str
+    model: str
+    version: str
+    holding: str
 
 
 def _reading(model: str, version: str, held: str) -> _Tables:
@@ -51,6 +50,11 @@ def _reading(model: str, version: str, held: str) -> _Tables:
         f"AND {when('v', 4)} ORDER BY v.version DESC LIMIT $3",
         f"SELECT DISTINCT ON (v.model, v.stage) {_VERSION} FROM {version} v "
         f"WHERE v.model = ANY($1) AND {when('v', 2)} ORDER BY v.model, v.stage, v.version DESC",
+        f"SELECT {_MODEL} FROM {model} m WHERE m.display_name = $1 AND m.project = ANY($2) "
+        f"AND {when('m', 3)} ORDER BY m.name",
+        model,
+        version,
+        held,
     )
 
 
@@ -73,6 +77,7 @@ class Question:
         order_by: fields to sort by.
         page_token: from the page before, empty for the first.
         size: rows at most.
+        position: as of which; None for now.
     """
 
     projects: Sequence[str]
@@ -80,6 +85,7 @@ class Question:
     order_by: str
     page_token: str
     size: int
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +118,14 @@ class RegistryStore:
             )
         return [ModelRow(*row) for row in rows]
 
-    async def called(self, display_name: str, projects: Sequence[str]) -> list[ModelRow]:
-        """Return the models of some projects that people call this."""
+    async def called(
+        self, display_name: str, projects: Sequence[str], position: int | None = None
+    ) -> list[ModelRow]:
+        """Return the models of some projects that people call this, as of a position."""
         with adapting():
-            rows = await self._pool.fetch(_CALLED, display_name, list(projects))
+            rows = await self._pool.fetch(
+                _tables(position).called, display_name, list(projects), position
+            )
         return [ModelRow(*row) for row in rows]
 
     async def version(
@@ -164,10 +174,13 @@ class RegistryStore:
             express,
             parameters,
         )
+        tables = _tables(question.position)
+        then = parameters.add(question.position)
+        held = tables.holding.format(alias="m", position=then)
         rows, token = await page(
             self._pool,
-            f"SELECT {_MODEL}, {order.columns()} FROM model m "
-            f"WHERE m.project = ANY({home}) AND {condition}",
+            f"SELECT {_MODEL}, {order.columns()} FROM {tables.model} m "
+            f"WHERE m.project = ANY({home}) AND {held} AND {condition}",
             order,
             parameters,
             question,
@@ -193,11 +206,14 @@ class RegistryStore:
             parameters,
         )
         columns = _MODEL_COLUMNS + len(fields(ModelVersionRow))
+        tables = _tables(question.position)
+        then = parameters.add(question.position)
+        held = " AND ".join(tables.holding.format(alias=one, position=then) for one in "vm")
         rows, token = await page(
             self._pool,
             f"SELECT {_MODEL}, {_VERSION}, {order.columns()} "
-            "FROM model_version v JOIN model m ON m.name = v.model "
-            f"WHERE v.project = ANY({home}) AND {condition}",
+            f"FROM {tables.version} v JOIN {tables.model} m ON m.name = v.model "
+            f"WHERE v.project = ANY({home}) AND {held} AND {condition}",
             order,
             parameters,
             question,

@@ -23,7 +23,7 @@ __all__ = ["ENDS", "LIVE_RUNS", "READ_MODEL", "LiveRunProjector", "LiveRunRow", 
 
 READ_MODEL = ReadModel(
     service="scheduler",
-    version=3,
+    version=4,
     ddl=resources.files("epochal_scheduler").joinpath("sql", "read_model.sql").read_text(),
     projectors=(
         LiveRunProjector(),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC
 
 import epochal_proto.v1 as pb
 from epochal_kernel import paging
-from epochal_kernel.errors import FailedPrecondition, NotFound
+from epochal_kernel.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.client import RpcClient
@@ -72,13 +73,14 @@ class ComponentServer:
         self, request: pb.GetComponentRequest, context: CallContext
     ) -> pb.Component:
         """Reads one version; `latest` when none is named."""
+        position = await self._position(request.as_of, context)
         org, component, tag = component_key(request.name)
-        row = await self.store.component(org, component, tag)
+        row = await self.store.component(org, component, tag, position)
         if row is None:
             raise NotFound(
                 f"there is no component {component}:{tag} in orgs/{org}", resource=request.name
             )
-        stages = await self.store.component_stages(org, [component])
+        stages = await self.store.component_stages(org, [component], position)
         return _component(row, stages.get((component, row.tag), ()))
 
     async def set_component_stage(
@@ -118,15 +120,16 @@ class ComponentServer:
         self, request: pb.ListComponentsRequest, context: CallContext
     ) -> pb.ListComponentsResponse:
         """Lists versions, by name and then newest first."""
+        at = await self._position(request.as_of, context)
         org = request.parent.removeprefix("orgs/")
         size = request.page_size or paging.DEFAULT_PAGE
         name, _, position = paging.unpack(request.page_token).rpartition(":")
         if request.page_token and not position.isdigit():
             raise paging.foreign()
         after = (name, int(position)) if position else ("", _LAST)
-        rows = await self.store.components(org, request.component_id, after, size + 1)
+        rows = await self.store.components(org, request.component_id, after, size + 1, at)
         page = rows[:size]
-        stages = await self.store.component_stages(org, {row.component for row in page})
+        stages = await self.store.component_stages(org, {row.component for row in page}, at)
         token = paging.pack(f"{page[-1].component}:{page[-1].position}") if len(rows) > size else ""
         return pb.ListComponentsResponse(
             components=[_component(row, stages.get((row.component, row.tag), ())) for row in page],
@@ -156,6 +159,27 @@ class ComponentServer:
         )
         context.wrote(outcome.position)
         return pb.DeleteComponentResponse()
+
+    async def _position(self, moment: pb.Moment, context: CallContext) -> int | None:
+        """Returns the position of a moment that is named, None for now; the store has it then.
+
+        Raises:
+            InvalidArgument: it is a position and a time.
+        """
+        await self.progress.wait_for(context.min_position)
+        if moment.position and moment.HasField("time"):
+            raise InvalidArgument(
+                "as_of is a position or a time, not both",
+                violations=[Violation("as_of", "one_of", "give position or time")],
+            )
+        if moment.HasField("time"):
+            position = await self.store.position_at(moment.time.ToDatetime(tzinfo=UTC))
+        elif moment.position:
+            position = min(moment.position, await self.store.head())
+        else:
+            return None
+        await self.progress.wait_for(position)
+        return position
 
 
 def _registered(found: pb.ComponentRegistered) -> pb.Component:

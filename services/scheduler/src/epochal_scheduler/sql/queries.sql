@@ -67,6 +67,35 @@ SELECT org_id, component, tag, spec, digest, is_preset, description, creator, po
 SELECT component, tag, stage FROM component_stage
  WHERE org_id = $1 AND component = ANY($2) ORDER BY component, stage
 
+-- components_then --
+SELECT org_id, component, tag, spec, digest, is_preset, description, creator, position, create_time
+  FROM component_past
+ WHERE org_id = $1 AND $2 IN ('', component)
+   AND (component > $3 OR (component = $3 AND position < $4))
+   AND position <= $6 AND until > $6
+ ORDER BY component, position DESC LIMIT $5
+
+-- component_stages_then --
+SELECT component, tag, stage FROM component_stage_past
+ WHERE org_id = $1 AND component = ANY($2) AND since <= $3 AND until > $3
+ ORDER BY component, stage
+
+-- component_then --
+SELECT org_id, component, tag, spec, digest, is_preset, description, creator, position, create_time
+  FROM component_past
+ WHERE org_id = $1 AND component = $2 AND tag = $3 AND position <= $4 AND until > $4
+
+-- position_at --
+WITH RECURSIVE half (low, high) AS (
+    SELECT 0::bigint, position FROM log.head WHERE log_id = 1
+    UNION ALL
+    SELECT CASE WHEN e.recorded_at <= $1 THEN e.position ELSE h.low END,
+           CASE WHEN e.recorded_at <= $1 THEN h.high ELSE e.position - 1 END
+      FROM half h JOIN log.event e ON e.position = (h.low + h.high + 1) / 2
+     WHERE h.low < h.high
+)
+SELECT low FROM half WHERE low = high
+
 -- component --
 SELECT org_id, component, tag, spec, digest, is_preset, description, creator, position, create_time
   FROM component WHERE org_id = $1 AND component = $2 AND tag = $3

@@ -29,11 +29,24 @@ CREATE TABLE result (
 );
 CREATE TABLE component_stage (
     org_id text NOT NULL, component text NOT NULL, stage text NOT NULL, tag text NOT NULL,
+    since bigint NOT NULL,
     PRIMARY KEY (org_id, component, stage)
+);
+CREATE TABLE component_stage_past (
+    org_id text NOT NULL, component text NOT NULL, stage text NOT NULL, tag text NOT NULL,
+    since bigint NOT NULL, until bigint NOT NULL,
+    PRIMARY KEY (org_id, component, stage, since)
 );
 CREATE TABLE component (
     org_id text NOT NULL, component text NOT NULL, tag text NOT NULL, spec bytea NOT NULL,
     digest text NOT NULL, is_preset boolean NOT NULL, description text NOT NULL,
     creator text NOT NULL, position bigint NOT NULL, create_time timestamptz NOT NULL,
     PRIMARY KEY (org_id, component, tag)
+);
+CREATE TABLE component_past (
+    org_id text NOT NULL, component text NOT NULL, tag text NOT NULL, spec bytea NOT NULL,
+    digest text NOT NULL, is_preset boolean NOT NULL, description text NOT NULL,
+    creator text NOT NULL, position bigint NOT NULL, create_time timestamptz NOT NULL,
+    until bigint NOT NULL,
+    PRIMARY KEY (org_id, component, tag, position)
 );
