@@ -249,16 +249,21 @@ async def test_a_dataset_of_very_many_versions_stands_for_the_newest_and_says_so
     world: GraphWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("epochal_lineage.store.graph.MOST_MEMBERS", 2)
-    monkeypatch.setattr("epochal_lineage.services.graph_queries.MOST_MEMBERS", 2)
     await world.tell(
         *(pb.DatasetUsed(run=run(number), dataset=dataset("d", str(number))) for number in range(4))
     )
     family = f"{PROJECT}/datasets/d"
-    assert names((await world.walk(family)).nodes) == {
+    walked = await world.walk(family)
+    assert names(walked.nodes) == {
         family,
         *(dataset("d", str(number)) for number in (2, 3)),
         *(run(number) for number in (2, 3)),
     }
+    assert walked.starts_cut
+    assert not (await world.walk(family, as_of=pb.Moment(position=2))).starts_cut, "two of two"
+    path = pb.FindGraphPathRequest(parent=PROJECT, source=family, target=run(0))
+    lost = await world.queries.find_graph_path(path, world.context)
+    assert (lost.found, lost.starts_cut) == (False, True)
     request = pb.AssessImpactRequest(parent=PROJECT, node=family)
     assert (await world.queries.assess_impact(request, world.context)).truncated
     request.node = dataset("d", "0")
@@ -297,6 +302,37 @@ async def test_the_graph_of_jobs_is_the_union_over_the_window(world: GraphWorld)
         (f"{PROJECT}/datasets/in1", node, 1),
         (node, out, 1),
     }
+
+
+async def test_a_run_is_of_the_job_that_it_was_known_to_be_of_then(world: GraphWorld) -> None:
+    """A run that is told of again under another job moves with what it did, and had not before."""
+    await world.tell(
+        pb.RunCreated(name=run(1), compiled_json='{"name": "train"}'),
+        pb.DatasetUsed(run=run(1), dataset=dataset("in", "1")),
+        pb.RunCreated(name=run(1), compiled_json='{"name": "retrain"}'),
+        pb.RunCreated(name=run(2), compiled_json='{"name": "train"}'),
+    )
+    given = f"{PROJECT}/datasets/in"
+
+    async def readers(job: str, position: int) -> set[tuple[str, str]]:
+        walked = await world.walk(
+            f"{PROJECT}/jobs/{job}",
+            up=True,
+            grain=pb.LINEAGE_GRAIN_JOB,
+            as_of=pb.Moment(position=position),
+        )
+        below = await world.walk(
+            given, grain=pb.LINEAGE_GRAIN_JOB, as_of=pb.Moment(position=position)
+        )
+        assert pairs(below.edges) == {
+            (given, f"{PROJECT}/jobs/{'train' if position < 3 else 'retrain'}", edge.kind)
+            for edge in below.edges
+        }
+        return {(edge.source, edge.target) for edge in walked.edges}
+
+    assert await readers("train", 2) == {(given, f"{PROJECT}/jobs/train")}
+    assert await readers("train", 4) == set()
+    assert await readers("retrain", 4) == {(given, f"{PROJECT}/jobs/retrain")}
 
 
 async def test_impact_names_the_models_that_still_serve(world: GraphWorld) -> None:

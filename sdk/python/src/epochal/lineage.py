@@ -94,6 +94,8 @@ class Lineage:
             jobs: Jobs, datasets and models instead of their runs and versions.
             limit: At most so many edges; `next_page_token` is set when there are more.
 
+        `starts_cut` is set when the node has more versions or runs than the walk began at.
+
         Raises:
             NotFound: There is no such node.
         """
@@ -116,6 +118,7 @@ class Lineage:
             nodes |= {one.name: one for one in page.nodes}
             whole.edges.extend(page.edges)
             whole.position, whole.next_page_token = page.position, page.next_page_token
+            whole.starts_cut = page.starts_cut
             if not page.next_page_token or len(whole.edges) >= limit:
                 break
             request.page_token = page.next_page_token

@@ -139,7 +139,9 @@ def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
     _bind_proofs(kernel.server, proofs)
     work: list[Background] = [sealer.run]
     if settings.object_store_url:
-        bucket = Bucket(settings.object_store_url, "tlog/")
+        # Where a fork has its source's objects, the source's published tree stays the source's.
+        below = f"tlog/fork/{fork.fork_id.hex[:16]}/" if fork else "tlog/"
+        bucket = Bucket(settings.object_store_url, below)
         work.append(TilePublisher(kernel.pool, store, bucket, kernel.clock).run)
     if kernel.may(Act.PUBLISH) and (places := checkpoint_places(settings.audit_publish)):
         every_s = settings.audit_publish_s

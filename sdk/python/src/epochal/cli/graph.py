@@ -65,6 +65,9 @@ _COLUMN = [
 ]
 
 
+_CUT = "it has more than 10000 versions or runs: only the newest were followed; name one of them"
+
+
 @app.command("upstream")
 def upstream(
     node: NodeArgument,
@@ -203,6 +206,8 @@ def path(
         return
     if not found.found:
         errors_console().print("There is no way between them that short.")
+        if found.starts_cut:
+            errors_console().print(_CUT)
         raise typer.Exit(1)
     show_list(found.nodes, _NODE, output, "")
 
@@ -302,6 +307,8 @@ def _show_walk(found: pb.TraverseGraphResponse, output: Output) -> None:
     show_list(found.nodes, _NODE, output, "Nothing of that kind is in reach.")
     if found.next_page_token:
         errors_console().print("there is more; give a greater --limit or a smaller --depth")
+    if found.starts_cut:
+        errors_console().print(_CUT)
 
 
 def _node(opened: Session, node: str) -> str:

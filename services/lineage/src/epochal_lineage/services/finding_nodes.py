@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from epochal_kernel.errors import InvalidArgument, NotFound, Violation
 
 from epochal_lineage.projections.facts.stating import artifact
 from epochal_lineage.projections.graph import node_id
+from epochal_lineage.store import graph
 from epochal_lineage.store.graph import FoundNode, GraphStore, Scope
 
 FAMILIES: Final = frozenset({pb.NODE_KIND_JOB, pb.NODE_KIND_DATASET_FAMILY, pb.NODE_KIND_MODEL})
@@ -45,8 +47,18 @@ async def find_node(
     raise NotFound(f"there is no {name} in the graph", resource=name)
 
 
-async def starts_of(store: GraphStore, node: FoundNode, scope: Scope) -> list[UUID]:
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Where a walk starts, and whether a family has older members that it leaves out."""
+
+    ids: list[UUID]
+    cut: bool = False
+
+
+async def starts_of(store: GraphStore, node: FoundNode, scope: Scope) -> Starts:
     """Return where a walk from a node starts: a family stands for all its runs or versions."""
     if node.kind not in FAMILIES:
-        return [node.id]
-    return [node.id, *sorted(await store.members(node.id, scope))]
+        return Starts([node.id])
+    members = await store.members(node.id, scope)
+    cut = len(members) > graph.MOST_MEMBERS
+    return Starts([node.id, *sorted(members[: graph.MOST_MEMBERS])], cut)

@@ -135,10 +135,11 @@ class Graph:
         await self._progress.wait_for(context.min_position)
         scope = Scope.of(request.parent, self._progress.position)
         start = await find_node(self._store, request.node, request.parent, scope)
+        begun = await starts_of(self._store, start, scope)
         walked = await walk(
             self._store,
             scope,
-            await starts_of(self._store, start, scope),
+            begun.ids,
             [Steps(upstream=way, kinds=FLOW) for way in _directions(request.direction)],
             request.depth or DEFAULT_DEPTH,
             request.max_edges or DEFAULT_EDGES,
@@ -159,7 +160,7 @@ class Graph:
                 for edge in walked.edges.values()
                 if edge.source in nodes and edge.target in nodes
             ],
-            truncated=walked.truncated,
+            truncated=walked.truncated or begun.cut,
         )
 
 

@@ -14,11 +14,10 @@ from epochal_kernel.rpc.context import CallContext
 
 from epochal_lineage.projections.graph import node_id
 from epochal_lineage.projections.graph_rows import OPEN
-from epochal_lineage.services.finding_nodes import FLOW, find_node, starts_of
+from epochal_lineage.services.finding_nodes import FLOW, Starts, find_node, starts_of
 from epochal_lineage.services.graph_messages import shown_column, shown_graph, shown_nodes
 from epochal_lineage.services.moments import Moments
 from epochal_lineage.store.graph import (
-    MOST_MEMBERS,
     FoundColumn,
     FoundEdge,
     FoundNode,
@@ -96,11 +95,12 @@ class GraphQueries:
             after = await self._moments.of(request.since, "since", context)
         node = await find_node(self._store, request.node, request.parent, scope)
         jobs = request.grain == pb.LINEAGE_GRAIN_JOB
+        starts = await self._starts(node, scope, jobs=jobs)
         size = request.page_size or DEFAULT_EDGES
         walked = await walk(
             self._store,
             scope,
-            await self._starts(node, scope, jobs=jobs),
+            starts.ids,
             _ways(request.direction, _kinds(request.edge_kinds), after, jobs=jobs),
             request.depth or DEFAULT_DEPTH,
             passed + size,
@@ -116,6 +116,7 @@ class GraphQueries:
             edges=bonds,
             next_page_token=token,
             position=scope.position,
+            starts_cut=starts.cut,
         )
 
     async def assess_impact(
@@ -127,9 +128,10 @@ class GraphQueries:
         starts = await starts_of(self._store, node, scope)
         ways = _ways(pb.LINEAGE_DIRECTION_DOWNSTREAM, FLOW, 0, jobs=False)
         depth = request.depth or DEFAULT_DEPTH
-        walked = await walk(self._store, scope, starts, ways, depth, MOST_EDGES)
+        walked = await walk(self._store, scope, starts.ids, ways, depth, MOST_EDGES)
         found = await self._store.nodes(walked.distances, scope)
-        nodes = {one.id: one for one in found if one.id not in starts}
+        begun = set(starts.ids)
+        nodes = {one.id: one for one in found if one.id not in begun}
         counts = Counter(one.kind for one in nodes.values())
         live = [one for one in nodes.values() if one.kind in _SERVED and one.until > scope.position]
         return pb.AssessImpactResponse(
@@ -139,7 +141,7 @@ class GraphQueries:
             ],
             models=await self._reached(nodes, walked, scope),
             deployments=await shown_nodes(self._store, live, scope, walked.distances),
-            truncated=walked.truncated or len(starts) > MOST_MEMBERS,
+            truncated=walked.truncated or starts.cut,
             position=scope.position,
         )
 
@@ -157,19 +159,19 @@ class GraphQueries:
             for name, field in ((request.source, "source"), (request.target, "target"))
         ]
         kinds, depth = _kinds(request.edge_kinds), request.depth or DEFAULT_DEPTH
-        path = await shortest_path(self._store, scope, ends[0], ends[1], kinds, depth, MOST_EDGES)
+        near, far = ends[0].ids, ends[1].ids
+        cut = ends[0].cut or ends[1].cut
+        path = await shortest_path(self._store, scope, near, far, kinds, depth, MOST_EDGES)
         if path is None:
-            back = await shortest_path(
-                self._store, scope, ends[1], ends[0], kinds, depth, MOST_EDGES
-            )
+            back = await shortest_path(self._store, scope, far, near, kinds, depth, MOST_EDGES)
             path = back and back[::-1]
         if path is None:
-            return pb.FindGraphPathResponse(position=scope.position)
-        nodes = await self._ends(path, scope, ends[0][:1] if not path else [])
-        order = _order(path, ends[0])
+            return pb.FindGraphPathResponse(position=scope.position, starts_cut=cut)
+        nodes = await self._ends(path, scope, near[:1] if not path else [])
+        order = _order(path, near)
         shown, edges = await shown_graph(self._store, nodes, path, scope, order)
         return pb.FindGraphPathResponse(
-            found=True, nodes=shown, edges=edges, position=scope.position
+            found=True, nodes=shown, edges=edges, position=scope.position, starts_cut=cut
         )
 
     async def traverse_columns(
@@ -178,10 +180,11 @@ class GraphQueries:
         """Follow columns of datasets; without a direction, both ways."""
         scope = await self._scope(request.parent, request.as_of, context)
         node = await find_node(self._store, request.dataset, request.parent, scope, "dataset")
-        starts = [(one, request.column) for one in await starts_of(self._store, node, scope)]
+        begun = await starts_of(self._store, node, scope)
+        starts = [(one, request.column) for one in begun.ids]
         most = request.max_edges or DEFAULT_EDGES
         edges: list[FoundColumn] = []
-        truncated = False
+        truncated = begun.cut
         for upstream in _directions(request.direction):
             some, cut = await walk_columns(
                 self._store,
@@ -208,9 +211,9 @@ class GraphQueries:
     async def _scope(self, parent: str, moment: pb.Moment, context: CallContext) -> Scope:
         return Scope.of(parent, await self._moments.of(moment, "as_of", context))
 
-    async def _starts(self, node: FoundNode, scope: Scope, *, jobs: bool) -> list[UUID]:
+    async def _starts(self, node: FoundNode, scope: Scope, *, jobs: bool) -> Starts:
         if jobs:
-            return [node.parent if node.parent.int else node.id]
+            return Starts([node.parent if node.parent.int else node.id])
         return await starts_of(self._store, node, scope)
 
     async def _ends(

@@ -6,7 +6,8 @@ SELECT DISTINCT ON (n.id)
        n.id, n.name, n.kind, n.project, n.digest, n.uri, n.label, n.parent, n.parent_name, n.first,
        CASE WHEN m.until < n.until THEN m.until ELSE n.until END AS until
   FROM graph_node n
-  LEFT JOIN graph_node m ON n.kind = 4 AND m.id = n.parent AND m.slot = 0
+  -- Of a model version only: what is no id is not looked for.
+  LEFT JOIN graph_node m ON m.id = CASE WHEN n.kind = 4 THEN n.parent END AND m.slot = 0
  WHERE n.id = ANY($1::uuid[]) AND n.position <= $2 AND n.org = $3
    AND ($4::text IS NULL OR n.project = $4)
  ORDER BY n.id, n.position DESC
@@ -69,18 +70,21 @@ WITH member AS (
     SELECT f.id, f.id AS family FROM unnest($1::uuid[]) AS f (id)
     UNION ALL
     SELECT n.id, f.id FROM unnest($1::uuid[]) AS f (id)
-      JOIN graph_node n ON n.parent = f.id AND n.slot = 0
+      JOIN graph_node n ON n.parent = f.id AND n.position <= $2
+     WHERE NOT EXISTS (SELECT FROM graph_node r
+                        WHERE r.id = n.id AND r.position > n.position AND r.position <= $2)
 )
-SELECT CASE WHEN o.parent = '00000000-0000-0000-0000-000000000000' THEN o.id ELSE o.parent END AS a,
-       m.family AS b, e.kind, min(e.position) AS position, count(*) AS count,
+SELECT o.family AS a, m.family AS b, e.kind, min(e.position) AS position, count(*) AS count,
        max(e.position) AS last
   FROM member m
   JOIN graph_edge e ON e.target = m.id
-  JOIN graph_node o ON o.id = e.source AND o.slot = 0
+ CROSS JOIN LATERAL (
+        SELECT CASE WHEN n.parent = '00000000-0000-0000-0000-000000000000' THEN n.id
+                    ELSE n.parent END AS family
+          FROM graph_node n WHERE n.id = e.source AND n.position <= $2
+         ORDER BY n.position DESC LIMIT 1) o
  WHERE e.position <= $2 AND e.until > $2 AND e.position > $3 AND ($4 OR NOT e.crosses)
-   AND e.kind = ANY($5::bigint[])
-   AND m.family <> CASE WHEN o.parent = '00000000-0000-0000-0000-000000000000' THEN o.id
-                        ELSE o.parent END
+   AND e.kind = ANY($5::bigint[]) AND m.family <> o.family
  GROUP BY 1, 2, 3 ORDER BY 4, 1, 2, 3 LIMIT $6
 
 -- downstream_of_jobs --
@@ -88,18 +92,21 @@ WITH member AS (
     SELECT f.id, f.id AS family FROM unnest($1::uuid[]) AS f (id)
     UNION ALL
     SELECT n.id, f.id FROM unnest($1::uuid[]) AS f (id)
-      JOIN graph_node n ON n.parent = f.id AND n.slot = 0
+      JOIN graph_node n ON n.parent = f.id AND n.position <= $2
+     WHERE NOT EXISTS (SELECT FROM graph_node r
+                        WHERE r.id = n.id AND r.position > n.position AND r.position <= $2)
 )
-SELECT m.family AS a,
-       CASE WHEN o.parent = '00000000-0000-0000-0000-000000000000' THEN o.id ELSE o.parent END AS b,
-       e.kind, min(e.position) AS position, count(*) AS count, max(e.position) AS last
+SELECT m.family AS a, o.family AS b, e.kind, min(e.position) AS position, count(*) AS count,
+       max(e.position) AS last
   FROM member m
   JOIN graph_edge e ON e.source = m.id
-  JOIN graph_node o ON o.id = e.target AND o.slot = 0
+ CROSS JOIN LATERAL (
+        SELECT CASE WHEN n.parent = '00000000-0000-0000-0000-000000000000' THEN n.id
+                    ELSE n.parent END AS family
+          FROM graph_node n WHERE n.id = e.target AND n.position <= $2
+         ORDER BY n.position DESC LIMIT 1) o
  WHERE e.position <= $2 AND e.until > $2 AND e.position > $3 AND ($4 OR NOT e.crosses)
-   AND e.kind = ANY($5::bigint[])
-   AND m.family <> CASE WHEN o.parent = '00000000-0000-0000-0000-000000000000' THEN o.id
-                        ELSE o.parent END
+   AND e.kind = ANY($5::bigint[]) AND m.family <> o.family
  GROUP BY 1, 2, 3 ORDER BY 4, 1, 2, 3 LIMIT $6
 
 -- columns_upstream --

@@ -137,10 +137,13 @@ class GraphStore:
         return found
 
     async def members(self, family: UUID, scope: Scope) -> list[UUID]:
-        """Return the newest runs or versions of a job, dataset or model, `MOST_MEMBERS` at most."""
+        """Return the newest runs or versions of a job, dataset or model.
+
+        `MOST_MEMBERS` at most, and one more to tell that there are more.
+        """
         with adapting():
             rows = await self._pool.fetch(
-                _SQL["members"], family, scope.position, scope.org, scope.project, MOST_MEMBERS
+                _SQL["members"], family, scope.position, scope.org, scope.project, MOST_MEMBERS + 1
             )
         return [row[0] for row in rows]
 
