@@ -23,6 +23,7 @@ from epochal_lineage.domain.asking import Asked, Circumstances
 from epochal_lineage.domain.gates.reading import read_policy
 from epochal_lineage.domain.model import ModelAggregate
 from epochal_lineage.domain.registering import Candidate
+from epochal_lineage.domain.shelves import ShelfAggregate
 from epochal_lineage.services.registry_messages import stream_of
 
 MODEL = "orgs/acme/projects/vision/models/digits"
@@ -30,6 +31,17 @@ VERSIONS = 5
 POLICY = read_policy(
     "stages: {Production: {gates: {metrics: ['metrics.acc > holder.metrics.acc']}}}", 1
 )
+DATASET, COMPONENT = "orgs/acme/projects/vision/datasets/digits", "orgs/acme/components/train"
+STAGES = {
+    DATASET: read_policy(
+        "datasets: {stages: {Production: {gates: {metrics: "
+        "['metrics.rows > holder.metrics.rows']}}}}",
+        1,
+    ).about("datasets"),
+    COMPONENT: read_policy(
+        "components: {stages: {Staging: {}, Production: {from: [Staging]}}}", 1
+    ).about("components"),
+}
 METRICS = {number: {"acc": number / 10} for number in range(1, VERSIONS + 1)}
 
 
@@ -77,11 +89,30 @@ async def promote(ledger: Ledger, version: int) -> None:
     )
 
 
-async def work(url: str) -> None:
+async def promote_stage(ledger: Ledger, resource: str, version: int, stage: str) -> None:
+    """Give a stage of a dataset or a component to a version, through the gates of its policy."""
+    asked = Asked(f"v{version}", stage, "", "users/rob")
+    metrics = {f"v{number}": {"rows": float(number)} for number in range(1, VERSIONS + 1)}
+    found = Circumstances(STAGES[resource], datetime(2026, 11, 25, tzinfo=UTC), metrics)
+    await ledger.execute(
+        ShelfAggregate(),
+        stream_of(f"{resource}/stages"),
+        resource,
+        lambda state: promoting.promote(state, resource, asked, found),
+        command(f"{stage} {version}"),
+    )
+
+
+async def work(url: str, resource: str) -> None:
     async with ledger_of(url) as ledger:
         for version in range(1, VERSIONS + 1):
-            await promote(ledger, version)
+            if resource == MODEL:
+                await promote(ledger, version)
+            else:
+                if "Staging" in STAGES[resource].stages:
+                    await promote_stage(ledger, resource, version, "Staging")
+                await promote_stage(ledger, resource, version, "Production")
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1]))
+    asyncio.run(work(sys.argv[1], sys.argv[2]))

@@ -15,25 +15,29 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import connect
 from epochal_lineage.services.registry_messages import stream_of
 from google.protobuf.message import Message
-from promotion_worker import MODEL, VERSIONS, ledger_of, register_all
+from promotion_worker import COMPONENT, DATASET, MODEL, VERSIONS, ledger_of, register_all
 
 WORKER = Path(__file__).with_name("promotion_worker.py")
 
 
-async def run(url: str, failpoints: str = "") -> int:
+async def run(url: str, failpoints: str = "", resource: str = MODEL) -> int:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(WORKER), url, env={**os.environ, "EPOCHAL_FAILPOINTS": failpoints}
+        sys.executable,
+        str(WORKER),
+        url,
+        resource,
+        env={**os.environ, "EPOCHAL_FAILPOINTS": failpoints},
     )
     async with asyncio.timeout(60):
         return await process.wait()
 
 
-async def told(url: str) -> list[Message]:
+async def told(url: str, stream: str = MODEL) -> list[Message]:
     codec = EventCodec()
     async with await connect(url, name="reading") as pool:
         return [
             codec.decode_payload(one.type, one.payload, one.position)
-            async for one in LogReader(pool).stream("registry", stream_of(MODEL))
+            async for one in LogReader(pool).stream("registry", stream_of(stream))
         ]
 
 
@@ -68,3 +72,42 @@ async def test_a_promotion_that_is_killed_is_whole_or_not_there(
     assert check(await told(database)) == number - 1 + more
     assert await run(database) == 0
     assert check(await told(database)) == VERSIONS, "the same commands end what was begun, once"
+
+
+def check_stages(events: list[Message]) -> int:
+    """Every wish has its gates, its move and its end; each move takes the stage from its holder."""
+    wished = [one.name for one in events if isinstance(one, pb.PromotionRequested)]
+    evaluated = [one.promotion for one in events if isinstance(one, pb.PromotionEvaluated)]
+    completed = [one.promotion for one in events if isinstance(one, pb.PromotionCompleted)]
+    held: dict[str, str] = {}
+    moves: list[str] = []
+    for one in events:
+        match one:
+            case pb.DatasetStageSet(stage=stage, version=version, old_version=old):
+                moves.append(one.promotion)
+            case pb.ComponentStageSet(stage=stage, tag=version, old_tag=old):
+                moves.append(one.promotion)
+            case _:
+                continue
+        assert old == held.get(stage, "")
+        held[stage] = version
+    assert wished == evaluated == moves == completed, "all of a promotion is there, or nothing"
+    return len(completed)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("resource", "asked"), [(DATASET, VERSIONS), (COMPONENT, 2 * VERSIONS)])
+@pytest.mark.parametrize(
+    ("point", "more"),
+    [("append.before", 0), ("append.before_commit", 0), ("append.after_commit", 1)],
+)
+async def test_a_stage_that_is_given_when_the_platform_dies_is_given_whole_or_not(
+    database: str, resource: str, asked: int, point: str, more: int
+) -> None:
+    stream, number = f"{resource}/stages", 4
+    async with ledger_of(database):
+        pass
+    assert await run(database, f"{point}=kill@{number}", resource) == -signal.SIGKILL
+    assert check_stages(await told(database, stream)) == number - 1 + more
+    assert await run(database, resource=resource) == 0
+    assert check_stages(await told(database, stream)) == asked, "what was begun ends, once"

@@ -10,7 +10,7 @@ import epochal_proto.v1 as pb
 from epochal_kernel.log.events import Event
 from epochal_kernel.postgres import Connection
 
-from epochal_notifier.registry_news import model_of, news
+from epochal_notifier.registry_news import news, resource_of
 from epochal_notifier.store.intents import Intent, add_intent
 from epochal_notifier.store.subscriptions import interested, model_title, named
 
@@ -30,9 +30,9 @@ class TellReactor:
 
     async def react(self, transaction: Connection, event: Event) -> None:
         """Write the intents of one event; the same event gives the same delivery ids."""
-        model = model_of(event.payload)
-        if model:
-            await self._tell_of_model(transaction, event, model)
+        resource = resource_of(event.payload)
+        if resource:
+            await self._tell_of_registry(transaction, event, resource)
             return
         project = event.resource.rpartition("/runs/")[0]
         if isinstance(event.payload, pb.RunNotificationRequested):
@@ -53,16 +53,17 @@ class TellReactor:
             intent = _intent(event, subscription, project, occasion, run, message)
             await add_intent(transaction, intent)
 
-    async def _tell_of_model(self, transaction: Connection, event: Event, model: str) -> None:
-        """Write what an event tells of a model; each of several tags is told of."""
-        title = await model_title(transaction, model)
-        project = model.partition("/models/")[0]
+    async def _tell_of_registry(self, transaction: Connection, event: Event, resource: str) -> None:
+        """Write what an event tells of a model, a dataset or a component; each tag is one thing.
+
+        A component is of its organisation: the organisation's subscriptions hear of it.
+        """
+        title = await model_title(transaction, resource)
+        owner = "/".join(resource.split("/")[:-2])
         for place, one in enumerate(news(event.payload, title)):
             data = json.dumps(one.data, ensure_ascii=False)
-            for subscription in await interested(
-                transaction, project, one.occasion, event.position
-            ):
-                told = _intent(event, subscription, project, one.occasion, model, data)
+            for subscription in await interested(transaction, owner, one.occasion, event.position):
+                told = _intent(event, subscription, owner, one.occasion, resource, data)
                 identity = uuid5(event.event_id, f"{subscription}:{place}")
                 await add_intent(transaction, replace(told, delivery_id=identity))
 

@@ -175,6 +175,8 @@ READ_MODEL = ReadModel(
         pb.ModelAliasSet,
         pb.ModelAliasDeleted,
         pb.ModelVersionStageChanged,
+        pb.DatasetStageSet,
+        pb.ComponentStageSet,
         pb.PromotionRequested,
         pb.PromotionEvaluated,
         pb.PromotionRejected,

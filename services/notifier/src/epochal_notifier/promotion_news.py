@@ -1,6 +1,7 @@
-"""What happens to promotions, as subscriptions are told of it: Slack, mail and signed webhooks.
+"""What happens to promotions and stages, as subscriptions are told of it, by any channel.
 
-MLflow's registry webhooks have no word for these: its channel is told of aliases only.
+Of models, datasets and components alike. MLflow's registry webhooks have no word for these; whoever
+subscribes its channel to them is told in its form, with words of ours.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ _RIGHTS: Final[dict[int, pb.Occasion]] = {
 }
 
 
-def model_of_promotion(payload: Message) -> str:
-    """Return the model that an event about a promotion or a stage is of; empty for others."""
+def resource_of_promotion(payload: Message) -> str:
+    """Return what an event about a promotion or a stage is of; empty for other events."""
     match payload:
         case pb.PromotionRequested(name=name):
             return name.partition("/promotions/")[0]
@@ -48,6 +49,8 @@ def model_of_promotion(payload: Message) -> str:
             return name.partition("/promotions/")[0]
         case pb.ModelVersionStageChanged(name=name):
             return name.partition("/versions/")[0]
+        case pb.DatasetStageSet(dataset=name) | pb.ComponentStageSet(component=name):
+            return name
         case _:
             return ""
 
@@ -75,7 +78,7 @@ def promotion_news(payload: Message) -> Iterable[tuple[pb.Occasion, dict[str, st
                 _OUTCOMES[outcome],
                 {
                     "promotion": payload.promotion,
-                    "version": str(payload.facts.version),
+                    "version": payload.facts.about.rpartition("/")[2] or str(payload.facts.version),
                     "stage": payload.facts.stage,
                     "alias": payload.facts.alias,
                     "requester": payload.facts.requester,
@@ -109,8 +112,17 @@ def promotion_news(payload: Message) -> Iterable[tuple[pb.Occasion, dict[str, st
                     "before": payload.old_stage or "None",
                 },
             )
+        case pb.DatasetStageSet(version=version, old_version=old):
+            yield pb.OCCASION_MODEL_STAGE_CHANGED, _held(payload.stage, version, old)
+        case pb.ComponentStageSet(tag=version, old_tag=old):
+            yield pb.OCCASION_MODEL_STAGE_CHANGED, _held(payload.stage, version, old)
         case _:
             return
+
+
+def _held(stage: str, version: str, before: str) -> dict[str, str]:
+    """A stage of a dataset or a component is a pointer: who has it now, and who had it before."""
+    return {"stage": stage, "version": version or "None", "version_before": before}
 
 
 def example_promotion(occasion: int) -> dict[str, str]:

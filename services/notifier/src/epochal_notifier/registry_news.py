@@ -1,4 +1,4 @@
-"""What happens to models, as MLflow's registry webhooks tell it.
+"""What happens to models, datasets and components, as MLflow's registry webhooks tell it.
 
 Source: mlflow/webhooks/types.py and mlflow/server/handlers.py of MLflow 3.17.
 """
@@ -16,8 +16,8 @@ from epochal_notifier.projections import PROMPT_TAG, ModelTitleRow
 from epochal_notifier.promotion_news import (
     OCCASIONS,
     example_promotion,
-    model_of_promotion,
     promotion_news,
+    resource_of_promotion,
 )
 
 Payload: TypeAlias = Mapping[str, "str | Mapping[str, str] | None"]
@@ -52,8 +52,8 @@ class News:
     data: Payload
 
 
-def model_of(payload: Message) -> str:
-    """Return the model that an event is about; empty for events of other things."""
+def resource_of(payload: Message) -> str:
+    """Return the model, dataset or component that news are of; empty for events without any."""
     match payload:
         case pb.ModelRegistered(name=name):
             return name
@@ -64,7 +64,7 @@ def model_of(payload: Message) -> str:
         case pb.ModelVersionRegistered(name=name) | pb.ModelVersionTagged(name=name):
             return name.partition("/versions/")[0]
         case _:
-            return model_of_promotion(payload)
+            return resource_of_promotion(payload)
 
 
 def news(payload: Message, model: ModelTitleRow) -> Iterable[News]:

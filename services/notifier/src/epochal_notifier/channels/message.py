@@ -41,6 +41,8 @@ _WORDS: Final = {
     pb.OCCASION_MODEL_ROLLED_BACK: ("was rolled back", "model.rolled_back"),
 }
 
+_NOUNS: Final = {"datasets": "Dataset", "components": "Component"}
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -49,14 +51,14 @@ class Message:
     Attributes:
         delivery: resource name of the delivery; the idempotency key.
         occasion: pb.Occasion.
-        run: resource name of the run, or of the model.
-        title: of the run or model.
+        run: resource name of the run, or of the model, dataset or component.
+        title: of what it is about.
         creator: who asked for the run.
         reason: in words, may be empty.
         occurred_at: when.
         position: of the event it tells of.
         url: where to see more, may be empty.
-        data: JSON of what happened to a model; empty for runs.
+        data: JSON of what happened in the registry; empty for runs.
     """
 
     delivery: str
@@ -77,18 +79,25 @@ class Message:
 
     @property
     def type(self) -> str:
-        """What happened, for programs."""
-        return _WORDS[self.occasion][1]  # type: ignore[index]  # an enum is an int at run time
+        """What happened, for programs: "model_stage.changed", "component_stage.changed"."""
+        word: str = _WORDS[self.occasion][1]  # type: ignore[index]  # an enum is an int at run time
+        return word.replace("model", self._noun.lower(), 1) if self.data else word
 
     @property
     def headline(self) -> str:
         """One line."""
-        return f"{'Model' if self.data else 'Run'} {self.title} {self.verb}"
+        return f"{self._noun if self.data else 'Run'} {self.title} {self.verb}"
+
+    @property
+    def _noun(self) -> str:
+        """What it is about, in the registry."""
+        return _NOUNS.get(self.run.split("/")[-2], "Model")
 
     @property
     def project(self) -> str:
-        """Resource name of the project."""
-        return "/".join(self.run.split("/")[:4])
+        """Resource name of the project, or the organisation of a component."""
+        parts = self.run.split("/")
+        return "/".join(parts[:2] if parts[2:3] == ["components"] else parts[:4])
 
 
 class Deliver(Protocol):

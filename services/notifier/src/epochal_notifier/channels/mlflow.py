@@ -21,7 +21,7 @@ from epochal_kernel.clock import Clock
 from epochal_notifier.channels.message import Message
 from epochal_notifier.channels.posting import post
 from epochal_notifier.domain.delivery import Attempt
-from epochal_notifier.registry_news import EVENTS
+from epochal_notifier.registry_news import EVENTS, OF_MODELS
 
 
 class MlflowChannel:
@@ -34,8 +34,8 @@ class MlflowChannel:
 
     async def __call__(self, channel: pb.Channel, message: Message) -> Attempt:
         """Make one attempt."""
-        if message.occasion not in EVENTS:
-            return Attempt(False, True, "MLflow's webhooks tell of models only")
+        if message.occasion not in OF_MODELS:
+            return Attempt(False, True, "MLflow's webhooks tell of the registry only")
         body = body_of(message)
         delivery_id = message.delivery.rpartition("/")[2]
         now = str(int(self._clock.now().timestamp()))
@@ -54,8 +54,8 @@ class MlflowChannel:
 
 
 def body_of(message: Message) -> bytes:
-    """Return the JSON body."""
-    entity, action = EVENTS[message.occasion]
+    """Return the JSON body; what MLflow has no word for has ours: "promotion" is "waiting"."""
+    entity, action = EVENTS.get(message.occasion) or message.type.split(".")
     content = {
         "entity": entity,
         "action": action,
