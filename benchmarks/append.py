@@ -20,6 +20,7 @@ from epochal_kernel.ids import Position, SystemIds, Version
 from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.commands import Command, CommandContext, NewEvent, Stream
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_kernel.signals import LogSignal
@@ -51,7 +52,7 @@ async def opened_log(url: str) -> AsyncIterator[tuple[Pool, Appender]]:
     pool = await connect(url, name="benchmark", max_size=4)
     async with pool.acquire() as connection:
         await migrate(connection, "log", "epochal_kernel.log")
-    appender = Appender(pool, LogSignal(), IDS, SystemClock())
+    appender = Appender(pool, LogSignal(), IDS, SystemClock(), Subjects(pool, SystemClock()))
     running = asyncio.create_task(appender.run())
     try:
         yield pool, appender

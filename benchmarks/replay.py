@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+from epochal_kernel.clock import SystemClock
 from epochal_kernel.ids import Position
 from epochal_kernel.log.commands import Command
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.reader import LogReader, verify
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Pool
 from epochal_kernel.projections.rebuild import replay
 from epochal_kernel.projections.store import create_generation, prepare
@@ -60,7 +62,12 @@ async def project(pool: Pool) -> Row:
         target = (await LogReader(pool).head()).position
         started = time.perf_counter()
         async for position in replay(
-            connection, READ_MODEL, "tracker_bench", EventCodec(), target, LogReader(pool)
+            connection,
+            READ_MODEL,
+            "tracker_bench",
+            EventCodec(Subjects(pool, SystemClock())),
+            target,
+            LogReader(pool),
         ):
             reached = position
         elapsed = time.perf_counter() - started

@@ -180,6 +180,7 @@ def _typed_extensions(stub: str) -> str:
     for name, options, value in (
         ("policy", "MethodOptions", "MethodPolicy"),
         ("event", "MessageOptions", "EventPolicy"),
+        ("personal", "FieldOptions", "Personal"),
         ("field", "FieldOptions", "FieldRules"),
         ("oneof", "OneofOptions", "OneofRules"),
     ):
@@ -204,7 +205,7 @@ def _write_package(
         for enum in file.enum_type:
             names += [enum.name, *(value.name for value in enum.value)]
         if file.name == "epochal/v1/options.proto":
-            names += ["policy", "event"]
+            names += ["policy", "event", "personal"]
         lines += [f"from epochal_proto.v1.{module} import {name} as {name}" for name in names]
         exported += names
     (target / "__init__.py").write_text("\n".join(lines) + "\n")

@@ -12,6 +12,7 @@ import epochal_proto.v1 as pb
 from epochal_kernel.bus import Bus
 from epochal_kernel.clock import SystemClock
 from epochal_kernel.log.events import Event, EventCodec
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Connection, Pool, connect
 from epochal_kernel.projections.consumer import Consumer, Listener
 from epochal_kernel.projections.inbox import Inbox
@@ -149,7 +150,7 @@ async def consuming(
         inbox=new_inbox(bus, pool) if new_inbox else Inbox(bus, pool, "toy", clock),
         signal=signal or world.signal,
         progress=progress,
-        codec=codec or EventCodec(),
+        codec=codec or EventCodec(Subjects(pool, SystemClock())),
         clock=clock,
     )
     task = asyncio.create_task(consumer.run())

@@ -16,6 +16,7 @@ from epochal_kernel.log.commands import Command, CommandContext, NewEvent, Strea
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_kernel.signals import LogSignal
@@ -41,11 +42,12 @@ async def log_world(url: str) -> AsyncIterator[LogWorld]:
     async with pool.acquire() as connection:
         await migrate(connection, "log", "epochal_kernel.log")
     signal = LogSignal()
-    appender = Appender(pool, signal, IDS, SystemClock())
+    subjects = Subjects(pool, SystemClock())
+    appender = Appender(pool, signal, IDS, SystemClock(), subjects)
     running = asyncio.create_task(appender.run())
     try:
         yield LogWorld(
-            pool, appender, Ledger(pool, appender, EventCodec()), LogReader(pool), signal
+            pool, appender, Ledger(pool, appender, EventCodec(subjects)), LogReader(pool), signal
         )
     finally:
         appender.close()

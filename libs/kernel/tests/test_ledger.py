@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import epochal_proto.v1 as pb
 import pytest
+from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import (
     AlreadyExists,
     CommandMismatch,
@@ -17,6 +18,7 @@ from epochal_kernel.ids import Position
 from epochal_kernel.log.commands import Command, NewEvent, Stream
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.ledger import Ledger, Outcome
+from epochal_kernel.log.subjects import Subjects
 from google.protobuf.message import Message
 from kernel_world import LogWorld, command, context, tags
 
@@ -62,7 +64,7 @@ async def run(
 
 def other_of(world: LogWorld) -> Ledger:
     """Another process's ledger on the same log."""
-    return Ledger(world.pool, world.appender, EventCodec())
+    return Ledger(world.pool, world.appender, EventCodec(Subjects(world.pool, SystemClock())))
 
 
 async def test_a_decision_is_appended_and_folded(world: LogWorld) -> None:
@@ -157,7 +159,7 @@ async def test_two_ledgers_that_decide_at_once_both_decide_on_the_truth(world: L
 
 async def test_a_stream_that_never_stands_still_is_given_up(world: LogWorld) -> None:
     stream = uuid4()
-    ledger = Ledger(world.pool, _Outrun(world), EventCodec())  # type: ignore[arg-type]  # a fake
+    ledger = Ledger(world.pool, _Outrun(world), EventCodec(Subjects(world.pool, SystemClock())))  # type: ignore[arg-type]  # a fake
     with pytest.raises(VersionConflict):
         await run(ledger, stream, claim(stream, "a"))
 

@@ -19,6 +19,7 @@ from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.chain import GENESIS, first_bad
 from epochal_kernel.log.commands import Appended, Command, NewEvent, Stream
 from epochal_kernel.log.reader import Verification, verify
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import MigrationChanged, migrate
 from epochal_kernel.postgres import connect
 from epochal_kernel.signals import LogSignal
@@ -174,7 +175,7 @@ async def test_a_lost_answer_is_repaired_by_the_appender_itself(database: str) -
         pool = await connect(proxy.url(database), name="proxied", max_size=2)
         async with pool.acquire() as connection:
             await migrate(connection, "log", "epochal_kernel.log")
-        appender = Appender(pool, LogSignal(), IDS, SystemClock())
+        appender = Appender(pool, LogSignal(), IDS, SystemClock(), Subjects(pool, SystemClock()))
         running = asyncio.create_task(appender.run())
         await appender.append(command(uuid4()))
         proxy.half_close("to_client")
@@ -257,7 +258,7 @@ async def test_a_database_that_stays_away_is_told_to_every_caller(
     monkeypatch.setattr("epochal_kernel.log.appender.RETRY_PAUSE_S", 0.001)
     async with FaultProxy.to(database) as proxy:
         pool = await connect(proxy.url(database), name="proxied", max_size=2)
-        appender = Appender(pool, LogSignal(), IDS, SystemClock())
+        appender = Appender(pool, LogSignal(), IDS, SystemClock(), Subjects(pool, SystemClock()))
         running = asyncio.create_task(appender.run())
         await proxy.refuse()
         await proxy.drop()

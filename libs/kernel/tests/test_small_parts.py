@@ -37,10 +37,10 @@ def renamed(message: Message) -> Message:
     return pb.TagsSet(run=message.run, tags={"from": "params"})
 
 
-def test_old_events_are_seen_in_todays_shape() -> None:
+async def test_old_events_are_seen_in_todays_shape() -> None:
     codec = EventCodec(upcasters=Upcasters({"epochal.v1.ParamsLogged": renamed}))
     old = pb.ParamsLogged(run="r").SerializeToString()
-    today = codec.decode_payload("epochal.v1.ParamsLogged", old, 1)
+    today = await codec.decode_payload("epochal.v1.ParamsLogged", old, 1)
     assert today == pb.TagsSet(run="r", tags={"from": "params"})
 
 
@@ -60,12 +60,12 @@ def test_upcasters_follow_each_other_and_never_go_in_a_circle() -> None:
     assert Upcasters().upcast(untouched) is untouched
 
 
-def test_what_cannot_be_decoded_says_which_event_and_why() -> None:
+async def test_what_cannot_be_decoded_says_which_event_and_why() -> None:
     codec = EventCodec()
     with pytest.raises(UndecodableEvent, match=r"event 7 has type 'x\.Y'.*upgrade this service"):
-        codec.decode_payload("x.Y", b"", 7)
+        await codec.decode_payload("x.Y", b"", 7)
     with pytest.raises(UndecodableEvent, match=r"event 8 \(epochal\.v1\.TagsSet\) does not parse"):
-        codec.decode_payload("epochal.v1.TagsSet", b"\xff", 8)
+        await codec.decode_payload("epochal.v1.TagsSet", b"\xff", 8)
 
 
 def test_an_event_declares_its_category() -> None:

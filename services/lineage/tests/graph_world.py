@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import epochal_proto.v1 as pb
+from epochal_kernel.clock import SystemClock
 from epochal_kernel.ids import Position, SystemIds
 from epochal_kernel.log.events import EventCodec, category_of
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_kernel.projections.batch import apply_batch
@@ -78,13 +80,14 @@ class GraphWorld:
 
     async def project(self, batch: int = 5_000) -> None:
         """Bring the rows up to the log."""
-        reader, codec = LogReader(self.pool), EventCodec()
+        reader = LogReader(self.pool)
+        codec = EventCodec(Subjects(self.pool, SystemClock()))
         while True:
             records = await reader.page(Position(self.progress.position), batch)
             if not records:
                 return
             async with self.pool.acquire() as connection, connection.transaction():
-                events = [codec.decode(record) for record in records]
+                events = [await codec.decode(record) for record in records]
                 await apply_batch(connection, READ_MODEL, events)
             self.progress.reached(records[-1].position)
 
@@ -151,6 +154,6 @@ async def opened(url: str) -> AsyncIterator[GraphWorld]:
             store,
             progress,
             GraphQueries(store, moments),
-            Explaining(store, CauseStore(pool), moments, EventCodec()),
+            Explaining(store, CauseStore(pool), moments, EventCodec(Subjects(pool, SystemClock()))),
             CallContext("users/ann", "acme", UUID(int=1), SystemIds()),
         )

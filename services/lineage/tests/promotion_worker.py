@@ -15,6 +15,7 @@ from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.commands import CommandContext
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import connect
 from epochal_kernel.signals import LogSignal
@@ -56,10 +57,12 @@ async def ledger_of(url: str) -> AsyncIterator[Ledger]:
     async with await connect(url, name="promoting", max_size=4) as pool:
         async with pool.acquire() as connection:
             await migrate(connection, "log", "epochal_kernel.log")
-        appender = Appender(pool, LogSignal(), SystemIds(), SystemClock())
+        appender = Appender(
+            pool, LogSignal(), SystemIds(), SystemClock(), Subjects(pool, SystemClock())
+        )
         running = asyncio.create_task(appender.run())
         try:
-            yield Ledger(pool, appender, EventCodec())
+            yield Ledger(pool, appender, EventCodec(Subjects(pool, SystemClock())))
         finally:
             appender.close()
             await running

@@ -18,6 +18,7 @@ import pytest
 from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import Unavailable
 from epochal_kernel.log.events import EventCodec
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.signals import LogSignal
 from epochal_lineage.openlineage.emitting import Emitter
 from epochal_lineage.openlineage.events import read
@@ -69,7 +70,7 @@ def emitter(world: GraphWorld, url: str) -> Emitter:
     return Emitter(
         world.pool,
         LogSignal(),
-        EventCodec(),
+        EventCodec(Subjects(world.pool, SystemClock())),
         SystemClock(),
         url=url,
         api_key="key",

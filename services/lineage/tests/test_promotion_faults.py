@@ -10,8 +10,10 @@ from pathlib import Path
 
 import epochal_proto.v1 as pb
 import pytest
+from epochal_kernel.clock import SystemClock
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import connect
 from epochal_lineage.services.registry_messages import stream_of
 from google.protobuf.message import Message
@@ -33,10 +35,10 @@ async def run(url: str, failpoints: str = "", resource: str = MODEL) -> int:
 
 
 async def told(url: str, stream: str = MODEL) -> list[Message]:
-    codec = EventCodec()
     async with await connect(url, name="reading") as pool:
+        codec = EventCodec(Subjects(pool, SystemClock()))
         return [
-            codec.decode_payload(one.type, one.payload, one.position)
+            await codec.decode_payload(one.type, one.payload, one.position)
             async for one in LogReader(pool).stream("registry", stream_of(stream))
         ]
 

@@ -20,6 +20,7 @@ from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import FailedPrecondition, InvalidArgument, NotFound
 from epochal_kernel.ids import SystemIds
 from epochal_kernel.log.appender import Appender
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.rpc.context import CallContext
 from epochal_kernel.signals import LogSignal
 from epochal_lineage.domain.tlog.notes import COSIGNATURE, VerifierKey, signature_line, split_note
@@ -60,7 +61,9 @@ async def sealed(world: SealingWorld) -> SealingWorld:
 def proofs(sealed: SealingWorld) -> Proofs:
     keyring = sealed.keyring()
     known = witnesses(str(KEY))
-    appender = Appender(sealed.pool, LogSignal(), SystemIds(), SystemClock())
+    appender = Appender(
+        sealed.pool, LogSignal(), SystemIds(), SystemClock(), Subjects(sealed.pool, SystemClock())
+    )
     return Proofs(sealed.pool, sealed.store, keyring, sealed.sealer(keyring), known, appender)
 
 

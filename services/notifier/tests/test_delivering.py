@@ -20,6 +20,7 @@ from epochal_kernel.log.commands import Command, CommandContext, NewEvent, Strea
 from epochal_kernel.log.events import Event, EventCodec
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_kernel.projections.batch import apply_batch
@@ -78,10 +79,10 @@ class World:
 
     async def follow(self) -> list[Event]:
         """What the consumer does with new events: project, react, in one transaction."""
-        codec, reactor = EventCodec(), TellReactor()
+        codec, reactor = EventCodec(Subjects(self.pool, SystemClock())), TellReactor()
         async with self.pool.acquire() as connection, connection.transaction():
             records = await LogReader(connection).page(self.followed, 100)
-            events = [codec.decode(record) for record in records]
+            events = [await codec.decode(record) for record in records]
             await apply_batch(connection, READ_MODEL, events)
             for event in events:
                 await reactor.react(connection, event)
@@ -146,9 +147,10 @@ async def world(database: str) -> AsyncIterator[World]:
         http_receiver() as receiver,
         httpx.AsyncClient(timeout=2, follow_redirects=False) as client,
     ):
-        appender = Appender(pool, LogSignal(), IDS, SystemClock())
+        subjects = Subjects(pool, SystemClock())
+        appender = Appender(pool, LogSignal(), IDS, SystemClock(), subjects)
         running = asyncio.create_task(appender.run())
-        yield World(pool, appender, Ledger(pool, appender, EventCodec()), receiver, client)
+        yield World(pool, appender, Ledger(pool, appender, EventCodec(subjects)), receiver, client)
         appender.close()
         await running
 
@@ -183,7 +185,13 @@ async def test_history_read_again_tells_nobody(world: World) -> None:
     async with world.pool.acquire() as c:
         before = await c.fetchval("SHOW search_path")
         await create_generation(c, READ_MODEL, "notifier_rm_9")
-        async for _ in replay(c, READ_MODEL, "notifier_rm_9", EventCodec(), world.followed):
+        async for _ in replay(
+            c,
+            READ_MODEL,
+            "notifier_rm_9",
+            EventCodec(Subjects(world.pool, SystemClock())),
+            world.followed,
+        ):
             continue
         rebuilt = await c.fetchval("SELECT count(*) FROM notifier_rm_9.subscription")
         await c.execute("SELECT set_config('search_path', $1, false)", before)

@@ -16,6 +16,7 @@ from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.commands import Command, NewEvent, Stream
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import connect
 from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.rpc.context import CallContext
@@ -94,7 +95,7 @@ class World:
 
     async def events(self, run):
         return [
-            self.codec.decode_payload(record.type, record.payload, record.position)
+            await self.codec.decode_payload(record.type, record.payload, record.position)
             async for record in self.reader.stream("run", run_id_of(run))
         ]
 
@@ -161,9 +162,10 @@ class World:
             await bus.ensure_stream(StreamSpec(TELEMETRY, ("tel.v1.>",), 1 << 28))
             pool = await connect(self.database, name="test")
             self.pool = pool
-            self.client, self.codec = RpcClient(bus), EventCodec()
+            self.client, subjects = RpcClient(bus), Subjects(pool, SystemClock())
+            self.codec = EventCodec(subjects)
             self.reader = LogReader(pool)
-            self.appender = Appender(pool, LogSignal(), self.ids, SystemClock())
+            self.appender = Appender(pool, LogSignal(), self.ids, SystemClock(), subjects)
             server = RpcServer("tracker", "0.1.0", self.ids, Telemetry("tracker", "0"))
             server.unary(TrackingService.OPEN_PRODUCER, self._open)
             server.unary(TrackingService.SEAL_PRODUCER, self._seal)

@@ -15,6 +15,7 @@ from epochal_kernel.ids import SystemIds
 from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_kernel.projections.store import prepare
@@ -45,10 +46,11 @@ async def running_ledger(pool: Pool) -> AsyncIterator[Ledger]:
     """A ledger over the pool's database, whose appender runs."""
     async with pool.acquire() as connection:
         await migrate(connection, "log", "epochal_kernel.log")
-    appender = Appender(pool, LogSignal(), SystemIds(), SystemClock())
+    subjects = Subjects(pool, SystemClock())
+    appender = Appender(pool, LogSignal(), SystemIds(), SystemClock(), subjects)
     appending = asyncio.create_task(appender.run())
     try:
-        yield Ledger(pool, appender, EventCodec())
+        yield Ledger(pool, appender, EventCodec(subjects))
     finally:
         appender.close()
         await appending
@@ -56,9 +58,9 @@ async def running_ledger(pool: Pool) -> AsyncIterator[Ledger]:
 
 async def logged_events(pool: Pool) -> list[Message]:
     """All events of the log, in order."""
-    codec = EventCodec()
+    codec = EventCodec(Subjects(pool, SystemClock()))
     rows = await pool.fetch("SELECT type, payload, position FROM log.event ORDER BY position")
-    return [codec.decode_payload(*row) for row in rows]
+    return [await codec.decode_payload(*row) for row in rows]
 
 
 async def add_run(

@@ -12,6 +12,7 @@ from epochal_kernel.clock import SystemClock
 from epochal_kernel.ids import SystemIds
 from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.commands import Appended, Command, CommandContext, NewEvent, Stream
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Pool
 from epochal_kernel.signals import LogSignal
 
@@ -21,7 +22,7 @@ IDS = SystemIds()
 @asynccontextmanager
 async def appending(pool: Pool) -> AsyncIterator[Appender]:
     """Run an appender."""
-    appender = Appender(pool, LogSignal(), IDS, SystemClock())
+    appender = Appender(pool, LogSignal(), IDS, SystemClock(), Subjects(pool, SystemClock()))
     running = asyncio.create_task(appender.run())
     try:
         yield appender

@@ -38,6 +38,7 @@ from epochal_gateway.identity.directory import Directory
 from epochal_gateway.objects import Objects, open_store
 from epochal_gateway.projections import READ_MODEL
 from epochal_gateway.services.access import Access
+from epochal_gateway.services.erasing import EraseReactor, Erasing
 from epochal_gateway.services.objects import ObjectDeletion
 from epochal_gateway.services.projects import Projects
 from epochal_gateway.settings import GatewaySettings
@@ -64,6 +65,7 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
     store = AccessStore(kernel.pool, kernel.past)
     directory = Directory(store)
     _bind(kernel, Access(kernel.ledger, store, directory, kernel.progress, kernel.clock))
+    _bind_erasures(kernel, Erasing(kernel.ledger, directory, kernel.subjects, kernel.progress))
     _bind_projects(kernel, Projects(kernel.ledger, store, directory, kernel.progress))
     authenticator = Authenticator(
         directory, settings.run_token_secret.get_secret_value(), kernel.clock
@@ -144,7 +146,12 @@ async def _build(kernel: Kernel, settings: GatewaySettings) -> Parts:
         await directory.load()
         ready.set()
 
-    return Parts(listeners=[directory], background=[serve, grpc_door.run, begin])
+    return Parts(
+        reactors=[EraseReactor()],
+        listeners=[directory],
+        background=[serve, grpc_door.run, begin],
+        forgets=[directory.load],
+    )
 
 
 def _bind(kernel: Kernel, access: Access) -> None:
@@ -159,6 +166,13 @@ def _bind(kernel: Kernel, access: Access) -> None:
     server.unary(AccessService.CREATE_TOKEN, access.create_token)
     server.unary(AccessService.LIST_TOKENS, access.list_tokens)
     server.unary(AccessService.REVOKE_TOKEN, access.revoke_token)
+
+
+def _bind_erasures(kernel: Kernel, erasing: Erasing) -> None:
+    server = kernel.server
+    server.unary(AccessService.ERASE_SUBJECT, erasing.erase_subject)
+    server.unary(AccessService.GET_ERASURE, erasing.get_erasure)
+    server.unary(AccessService.LIST_ERASURES, erasing.list_erasures)
 
 
 def _bind_projects(kernel: Kernel, projects: Projects) -> None:

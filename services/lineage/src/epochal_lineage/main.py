@@ -89,7 +89,7 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     store = GraphStore(kernel.pool)
     graph = Graph(kernel.ledger, store, kernel.progress, kernel.clock)
     events = AuditStore(kernel.pool)
-    audit = Audit(kernel.pool, events, kernel.codec, kernel.client)
+    audit = Audit(kernel.pool, events, kernel.codec, kernel.subjects, kernel.client)
     logged = LoggedModelStore(kernel.pool)
     server = kernel.server
     server.unary(LineageService.USE_DATASET, graph.use_dataset)

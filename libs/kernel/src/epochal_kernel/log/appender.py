@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -29,6 +29,8 @@ from epochal_kernel.failpoints import failpoint
 from epochal_kernel.ids import Ids, Position, Version
 from epochal_kernel.log.commands import Appended, Command, Stream
 from epochal_kernel.log.events import category_of
+from epochal_kernel.log.personal import renamed, users_in
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Pool, adapting
 from epochal_kernel.signals import LogSignal
 
@@ -53,8 +55,11 @@ class _Pending:
 class Appender:
     """Appends commands for one process. `run` must be running for `append` to be answered."""
 
-    def __init__(self, pool: Pool, signal: LogSignal, ids: Ids, clock: Clock) -> None:
+    def __init__(
+        self, pool: Pool, signal: LogSignal, ids: Ids, clock: Clock, subjects: Subjects
+    ) -> None:
         self._pool = pool
+        self._subjects = subjects
         self._signal = signal
         self._ids = ids
         self._clock = clock
@@ -163,6 +168,7 @@ class Appender:
     async def _append_once(self, batch: list[_Pending]) -> Sequence[asyncpg.Record]:
         commands = [pending.command for pending in batch]
         contexts = [command.context for command in commands]
+        names = await self._names(commands)
         numbers: list[int] = []
         event_ids: list[UUID] = []
         types: list[str] = []
@@ -173,7 +179,8 @@ class Appender:
                 numbers.append(number)
                 event_ids.append(event_id)
                 types.append(event.payload.DESCRIPTOR.full_name)
-                payloads.append(event.payload.SerializeToString(deterministic=True))
+                payload = renamed(event.payload, names)
+                payloads.append(payload.SerializeToString(deterministic=True))
                 resources.append(event.resource)
         with adapting():
             async with self._pool.acquire() as connection, connection.transaction():
@@ -185,7 +192,7 @@ class Appender:
                     [command.stream.category for command in commands],
                     [command.stream.id for command in commands],
                     [command.expected_version for command in commands],
-                    [context.actor for context in contexts],
+                    [names.get(context.actor, context.actor) for context in contexts],
                     [context.correlation_id for context in contexts],
                     [context.causation_id for context in contexts],
                     [context.traceparent for context in contexts],
@@ -198,6 +205,14 @@ class Appender:
                 failpoint("append.before_commit")
         failpoint("append.after_commit")
         return rows
+
+    async def _names(self, commands: Sequence[Command]) -> Mapping[str, str]:
+        """What is stored in place of the people that the commands name."""
+        people = {command.context.actor for command in commands}
+        for command in commands:
+            for event in command.events:
+                people.update(users_in(event.payload))
+        return await self._subjects.pseudonyms(people)
 
     def _answer(self, batch: list[_Pending], rows: Sequence[asyncpg.Record]) -> None:
         highest = 0

@@ -18,6 +18,8 @@ from google.protobuf.message import DecodeError, Message
 
 from epochal_kernel.errors import DataLoss
 from epochal_kernel.ids import Position, Version
+from epochal_kernel.log.personal import ANONYMOUS, is_pseudonym, renamed, users_in
+from epochal_kernel.log.subjects import Names
 from epochal_kernel.log.upcasting import Upcasters
 
 #: Columns of log.event in the order `EventRecord` takes them.
@@ -103,7 +105,7 @@ class EventRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A recorded event with its payload decoded and upcast to today's type."""
+    """A recorded event, decoded and upcast to today's type, people under their own names."""
 
     position: Position
     event_id: UUID
@@ -121,8 +123,13 @@ class Event:
     recorded_at: datetime
 
 
+_MARK = ANONYMOUS.encode()
+
+
 class EventCodec:
-    """Turns records into events: picks the type, parses, upcasts.
+    """Turns records into events: picks the type, parses, upcasts, names people by their names.
+
+    Without `names` people stay pseudonyms.
 
     Raises:
         UndecodableEvent: unknown type or bytes that do not parse. Deterministic: a consumer parks
@@ -131,14 +138,19 @@ class EventCodec:
 
     def __init__(
         self,
+        names: Names | None = None,
         types: Mapping[str, type[Message]] = EVENTS,
         upcasters: Upcasters | None = None,
     ) -> None:
+        self._names = names
         self._types = types
         self._upcasters = upcasters or Upcasters()
 
-    def decode(self, record: EventRecord) -> Event:
+    async def decode(self, record: EventRecord) -> Event:
         """Decode one record."""
+        actor = record.actor
+        if actor.startswith(ANONYMOUS):
+            actor = await self._revealed(actor)
         return Event(
             record.position,
             record.event_id,
@@ -147,8 +159,8 @@ class EventCodec:
             record.stream_id,
             record.version,
             record.type,
-            self.decode_payload(record.type, record.payload, record.position),
-            record.actor,
+            await self.decode_payload(record.type, record.payload, record.position),
+            actor,
             record.resource,
             record.correlation_id,
             record.causation_id,
@@ -156,7 +168,7 @@ class EventCodec:
             record.recorded_at,
         )
 
-    def decode_payload(self, type_name: str, payload: bytes, position: int) -> Message:
+    async def decode_payload(self, type_name: str, payload: bytes, position: int) -> Message:
         """Decode one payload of the named type."""
         kind = self._types.get(type_name)
         if kind is None:
@@ -170,7 +182,19 @@ class EventCodec:
             raise UndecodableEvent(
                 f"event {position} ({type_name}) does not parse: {error}"
             ) from error
-        return self._upcasters.upcast(message)
+        message = self._upcasters.upcast(message)
+        if _MARK in payload:
+            return renamed(
+                message,
+                {user: await self._revealed(user) for user in set(users_in(message))},
+            )
+        return message
+
+    async def _revealed(self, user: str) -> str:
+        if self._names is None or not is_pseudonym(user):
+            return user
+        known = self._names.known(user)
+        return known if known is not None else (await self._names.names([user]))[user]
 
 
 def category_of(kind: type[Message]) -> str:

@@ -83,6 +83,10 @@ class Ledger:
         self._cache: OrderedDict[Stream, tuple[object, Version]] = OrderedDict()
         self._locks: WeakValueDictionary[Stream, asyncio.Lock] = WeakValueDictionary()
 
+    def forget(self) -> None:
+        """Drop what is remembered of every stream; it is read again when it is needed."""
+        self._cache.clear()
+
     async def load(self, aggregate: Aggregate[State], stream_id: UUID) -> tuple[State, Version]:
         """Fold a stream to its present state and version; version 0 means it does not exist."""
         return await self._fold(aggregate, Stream(aggregate.category, stream_id))
@@ -191,7 +195,7 @@ class Ledger:
     async def _fold(self, aggregate: Aggregate[State], stream: Stream) -> tuple[State, Version]:
         state, version = self._cached(stream, aggregate)
         async for record in self._reader.stream(stream.category, stream.id, version):
-            payload = self._codec.decode_payload(record.type, record.payload, record.position)
+            payload = await self._codec.decode_payload(record.type, record.payload, record.position)
             state, version = aggregate.evolve(state, payload), record.version
         self._remember(stream, state, version)
         return state, version

@@ -197,12 +197,11 @@ class Consumer:
 
         What is passed over is remembered in memory only: after a crash it is passed over again.
         """
-        interests = self._model.interests
-        if interests is None or self._level.size >= SKIP_AT_MOST:
+        if self._model.interests is None or self._level.size >= SKIP_AT_MOST:
             return 0
         before = self._level.upto
         following = contiguous(records, before)
-        if not following or any(record.type in interests for record in following):
+        if not following or any(self._model.looks_at(record.type) for record in following):
             return 0
         with adapting():
             if not await _is_logged(self._pool, following[-1]):
@@ -230,7 +229,7 @@ class Consumer:
                 if not following or not await _is_logged(connection, following[-1]):
                     following = await LogReader(connection).page(position, limit)
                 if following:
-                    events = self._decode(following)
+                    events = await self._decode(following)
                     await self._apply(connection, events)
                     position = events[-1].position
                     await write_checkpoint(connection, self._name, position)
@@ -277,12 +276,12 @@ class Consumer:
         except Exception as error:
             raise ProjectionFailed(event.position, event.type, reactor.name) from error
 
-    def _decode(self, records: Sequence[EventRecord]) -> list[Event]:
+    async def _decode(self, records: Sequence[EventRecord]) -> list[Event]:
         """Decode up to the first event that cannot be; that one fails when it comes first."""
         events: list[Event] = []
         for record in records:
             try:
-                events.append(self._codec.decode(record))
+                events.append(await self._codec.decode(record))
             except EpochalError as error:
                 if events:
                     break

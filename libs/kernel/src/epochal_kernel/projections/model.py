@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import epochal_proto.v1 as pb
 from epochal_proto.method import descriptor_of
 from google.protobuf.message import Message
 
@@ -72,6 +73,13 @@ class ReadModel:
     projectors: tuple[Projector, ...]
     interests: frozenset[str] | None = None
 
+    def looks_at(self, event_type: str) -> bool:
+        """Whether anything of the service looks at events of a type, by its full name.
+
+        Everybody looks at erasures: see `forgetting`.
+        """
+        return self.interests is None or event_type in self.interests or event_type == _ERASURE
+
     @property
     def schema(self) -> str:
         """Schema of this generation."""
@@ -81,6 +89,9 @@ class ReadModel:
     def tables(self) -> tuple[Table[Any], ...]:
         """All tables of all projectors."""
         return tuple(table for projector in self.projectors for table in projector.tables)
+
+
+_ERASURE = descriptor_of(pb.SubjectErased).full_name
 
 
 def event_types(*kinds: type[Message]) -> frozenset[str]:

@@ -1,8 +1,9 @@
 """Rebuilding a read model from the log, beside the live one, and comparing the two.
 
 `replay` writes a new generation in a schema of its own; `compare` digests live and rebuilt tables
-at one equal position; `switch` puts the new one in the live one's place. The live consumer goes on
-meanwhile and is held still only for the last few events of a switch.
+at one equal position; `switch` puts the new one in the live one's place, `renew` does so with one
+of the same version. The live consumer goes on meanwhile and is held still only for the last few
+events of a switch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from epochal_kernel.failpoints import failpoint
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import EventCodec, EventRecord
 from epochal_kernel.log.reader import LogReader
@@ -101,7 +103,7 @@ async def replay(
         await set_search_path(connection, schema)
         position = await read_checkpoint(connection, model.service)
         async for records in _pages(reader or LogReader(connection), position, until, reader):
-            events = [codec.decode(record) for record in records]
+            events = [await codec.decode(record) for record in records]
             async with connection.transaction():
                 await connection.execute("SET LOCAL synchronous_commit = off")
                 await apply_batch(connection, model, events)
@@ -183,6 +185,38 @@ async def catch_up(
                 await connection.execute(
                     "SELECT pg_advisory_unlock(hashtext($1))", f"{model.service}.past"
                 )
+
+
+async def renew(pool: Pool, model: ReadModel, codec: EventCodec) -> bool:
+    """Make the live generation again from the log, under its own name; return whether it was ours.
+
+    Safe to repeat when it did not finish. The consumer that waits for the checkpoint meanwhile
+    finds its row gone, and goes on with that of the new tables.
+    """
+    anew, old = f"{model.schema}_anew", f"{model.schema}_old"
+    with adapting():
+        async with pool.acquire() as holder, pool.acquire() as builder:
+            live = await live_generation(holder, model.service)
+            if live is None or live.schema != model.schema:
+                return False
+            await holder.execute(f"DROP SCHEMA IF EXISTS {old} CASCADE")
+            await create_generation(builder, model, anew)
+            head = (await LogReader(pool).head()).position
+            async for _ in replay(builder, model, anew, codec, head, LogReader(pool)):
+                continue
+            async with holder.transaction():
+                await holder.execute("SELECT set_config('search_path', $1, true)", model.schema)
+                position = await read_checkpoint(holder, model.service, lock=True)
+                async for _ in replay(builder, model, anew, codec, position):
+                    continue
+                await holder.execute("DELETE FROM checkpoint")
+                # Names change, tables do not: nobody who reads has to be waited for.
+                await holder.execute(f"ALTER SCHEMA {model.schema} RENAME TO {old}")
+                await holder.execute(f"ALTER SCHEMA {anew} RENAME TO {model.schema}")
+            failpoint("renew.before_drop")
+            await holder.execute(f"DROP SCHEMA {old} CASCADE")
+            await set_search_path(builder, "public")
+    return True
 
 
 async def upgrade(pool: Pool, model: ReadModel, codec: EventCodec) -> AsyncIterator[Position]:

@@ -27,9 +27,11 @@ from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.forks import Fork, read_fork
 from epochal_kernel.log.ledger import Ledger
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, adapting, connect
 from epochal_kernel.projections.consumer import Consumer, Listener
+from epochal_kernel.projections.forgetting import Forget, Forgetting
 from epochal_kernel.projections.inbox import Inbox
 from epochal_kernel.projections.model import BatchReactor, Reactor, ReadModel
 from epochal_kernel.projections.rebuild import catch_up, upgrade
@@ -62,6 +64,7 @@ class Kernel:
     appender: Appender
     ledger: Ledger
     codec: EventCodec
+    subjects: Subjects
     server: RpcServer
     client: RpcClient
     telemetry: Telemetry
@@ -90,12 +93,14 @@ class Parts:
         listeners: kept level with the read model, in memory.
         background: endless tasks, such as workers that drain intents.
         http: the ASGI application; probes and metrics are added when it is None.
+        forgets: told when somebody was erased and the read model made again without the name.
     """
 
     reactors: Sequence[Reactor | BatchReactor] = ()
     listeners: Sequence[Listener] = ()
     background: Sequence[Background] = ()
     http: Callable[[Health], Starlette] | None = None
+    forgets: Sequence[Forget] = ()
 
 
 async def run_service(
@@ -131,7 +136,10 @@ async def run_service(
         maintenance = Maintenance(kernel.pool, model, kernel.codec)
         kernel.server.stream(MaintenanceService.REPLAY_READ_MODELS, maintenance.replay_read_models)
         kernel.server.check_complete()
-        consumer = _consumer(kernel, parts)
+        forgetting = Forgetting(
+            kernel.pool, model, kernel.codec, kernel.ledger, kernel.clock, parts.forgets
+        )
+        consumer = _consumer(kernel, parts, forgetting)
         hints = Hints(kernel.bus, kernel.signal)
         relay = Relay(kernel.pool, kernel.bus, kernel.signal, kernel.clock, hints)
         _add_checks(kernel, consumer, stop)
@@ -149,6 +157,7 @@ async def run_service(
             consumer.run,
             relay.run,
             hints.tell,
+            forgetting.run,
             lambda: _measure(kernel, relay),
             *parts.background,
         ]
@@ -160,7 +169,6 @@ async def _open(settings: ServiceSettings, model: ReadModel, stack: AsyncExitSta
     clock, ids = SystemClock(), SystemIds()
     telemetry = Telemetry(model.service, VERSION, settings.otlp_endpoint)
     stack.callback(telemetry.close)
-    codec = EventCodec()
     pool = await connect(
         settings.database_url,
         name=f"epochal-{model.service}",
@@ -169,13 +177,15 @@ async def _open(settings: ServiceSettings, model: ReadModel, stack: AsyncExitSta
         max_size=settings.pool_size,
     )
     stack.push_async_callback(_close_pool, pool)
+    subjects = Subjects(pool, clock)
+    codec = EventCodec(subjects)
     bus = Bus(settings.nats_url, f"epochal-{model.service}")
     fork = await read_fork(pool)
     if fork is not None:
         allowed = sorted(allowed_acts(settings.fork_allows))
         _log.info("service.of_a_fork", position=fork.position, source=fork.source, allowed=allowed)
     signal_ = LogSignal()
-    appender = Appender(pool, signal_, ids, clock)
+    appender = Appender(pool, signal_, ids, clock, subjects)
     return Kernel(
         settings=settings,
         pool=pool,
@@ -185,6 +195,7 @@ async def _open(settings: ServiceSettings, model: ReadModel, stack: AsyncExitSta
         appender=appender,
         ledger=Ledger(pool, appender, codec),
         codec=codec,
+        subjects=subjects,
         server=RpcServer(model.service, VERSION, ids, telemetry),
         client=RpcClient(bus),
         telemetry=telemetry,
@@ -230,7 +241,7 @@ async def _bring_up_to_date(pool: Pool, model: ReadModel, package: str) -> None:
                 for name in await migrate(connection, owner, source):
                     _log.info("service.migrated", owner=owner, name=name)
             await prepare(connection, model)
-        async for position in upgrade(pool, model, EventCodec()):
+        async for position in upgrade(pool, model, EventCodec(Subjects(pool, SystemClock()))):
             _log.info("service.rebuilding", schema=model.schema, position=position)
         fork = await read_fork(pool)
         if fork is not None:
@@ -238,7 +249,7 @@ async def _bring_up_to_date(pool: Pool, model: ReadModel, package: str) -> None:
                 _log.info("service.replaying_the_past", schema=model.schema, position=position)
 
 
-def _consumer(kernel: Kernel, parts: Parts) -> Consumer:
+def _consumer(kernel: Kernel, parts: Parts, forgetting: Forgetting) -> Consumer:
     return Consumer(
         pool=kernel.pool,
         model=kernel.model,
@@ -248,7 +259,7 @@ def _consumer(kernel: Kernel, parts: Parts) -> Consumer:
         progress=kernel.progress,
         codec=kernel.codec,
         clock=kernel.clock,
-        listeners=parts.listeners,
+        listeners=(*parts.listeners, forgetting),
     )
 
 

@@ -120,6 +120,19 @@ class Directory:
             key=lambda row: row.parent,
         )
 
+    def owners(self, org: str) -> set[str]:
+        """Return who owns an organisation."""
+        return {
+            user
+            for (parent, user), row in self._roles.items()
+            if parent == org and row.role == pb.ROLE_OWNER
+        }
+
+    def tokens_of(self, user: str) -> list[TokenRow]:
+        """Return all tokens that speak for a user, revoked ones too, by name."""
+        found = [known.row for known in self._tokens.values() if known.row.username == user]
+        return sorted(found, key=lambda row: row.name)
+
     def is_platform_admin(self, user: str) -> bool:
         """Whether a user administers the whole platform."""
         return user in self._admins

@@ -91,7 +91,7 @@ class Emitter:
         while records := await self._reader.page(Position(position), PAGE):
             for record in records:
                 if record.type in _TYPES:
-                    await self._emit(http, self._codec.decode(record))
+                    await self._emit(http, await self._codec.decode(record))
             position = records[-1].position
             await self._store.reached(self._url, position)
         return position
@@ -124,7 +124,7 @@ class Emitter:
             return self._created[run]
         created: pb.RunCreated | None = None
         async for record in self._reader.stream("run", UUID(run.rpartition("/")[2])):
-            payload = self._codec.decode(record).payload
+            payload = (await self._codec.decode(record)).payload
             if isinstance(payload, pb.RunCreated):
                 created = payload
                 break

@@ -14,12 +14,14 @@ from epochal_kernel import paging
 from epochal_kernel.errors import EpochalError, InvalidArgument, Violation
 from epochal_kernel.log.events import EventCodec, EventRecord
 from epochal_kernel.log.reader import verify
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Pool
 from epochal_kernel.rpc.client import RpcClient
 from epochal_kernel.rpc.context import CallContext
 from epochal_proto.v1.events import EVENTS
 from epochal_proto.v1.services import MaintenanceService
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from epochal_lineage.domain.permissions_used import permission_of, types_allowed_by
@@ -35,10 +37,18 @@ _HIDDEN: Final = ("secretSha256", "sealedChannel")
 class Audit:
     """Handlers of AuditService."""
 
-    def __init__(self, pool: Pool, store: AuditStore, codec: EventCodec, client: RpcClient) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        store: AuditStore,
+        codec: EventCodec,
+        subjects: Subjects,
+        client: RpcClient,
+    ) -> None:
         self._pool = pool
         self._store = store
         self._codec = codec
+        self._subjects = subjects
         self._client = client
 
     async def list_events(
@@ -50,7 +60,9 @@ class Audit:
         records = await self._store.events(
             EventQuery(
                 org_id=org,
-                actor=request.actor,
+                actors=tuple(await self._subjects.stored_as(request.actor))
+                if request.actor
+                else (),
                 resource=request.resource.rstrip("/"),
                 types=_types(request.types, request.permission),
                 start=_time(request.start_time) if request.HasField("start_time") else None,
@@ -62,7 +74,7 @@ class Audit:
             )
         )
         return pb.ListEventsResponse(
-            events=[shown(self._codec, record) for record in records[:size]],
+            events=[await shown(self._codec, record) for record in records[:size]],
             next_page_token=(
                 paging.pack(str(records[size - 1].position)) if len(records) > size else ""
             ),
@@ -101,8 +113,9 @@ class Audit:
                 yield pb.ReplayLogResponse(service=service, done=True, problem=error.message)
 
 
-def shown(codec: EventCodec, record: EventRecord) -> pb.AuditEvent:
+async def shown(codec: EventCodec, record: EventRecord) -> pb.AuditEvent:
     """Return an event as auditors see it, its secrets hidden."""
+    decoded = await codec.decode(record)
     event = pb.AuditEvent(
         name=f"orgs/{record.org_id}/events/{record.position}",
         position=record.position,
@@ -111,19 +124,18 @@ def shown(codec: EventCodec, record: EventRecord) -> pb.AuditEvent:
         stream_id=str(record.stream_id),
         version=record.version,
         type=record.type,
-        actor=record.actor,
+        actor=decoded.actor,
         resource=record.resource,
         correlation_id=str(record.correlation_id),
         causation_id=str(record.causation_id) if record.causation_id else "",
-        payload_json=_payload(codec, record),
+        payload_json=_payload(decoded.payload),
         permission=("" if record.actor.startswith("services/") else permission_of(record.type)),
     )
     event.record_time.FromDatetime(record.recorded_at)
     return event
 
 
-def _payload(codec: EventCodec, record: EventRecord) -> str:
-    message = codec.decode_payload(record.type, record.payload, record.position)
+def _payload(message: Message) -> str:
     content = json_format.MessageToDict(message)
     for name in _HIDDEN:
         if name in content:

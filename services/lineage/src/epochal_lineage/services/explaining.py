@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import epochal_proto.v1 as pb
-from epochal_kernel.log.events import EventCodec, EventRecord
+from epochal_kernel.log.events import Event, EventCodec, EventRecord
 from epochal_kernel.rpc.context import CallContext
-from google.protobuf.message import Message
 
 from epochal_lineage.domain.explaining import (
     EDGE_RELATIONS,
@@ -37,8 +36,7 @@ class _Reason:
     """An event, and how it explains."""
 
     relation: str
-    record: EventRecord
-    event: Message
+    event: Event
 
 
 @dataclass(slots=True)
@@ -118,41 +116,35 @@ class Explaining:
         """The events that say why a node is there as it is, oldest first."""
         if node.kind in _RUNS:
             records = await self._causes.about(node.name, "run", _RUN_TYPES, scope, EVENTS_OF_ONE)
-            found = [self._reason("", record) for record in records]
-            named = [
-                _Reason(RUN_RELATIONS[type(one.event)], one.record, one.event) for one in found
-            ]
+            found = [await self._codec.decode(record) for record in records]
+            named = [_Reason(RUN_RELATIONS[type(one.payload)], one) for one in found]
             if named:
                 return named
         if node.kind == pb.NODE_KIND_MODEL_VERSION:
             records = await self._causes.about(
                 node.parent_name, "registry", (), scope, EVENTS_OF_ONE
             )
-            found = [self._reason("", record) for record in records]
-            relations = version_relations([one.event for one in found], node.name)
-            return [
-                _Reason(how, one.record, one.event)
-                for one, how in zip(found, relations, strict=True)
-                if how
-            ]
+            found = [await self._codec.decode(record) for record in records]
+            relations = version_relations([one.payload for one in found], node.name)
+            return [_Reason(how, one) for one, how in zip(found, relations, strict=True) if how]
         record = await self._causes.at(node.first, scope)
-        return [self._reason("made known by", record)] if record is not None else []
+        return [await self._reason("made known by", record)] if record is not None else []
 
     async def _before(self, reason: _Reason, scope: Scope) -> list[_Reason]:
         """The events that an event came of: its cause, those its run names, its request's first."""
         found: list[_Reason] = []
-        if reason.record.causation_id is not None:
-            caused = await self._causes.by_id(reason.record.causation_id, scope)
+        if reason.event.causation_id is not None:
+            caused = await self._causes.by_id(reason.event.causation_id, scope)
             if caused is not None:
-                found.append(self._reason("caused by", caused))
-        for event_id in event_ids(reason.event):
+                found.append(await self._reason("caused by", caused))
+        for event_id in event_ids(reason.event.payload):
             named = await self._causes.by_id(event_id, scope)
             if named is not None:
-                found.append(self._reason("made because of", named))
-        first = await self._causes.first_of_request(reason.record.correlation_id, scope)
-        if first is not None and first.position < reason.record.position:
-            found.append(self._reason("same request", first))
-        return [one for one in found if _inside(one.record.resource, scope)]
+                found.append(await self._reason("made because of", named))
+        first = await self._causes.first_of_request(reason.event.correlation_id, scope)
+        if first is not None and first.position < reason.event.position:
+            found.append(await self._reason("same request", first))
+        return [one for one in found if _inside(one.event.resource, scope)]
 
     async def _behind(self, node: FoundNode, scope: Scope) -> list[tuple[FoundNode, str]]:
         """The nodes that a node is there because of, and how."""
@@ -166,31 +158,30 @@ class Explaining:
             if edge.source in nodes
         ]
 
-    def _reason(self, relation: str, record: EventRecord) -> _Reason:
-        event = self._codec.decode_payload(record.type, record.payload, record.position)
-        return _Reason(relation, record, event)
+    async def _reason(self, relation: str, record: EventRecord) -> _Reason:
+        return _Reason(relation, await self._codec.decode(record))
 
     def _add(self, chain: _Chain, reason: _Reason, explains: int, relation: str) -> int:
-        record = reason.record
-        if record.position in chain.events:
+        event = reason.event
+        if event.position in chain.events:
             return -1
         if len(chain.causes) >= MOST:
             chain.truncated = True
             return -1
-        chain.events.add(record.position)
+        chain.events.add(event.position)
         cause = pb.Cause(
             number=len(chain.causes),
             explains=explains,
             relation=relation,
-            resource=record.resource,
-            actor=record.actor,
-            type=record.type.rpartition(".")[2],
-            detail=detail(reason.event),
-            position=record.position,
-            event_id=str(record.event_id),
-            correlation_id=str(record.correlation_id),
+            resource=event.resource,
+            actor=event.actor,
+            type=event.type.rpartition(".")[2],
+            detail=detail(event.payload),
+            position=event.position,
+            event_id=str(event.event_id),
+            correlation_id=str(event.correlation_id),
         )
-        cause.time.FromDatetime(record.recorded_at)
+        cause.time.FromDatetime(event.recorded_at)
         chain.causes.append(cause)
         return cause.number
 

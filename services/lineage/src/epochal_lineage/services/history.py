@@ -12,7 +12,6 @@ from epochal_kernel.log.events import EventCodec, EventRecord
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import Pool
 from epochal_kernel.rpc.context import CallContext
-from google.protobuf.message import Message
 
 from epochal_lineage.domain.rules import RULE_TYPES, Rules
 from epochal_lineage.domain.standing import TYPES, AnyStream, Change, Standing
@@ -56,7 +55,7 @@ class History:
         related = await self._events.events(
             EventQuery(
                 org_id=org_id,
-                actor="",
+                actors=(),
                 resource="",
                 types=(),
                 start=None,
@@ -68,9 +67,11 @@ class History:
             )
         )
         return pb.GetEventResponse(
-            event=shown(self._codec, record),
+            event=await shown(self._codec, record),
             changes=[_change(one) for one in await self._changes(record)],
-            related=[shown(self._codec, one) for one in related if one.position != record.position],
+            related=[
+                await shown(self._codec, one) for one in related if one.position != record.position
+            ],
         )
 
     async def get_state(
@@ -130,15 +131,15 @@ class History:
         types = [f"epochal.v1.{name}" for name in RULE_TYPES[request.rule]]
         org_id = request.parent.removeprefix("orgs/")
         async for record in self._store.events(org_id, types, 0, through):
-            event = self._decoded(record)
-            rules.learn(event, record.actor)
-            inside = record.position > after and _below(record.resource, request.resource)
-            if not inside or not rules.concerns(event):
+            event = await self._codec.decode(record)
+            rules.learn(event.payload, event.actor)
+            inside = event.position > after and _below(event.resource, request.resource)
+            if not inside or not rules.concerns(event.payload):
                 continue
             found.examined += 1
-            broken = rules.breaks(event, record.actor, record.resource)
+            broken = rules.breaks(event.payload, event.actor, event.resource)
             if broken and len(found.violations) < VIOLATIONS:
-                found.violations.append(shown(self._codec, record))
+                found.violations.append(await shown(self._codec, record))
         found.holds = not found.violations
         seal = await self._seals.covering(max(1, through))
         if seal is not None:
@@ -149,26 +150,28 @@ class History:
         standing = Standing()
         org_id = parent.removeprefix("orgs/")
         async for record in self._store.events(org_id, TYPES, 0, position):
-            standing.apply(self._decoded(record), record.position, record.actor)
+            event = await self._codec.decode(record)
+            standing.apply(event.payload, event.position, event.actor)
         return standing
 
     async def _changes(self, record: EventRecord) -> list[Change]:
         """What an event changed: held against its stream as it was just before."""
         before, after, loose = Standing(), Standing(), AnyStream()
         async for one in self._reader.stream(record.category, record.stream_id):
-            event = self._decoded(one)
-            after.apply(event, one.position, one.actor)
-            if one.position == record.position:
+            event = await self._codec.decode(one)
+            after.apply(event.payload, event.position, event.actor)
+            if event.position == record.position:
                 break
-            before.apply(event, one.position, one.actor)
-            loose.apply(event)
+            before.apply(event.payload, event.position, event.actor)
+            loose.apply(event.payload)
         if record.type in TYPES:
             return before.changes_to(after)
         old = dict(loose.fields)
-        loose.apply(self._decoded(record))
+        last = await self._codec.decode(record)
+        loose.apply(last.payload)
         key = Key(pb.STATE_KIND_UNSPECIFIED, record.resource)
         return [
-            Change(key, name, old.get(name, ""), value, record.position, record.actor)
+            Change(key, name, old.get(name, ""), value, last.position, last.actor)
             for name, value in sorted(loose.fields.items())
             if old.get(name, "") != value
         ]
@@ -183,9 +186,6 @@ class History:
         if moment.HasField("time"):
             return await self._store.position_at(moment.time.ToDatetime(tzinfo=UTC))
         return min(moment.position or head, head)
-
-    def _decoded(self, record: EventRecord) -> Message:
-        return self._codec.decode_payload(record.type, record.payload, record.position)
 
 
 def _kinds(kinds: Collection[int]) -> frozenset[int]:

@@ -112,7 +112,7 @@ class ModelCards:
         records = await self._events.events(
             EventQuery(
                 org_id=context.org_id,
-                actor="",
+                actors=(),
                 resource=run,
                 types=(pb.DatasetUsed.DESCRIPTOR.full_name,),
                 start=None,
@@ -127,7 +127,7 @@ class ModelCards:
         for record in records:
             if position is not None and record.position > position:
                 break
-            used = self._codec.decode_payload(record.type, record.payload, record.position)
+            used = await self._codec.decode_payload(record.type, record.payload, record.position)
             assert isinstance(used, pb.DatasetUsed), "only these were asked for"
             family, _, number = used.dataset.partition("/versions/")
             name = used.details.name or family.rpartition("/")[2] or number

@@ -309,7 +309,7 @@ class ModelVersions:
         (record,) = await self._audit.events(
             EventQuery(
                 org_id=org_id,
-                actor="",
+                actors=(),
                 resource=model,
                 types=(pb.ModelVersionRegistered.DESCRIPTOR.full_name,),
                 start=None,

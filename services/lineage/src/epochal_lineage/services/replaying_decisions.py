@@ -56,7 +56,7 @@ class ReplayingDecisions:
         async for record in self._history.events(org_id, _TYPES, 0, through):
             if owner_of(record.resource) != request.parent:
                 continue
-            event = self._codec.decode_payload(record.type, record.payload, record.position)
+            event = await self._codec.decode_payload(record.type, record.payload, record.position)
             if isinstance(event, pb.PromotionRequested):
                 versions[event.name] = event.model_version
                 continue

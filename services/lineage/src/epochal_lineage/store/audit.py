@@ -16,13 +16,14 @@ class EventQuery:
 
     Attributes:
         org_id: organisation; always limits.
+        actors: who, by any of the names stored events have for them.
         resource: this resource and what is below it.
         types: full protobuf names.
         after: position to go on from, exclusive; None for the first page.
     """
 
     org_id: str
-    actor: str
+    actors: tuple[str, ...]
     resource: str
     types: tuple[str, ...]
     start: datetime | None
@@ -48,8 +49,8 @@ class AuditStore:
             values.append(value)
             parts.append(condition.replace("?", f"${len(values)}"))
 
-        if query.actor:
-            add("actor = ?", query.actor)
+        if query.actors:
+            add("actor = ANY(?)", list(query.actors))
         if query.resource:
             add("(resource = ? OR starts_with(resource, ? || '/'))", query.resource)
         if query.types:

@@ -70,7 +70,7 @@ class ExplainServer:
         last = 0
         async for record in self.reader.stream("run", run_id):
             last = record.position
-            event = self.codec.decode_payload(record.type, record.payload, record.position)
+            event = await self.codec.decode_payload(record.type, record.payload, record.position)
             item = _of_event(event)
             if item is not None:
                 item.time.FromDatetime(record.recorded_at)

@@ -88,7 +88,9 @@ class PipelineServer:
                 position = record.position
                 if record.org_id != request.parent.split("/")[1]:
                     continue
-                event = self.codec.decode_payload(record.type, record.payload, record.position)
+                event = await self.codec.decode_payload(
+                    record.type, record.payload, record.position
+                )
                 what = happening(event, record.resource, record.position, record.recorded_at)
                 if what is None:
                     continue

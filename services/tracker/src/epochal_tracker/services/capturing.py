@@ -99,7 +99,7 @@ class Captures:
     async def _spec(self, row: RunRow) -> str | None:
         """Return the compiled operation, which only the event of the run's creation has."""
         async for record in self._log.stream("run", row.run_id):
-            created = self._codec.decode_payload(record.type, record.payload, record.position)
+            created = await self._codec.decode_payload(record.type, record.payload, record.position)
             return created.compiled_json if isinstance(created, pb.RunCreated) else None
         return None
 

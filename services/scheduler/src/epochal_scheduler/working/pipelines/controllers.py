@@ -95,9 +95,9 @@ class Controllers:
         while records := await self.reader.page(Position(after), PAGE):
             for record in records:
                 after = record.position
-                event = self.codec.decode_payload(record.type, record.payload, record.position)
+                event = await self.codec.decode(record)
                 found = happening(
-                    event, record.resource, record.position, record.recorded_at, record.actor
+                    event.payload, event.resource, event.position, event.recorded_at, event.actor
                 )
                 if found is not None:
                     yield found

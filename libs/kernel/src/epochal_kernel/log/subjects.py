@@ -1,0 +1,184 @@
+"""Who the pseudonyms in the log are: people's names, kept beside the leaves so they can be erased.
+
+A pseudonym is a commitment: the HMAC of the name under a random key of that person's own. Who has
+the key can show what name it stands for; without it, nobody can try names against it. Both lie in
+`log.subject`, the one table of the log that may change.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+import asyncpg
+
+from epochal_kernel.clock import Clock
+from epochal_kernel.errors import LogCorrupted
+from epochal_kernel.log.personal import ANONYMOUS, is_person
+from epochal_kernel.postgres import Connection, Pool, adapting
+
+#: Seconds for which a name is believed without asking whether it was erased meanwhile.
+BELIEVED_S: Final = 5.0
+
+_BY_NAME: Final = "SELECT name, pseudonym FROM log.subject WHERE name = ANY($1::text[])"
+_BY_PSEUDONYM: Final = "SELECT pseudonym, name FROM log.subject WHERE pseudonym = ANY($1::text[])"
+_INSERT: Final = (
+    "INSERT INTO log.subject (pseudonym, name, key) "
+    "SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING"
+)
+_ERASED: Final = (
+    "SELECT s.pseudonym, s.erased_at, array_agg(f.service) FILTER (WHERE f.service IS NOT NULL) "
+    "FROM log.subject s LEFT JOIN log.forgotten f ON f.pseudonym = s.pseudonym "
+    "WHERE s.erased_at IS NOT NULL "
+)
+_ONE_ERASED: Final = _ERASED + "AND s.pseudonym = $1 GROUP BY s.pseudonym"
+_ALL_ERASED: Final = (
+    _ERASED + "AND ($1 = '' OR (s.erased_at, s.pseudonym) < (SELECT b.erased_at, b.pseudonym "
+    "FROM log.subject b WHERE b.pseudonym = $1)) "
+    "GROUP BY s.pseudonym ORDER BY s.erased_at DESC, s.pseudonym DESC LIMIT $2"
+)
+_ERASE: Final = (
+    "UPDATE log.subject SET name = NULL, key = NULL, erased_at = clock_timestamp() "
+    "WHERE pseudonym = $1 AND erased_at IS NULL"
+)
+
+
+# A remembered request is the hash of all it said: who knows the rest could try names against it.
+_BLUR: Final = (
+    "UPDATE log.command c SET request_sha256 = sha256(uuid_send(gen_random_uuid())) "
+    "FROM log.event e WHERE e.position = c.first_position AND (e.actor = $1 "
+    "OR e.category = 'access' AND position(convert_to($1, 'UTF8') IN e.payload) > 0)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedSubject:
+    """Somebody who was erased, and the services that have forgotten the name."""
+
+    pseudonym: str
+    erased_at: datetime
+    forgotten_by: frozenset[str]
+
+
+class Names(Protocol):
+    """Knows the names behind pseudonyms."""
+
+    def known(self, pseudonym: str) -> str | None:
+        """Return a name without asking the database, or None when it must be asked."""
+        ...
+
+    async def names(self, pseudonyms: Collection[str]) -> Mapping[str, str]:
+        """Return the name of each; of one who was erased the pseudonym itself."""
+        ...
+
+
+class Subjects:
+    """The people that the log names, for one process; implements `Names`.
+
+    What it remembers it forgets every few seconds, and asks again: so long after an erasure, and
+    no longer, any process may still use the name.
+    """
+
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._names: dict[str, str] = {}
+        self._pseudonyms: dict[str, str] = {}
+        self._believed_until = float("-inf")
+
+    def known(self, pseudonym: str) -> str | None:
+        """Return a name without asking the database, or None when it must be asked."""
+        self._forget_in_time()
+        return self._names.get(pseudonym)
+
+    async def names(self, pseudonyms: Collection[str]) -> Mapping[str, str]:
+        """Return the name of each; of one who was erased the pseudonym itself.
+
+        Raises:
+            LogCorrupted: the log has a pseudonym that nobody was ever given.
+        """
+        self._forget_in_time()
+        found = {one: self._names[one] for one in pseudonyms if one in self._names}
+        missing = [one for one in pseudonyms if one not in found]
+        if missing:
+            with adapting():
+                rows = await self._pool.fetch(_BY_PSEUDONYM, missing)
+            for pseudonym, name in rows:
+                found[pseudonym] = self._names[pseudonym] = name or pseudonym
+        unknown = [one for one in missing if one not in found]
+        if unknown:
+            raise LogCorrupted(f"{unknown[0]} is in the log, but not in log.subject")
+        return found
+
+    async def pseudonyms(self, users: Iterable[str]) -> Mapping[str, str]:
+        """Return what to store in place of each person's name; who is new gets a pseudonym."""
+        people = {user for user in users if is_person(user)}
+        found = await self._known_pseudonyms(people)
+        while missing := sorted(people - found.keys()):
+            keys = [secrets.token_bytes(32) for _ in missing]
+            made = [_commitment(key, user) for key, user in zip(keys, missing, strict=True)]
+            with adapting():
+                # Several processes may introduce one person: the first row counts.
+                await self._pool.execute(_INSERT, made, missing, keys)
+            found |= await self._known_pseudonyms(missing)
+        return found
+
+    async def stored_as(self, user: str) -> list[str]:
+        """Return all that a person may be called in stored events, for queries over them.
+
+        The name itself is among them: events of releases before pseudonyms have it.
+        """
+        return [user, *(await self._known_pseudonyms([user])).values()]
+
+    async def erasure(self, pseudonym: str) -> ErasedSubject | None:
+        """Return an erasure, None when there was none."""
+        with adapting():
+            row = await self._pool.fetchrow(_ONE_ERASED, pseudonym)
+        return _erased(row) if row else None
+
+    async def erased(self, before: str, limit: int) -> list[ErasedSubject]:
+        """Return who was erased, newest first, those before a pseudonym unless it is empty."""
+        with adapting():
+            rows = await self._pool.fetch(_ALL_ERASED, before, limit)
+        return [_erased(row) for row in rows]
+
+    async def _known_pseudonyms(self, users: Collection[str]) -> dict[str, str]:
+        self._forget_in_time()
+        found = {user: self._pseudonyms[user] for user in users if user in self._pseudonyms}
+        missing = [user for user in users if user not in found]
+        if missing:
+            with adapting():
+                rows = await self._pool.fetch(_BY_NAME, missing)
+            for name, pseudonym in rows:
+                found[name] = self._pseudonyms[name] = pseudonym
+        return found
+
+    def _forget_in_time(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._believed_until:
+            self._names.clear()
+            self._pseudonyms.clear()
+            self._believed_until = now + BELIEVED_S
+
+
+async def erase(connection: Connection, pseudonym: str) -> None:
+    """Take a person's name and key away for good; doing it twice is once."""
+    with adapting():
+        await connection.execute(_ERASE, pseudonym)
+        await connection.execute(_BLUR, pseudonym)
+
+
+def _erased(row: asyncpg.Record) -> ErasedSubject:
+    return ErasedSubject(row[0], row[1], frozenset(row[2] or ()))
+
+
+def _commitment(key: bytes, user: str) -> str:
+    """The pseudonym of a name: 130 bits of its HMAC-SHA256."""
+    digest = hmac.digest(key, user.encode(), hashlib.sha256)
+    return ANONYMOUS + base64.b32encode(digest).decode().lower()[:26]
