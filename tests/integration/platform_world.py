@@ -23,6 +23,13 @@ class Platform:
         """The administrator's secret."""
         return str(json.loads(self.home.client.read_text())["token"])
 
+    @property
+    def database_url(self) -> str:
+        """Where its database is."""
+        password = (self.home.root / "postgres" / "password").read_text().strip()
+        port = json.loads((self.home.root / "platform.json").read_text())["ports"]["postgres"]
+        return f"postgresql://epochal:{password}@127.0.0.1:{port}/epochal"
+
     def client(self, token: str | None = None) -> Client:
         """A client, the administrator's unless a token is given."""
         connection = self.connection

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -12,6 +13,7 @@ from epochal_kernel.ids import Position
 from epochal_kernel.log.commands import Command, NewEvent, Stream
 from epochal_kernel.log.events import Event, EventCodec
 from epochal_kernel.log.subjects import Subjects, erase
+from epochal_kernel.postgres import Pool
 from epochal_kernel.projections.forgetting import Forgetting
 from epochal_kernel.projections.model import ReadModel, event_types
 from epochal_kernel.projections.rebuild import digests, live_digests, renew, replay
@@ -78,6 +80,16 @@ async def erase_bob(world: LogWorld) -> str:
     return str(bob)
 
 
+async def paths(pool: Pool) -> set[str]:
+    """Where the idle connections of a pool look up names."""
+    found: set[str] = set()
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.get_idle_size()):
+            connection = await stack.enter_async_context(pool.acquire())
+            found.add(await connection.fetchval("SHOW search_path"))
+    return found
+
+
 async def test_a_service_forgets_who_was_erased_and_then_says_so(
     world: LogWorld, database: str, nats_url: str
 ) -> None:
@@ -133,6 +145,7 @@ async def test_a_read_model_is_renewed_under_a_consumer_that_goes_on(
         filling = asyncio.create_task(fill())
         for _ in range(5):
             assert await renew(world.pool, read_model, codec)
+        assert await paths(world.pool) == {"public"}
         await filling
         await running.progress.wait_for(150)
         position, live = await live_digests(world.pool, read_model, Generation("toy_rm_1", 1))

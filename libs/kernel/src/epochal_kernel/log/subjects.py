@@ -159,6 +159,10 @@ class Subjects:
                 found[name] = self._pseudonyms[name] = pseudonym
         return found
 
+    def forget(self) -> None:
+        """Ask again for every name from now on."""
+        self._believed_until = float("-inf")
+
     def _forget_in_time(self) -> None:
         now = self._clock.monotonic()
         if now >= self._believed_until:

@@ -22,6 +22,7 @@ from epochal_kernel.projections.model import ReadModel
 from epochal_kernel.projections.store import (
     Generation,
     create_generation,
+    elsewhere,
     live_generation,
     read_checkpoint,
     set_search_path,
@@ -100,7 +101,7 @@ async def replay(
         ProjectionFailed: an event cannot be applied.
     """
     with adapting():
-        await set_search_path(connection, schema)
+        await set_search_path(connection, schema, "public")
         position = await read_checkpoint(connection, model.service)
         async for records in _pages(reader or LogReader(connection), position, until, reader):
             events = [await codec.decode(record) for record in records]
@@ -142,7 +143,7 @@ async def switch(pool: Pool, model: ReadModel, schema: str, codec: EventCodec) -
     it, then changes which one is live, all in a moment; the old schema is dropped.
     """
     with adapting():
-        async with pool.acquire() as holder, pool.acquire() as builder, holder.transaction():
+        async with pool.acquire() as holder, elsewhere(pool) as builder, holder.transaction():
             live = await live_generation(holder, model.service)
             assert live is not None
             await holder.execute("SELECT set_config('search_path', $1, true)", live.schema)
@@ -156,7 +157,6 @@ async def switch(pool: Pool, model: ReadModel, schema: str, codec: EventCodec) -
             )
             if live.schema != schema:
                 await holder.execute(f"DROP SCHEMA {live.schema} CASCADE")
-            await set_search_path(builder, "public")
     return position
 
 
@@ -195,7 +195,7 @@ async def renew(pool: Pool, model: ReadModel, codec: EventCodec) -> bool:
     """
     anew, old = f"{model.schema}_anew", f"{model.schema}_old"
     with adapting():
-        async with pool.acquire() as holder, pool.acquire() as builder:
+        async with pool.acquire() as holder, elsewhere(pool) as builder:
             live = await live_generation(holder, model.service)
             if live is None or live.schema != model.schema:
                 return False
@@ -215,7 +215,6 @@ async def renew(pool: Pool, model: ReadModel, codec: EventCodec) -> bool:
                 await holder.execute(f"ALTER SCHEMA {anew} RENAME TO {model.schema}")
             failpoint("renew.before_drop")
             await holder.execute(f"DROP SCHEMA {old} CASCADE")
-            await set_search_path(builder, "public")
     return True
 
 
@@ -224,7 +223,7 @@ async def upgrade(pool: Pool, model: ReadModel, codec: EventCodec) -> AsyncItera
 
     Yields positions as it goes. Does nothing when the live generation is of this version.
     """
-    async with pool.acquire() as connection:
+    async with elsewhere(pool) as connection:
         live = await live_generation(connection, model.service)
         if live is None or live.version == model.version:
             return
@@ -234,5 +233,4 @@ async def upgrade(pool: Pool, model: ReadModel, codec: EventCodec) -> AsyncItera
             connection, model, model.schema, codec, target, LogReader(pool)
         ):
             yield position
-        await set_search_path(connection, "public")
     yield await switch(pool, model, model.schema, codec)

@@ -8,12 +8,13 @@ search path; switching generations replaces the connections of the pool.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from epochal_kernel.errors import Unavailable
 from epochal_kernel.ids import Position
-from epochal_kernel.postgres import Connection, adapting
+from epochal_kernel.postgres import Connection, Pool, adapting
 from epochal_kernel.projections.model import ReadModel
 
 READ_YOUR_WRITES_S = 5.0
@@ -180,8 +181,19 @@ async def write_checkpoint(connection: Connection, consumer: str, position: int)
     )
 
 
+@asynccontextmanager
+async def elsewhere(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection that may be pointed to other schemas; it goes back as it was."""
+    with adapting():
+        async with pool.acquire() as connection:
+            path = await connection.fetchval("SHOW search_path")
+            try:
+                yield connection
+            finally:
+                if not connection.is_closed():
+                    await set_search_path(connection, path)
+
+
 async def set_search_path(connection: Connection, *schemas: str) -> None:
     """Point unqualified names of this connection to schemas, first match wins."""
-    await connection.execute(
-        "SELECT set_config('search_path', $1, false)", ", ".join((*schemas, "public"))
-    )
+    await connection.execute("SELECT set_config('search_path', $1, false)", ", ".join(schemas))

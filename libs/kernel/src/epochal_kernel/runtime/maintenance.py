@@ -14,13 +14,13 @@ import epochal_proto.v1 as pb
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.reader import LogReader
-from epochal_kernel.postgres import Connection, Pool, adapting
+from epochal_kernel.postgres import Connection, Pool
 from epochal_kernel.projections.model import ReadModel
 from epochal_kernel.projections.rebuild import digests, live_digests, replay
 from epochal_kernel.projections.store import (
     create_generation,
+    elsewhere,
     live_generation,
-    set_search_path,
 )
 from epochal_kernel.rpc.context import CallContext
 
@@ -65,14 +65,11 @@ class Maintenance:
     @asynccontextmanager
     async def _scratch(self) -> AsyncIterator[tuple[Connection, str]]:
         """A connection with an empty generation, its name unique to this replay."""
-        with adapting():
-            async with self._pool.acquire() as connection:
-                number = await connection.fetchval("SELECT pg_backend_pid()")
-                schema = f"{self._model.service}_replay_{number}"
-                path = await connection.fetchval("SHOW search_path")
-                await create_generation(connection, self._model, schema)
-                try:
-                    yield connection, schema
-                finally:
-                    await set_search_path(connection, *path.split(", "))
-                    await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        async with elsewhere(self._pool) as connection:
+            number = await connection.fetchval("SELECT pg_backend_pid()")
+            schema = f"{self._model.service}_replay_{number}"
+            await create_generation(connection, self._model, schema)
+            try:
+                yield connection, schema
+            finally:
+                await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")

@@ -25,6 +25,7 @@ from epochal.cli import (  # noqa: F401 - see above
     dataset_stages,
     datasets,
     decisions,
+    erasures,
     explaining,
     files,
     graph,

@@ -85,6 +85,7 @@ class Erasing:
         )
         context.wrote(outcome.position)
         await self._progress.wait_for(outcome.position)
+        self._subjects.forget()
         found = await self._erasure(pseudonym)
         found.revoked_tokens = len(issued)
         found.removed_memberships = len(memberships)
@@ -112,6 +113,7 @@ class Erasing:
         if is_pseudonym(user):
             await self._erasure(user)
             return user
+        self._subjects.forget()  # whom it knows may have been erased a moment ago
         stored = await self._subjects.stored_as(user)
         if len(stored) == 1:
             raise NotFound(
