@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import pytest_asyncio
@@ -198,6 +201,96 @@ async def test_checkpoints_go_out_by_mail_and_a_refusal_is_made_up_for(world: Se
     assert seal is not None
     assert attached.get_content().replace("\r\n", "\n") == seal.note
     assert attached.get_filename() == "checkpoint-5.txt"
+
+
+@dataclass
+class Sent:
+    """What a server was sent; it refuses the first."""
+
+    url: str = ""
+    requests: list[tuple[str, str, bytes, str]] = field(default_factory=list)
+    refusals: int = 1
+
+
+@pytest.fixture
+def receiver() -> Iterator[Sent]:
+    """A server that takes a POST, or a PUT as a bucket does."""
+    sent = Sent()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", "0")))
+            if sent.refusals:
+                sent.refusals -= 1
+                self.send_response(403)
+            else:
+                media_type = self.headers.get("content-type", "")
+                sent.requests.append((self.command, self.path, body, media_type))
+                self.send_response(200)
+                self.send_header("ETag", '"1"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_PUT = do_POST
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    sent.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield sent
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_checkpoints_go_to_a_webhook_and_a_refusal_is_made_up_for(
+    world: SealingWorld, receiver: Sent
+) -> None:
+    (place,) = checkpoint_places(f"{receiver.url}/audit?token=secret")
+    assert "secret" not in place.name
+    publisher = CheckpointPublisher(world.store, [place], SystemClock(), 1)
+    await world.append(5)
+    await world.sealer().seal_all()
+    with pytest.raises(Unavailable, match="answered 403"):
+        await publisher.publish(place)
+    for _ in range(2):  # the second has nothing new to say
+        await publisher.publish(place)
+    seal = await world.store.last()
+    assert seal is not None
+    ((command, path, body, media_type),) = receiver.requests
+    assert (command, path, body.decode()) == ("POST", "/audit?token=secret", seal.note)
+    assert media_type.startswith("text/plain")
+
+
+async def test_checkpoints_go_to_a_bucket_under_their_size_and_a_refusal_is_made_up_for(
+    world: SealingWorld, receiver: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL": receiver.url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "key",
+        "AWS_REGION": "eu-west-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (place,) = checkpoint_places("s3://audit/log")
+    publisher = CheckpointPublisher(world.store, [place], SystemClock(), 1)
+    await world.append(5)
+    await world.sealer().seal_all()
+    with pytest.raises(Unavailable, match="cannot be written"):
+        await publisher.publish(place)
+    await publisher.publish(place)
+    seal = await world.store.last()
+    assert seal is not None
+    assert [(one[0], one[1], one[2].decode()) for one in receiver.requests] == [
+        ("PUT", "/audit/log/checkpoints/5", seal.note),
+        ("PUT", "/audit/log/checkpoint", seal.note),
+    ]
 
 
 @pytest.mark.parametrize(

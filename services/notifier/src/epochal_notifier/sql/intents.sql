@@ -13,7 +13,8 @@ RETURNING delivery_id, project, subscription, occasion, run, org_id, cause_posit
 
 -- settle --
 UPDATE notifier.intent
-   SET attempts = $2, done = $3, next_at = clock_timestamp() + make_interval(secs => $4)
+   SET attempts = $2, done = $3, next_at = clock_timestamp() + make_interval(secs => $4),
+       message = CASE WHEN $3 THEN '' ELSE message END  -- it may name people, and was told
  WHERE delivery_id = $1
 
 -- title --
