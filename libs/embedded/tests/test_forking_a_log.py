@@ -32,6 +32,7 @@ from epochal_kernel.log.chain import GENESIS, leaf
 from epochal_kernel.log.commands import Command, CommandContext, NewEvent, Stream
 from epochal_kernel.log.forks import read_fork
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_kernel.signals import LogSignal
@@ -98,7 +99,7 @@ async def world_at(url: str) -> AsyncIterator[World]:
     pool = await connect(url, name="fork-tests", max_size=4)
     async with pool.acquire() as connection:
         await migrate(connection, "log", "epochal_kernel.log")
-    appender = Appender(pool, LogSignal(), IDS, SystemClock())
+    appender = Appender(pool, LogSignal(), IDS, SystemClock(), Subjects(pool, SystemClock()))
     running = asyncio.create_task(appender.run())
     try:
         yield World(url, pool, appender)
@@ -162,6 +163,22 @@ async def test_a_fork_has_every_byte_of_the_log_and_says_where_it_is_from(
     told = runnable(home)
     assert told is not None
     assert (told.position, told.complete) == (47, True)
+
+
+@pytest.mark.parametrize("names", [True, False])
+async def test_people_have_their_names_in_a_fork_unless_it_is_made_without(
+    world: World, home: Home, names: bool
+) -> None:
+    await world.append(3)
+    await forked(world, home, names=names)
+    (((pseudonym,),),) = await rows(world.url, "SELECT DISTINCT actor FROM log.event")
+    async with database_of(home) as url:
+        pool = await connect(url, name="fork-tests")
+        found = await Subjects(pool, SystemClock()).names([str(pseudonym)])
+        keys = await pool.fetchval("SELECT count(key) FROM log.subject")
+        await pool.close()
+    assert found == {pseudonym: "users/ann" if names else pseudonym}
+    assert keys == (1 if names else 0)
 
 
 async def test_what_is_appended_meanwhile_waits_for_nothing_and_is_not_in_the_fork(

@@ -23,7 +23,7 @@ def test_every_event_type_has_golden_bytes() -> None:
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 async def test_golden_bytes_still_mean_what_they_meant(name: str) -> None:
     payload = bytes.fromhex(GOLDEN[name]["hex"])
-    message = await EventCodec().decode_payload(name, payload, 1)
+    message = await EventCodec(None).decode_payload(name, payload, 1)
     assert message == ParseDict(GOLDEN[name]["means"], EVENTS[name]())
     assert message.SerializeToString(deterministic=True) == payload
 

@@ -28,7 +28,7 @@ from epochal_kernel.runtime.maintenance import Maintenance
 from kernel_toy import Intents, SeenProjector, consuming, model, on_bus
 from kernel_world import IDS, LogWorld, command, tags
 
-CODEC = EventCodec()
+CODEC = EventCodec(None)
 
 
 async def fill(world: LogWorld, count: int = 30) -> None:

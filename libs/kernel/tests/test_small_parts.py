@@ -38,7 +38,7 @@ def renamed(message: Message) -> Message:
 
 
 async def test_old_events_are_seen_in_todays_shape() -> None:
-    codec = EventCodec(upcasters=Upcasters({"epochal.v1.ParamsLogged": renamed}))
+    codec = EventCodec(None, upcasters=Upcasters({"epochal.v1.ParamsLogged": renamed}))
     old = pb.ParamsLogged(run="r").SerializeToString()
     today = await codec.decode_payload("epochal.v1.ParamsLogged", old, 1)
     assert today == pb.TagsSet(run="r", tags={"from": "params"})
@@ -61,7 +61,7 @@ def test_upcasters_follow_each_other_and_never_go_in_a_circle() -> None:
 
 
 async def test_what_cannot_be_decoded_says_which_event_and_why() -> None:
-    codec = EventCodec()
+    codec = EventCodec(None)
     with pytest.raises(UndecodableEvent, match=r"event 7 has type 'x\.Y'.*upgrade this service"):
         await codec.decode_payload("x.Y", b"", 7)
     with pytest.raises(UndecodableEvent, match=r"event 8 \(epochal\.v1\.TagsSet\) does not parse"):

@@ -19,6 +19,7 @@ from epochal_kernel.leading import Leader
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Pool
 from epochal_kernel.projections.batch import apply_batch
 from epochal_kernel.projections.store import Progress
@@ -111,10 +112,12 @@ class ArchiveWorld:
 
     async def project(self) -> None:
         """Bring the view level with the log."""
-        codec, reader = EventCodec(), LogReader(self.pool)
+        codec = EventCodec(Subjects(self.pool, SystemClock()))
+        reader = LogReader(self.pool)
         while page := await reader.page(Position(self.progress.position)):
             async with self.pool.acquire() as connection, connection.transaction():
-                await apply_batch(connection, READ_MODEL, [codec.decode(one) for one in page])
+                events = [await codec.decode(one) for one in page]
+                await apply_batch(connection, READ_MODEL, events)
             self.progress.reached(page[-1].position)
 
     async def ended_run(self, days: float = 20) -> UUID:
@@ -160,9 +163,9 @@ class ArchiveWorld:
         return [_plain(row) for row in points], [_plain(row) for row in lines]
 
     async def told(self, kind: type[Message]) -> list[Message]:
-        codec = EventCodec()
+        codec = EventCodec(Subjects(self.pool, SystemClock()))
         rows = await self.pool.fetch("SELECT type, payload, position FROM log.event ORDER BY 3")
-        events = [codec.decode_payload(*row) for row in rows]
+        events = [await codec.decode_payload(*row) for row in rows]
         return [one for one in events if isinstance(one, kind)]
 
     async def run(self, failpoints: Mapping[str, str], what: str = "sweep") -> int:

@@ -170,7 +170,8 @@ async def test_the_newest_attempt_s_capture_is_read_unless_one_is_named(pool: Po
             "INSERT INTO capture VALUES ($1, $2, $3)",
             left.run_id, attempt, pb.Capture(attempt=attempt).SerializeToString(),
         )  # fmt: skip
-    handlers = Captures(None, FakeLog(), EventCodec(), lookup, RunStore(pool), TelemetryStore(pool))
+    codec = EventCodec(None)
+    handlers = Captures(None, FakeLog(), codec, lookup, RunStore(pool), TelemetryStore(pool))
     ids = SystemIds()
     context = CallContext("users/alice", "acme", ids.uuid7(), ids)
     newest = await handlers.get_capture(pb.GetCaptureRequest(run=names[0]), context)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from epochal_kernel.clock import SystemClock
 from epochal_kernel.ids import Position
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Connection, load_sql
 from epochal_kernel.projections.model import ReadModel
 from epochal_kernel.projections.rebuild import replay
@@ -120,7 +122,7 @@ async def _compare(
             connection,
             model,
             scratch,
-            EventCodec(),
+            EventCodec(Subjects(connection, SystemClock())),
             Position(view.position),
             LogReader(reader),
         ):

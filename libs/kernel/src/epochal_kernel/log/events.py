@@ -129,7 +129,7 @@ _MARK = ANONYMOUS.encode()
 class EventCodec:
     """Turns records into events: picks the type, parses, upcasts, names people by their names.
 
-    Without `names` people stay pseudonyms.
+    With None for names people stay pseudonyms: for what looks at no people.
 
     Raises:
         UndecodableEvent: unknown type or bytes that do not parse. Deterministic: a consumer parks
@@ -138,7 +138,7 @@ class EventCodec:
 
     def __init__(
         self,
-        names: Names | None = None,
+        names: Names | None,
         types: Mapping[str, type[Message]] = EVENTS,
         upcasters: Upcasters | None = None,
     ) -> None:

@@ -85,7 +85,7 @@ class Subjects:
     no longer, any process may still use the name.
     """
 
-    def __init__(self, pool: Pool, clock: Clock) -> None:
+    def __init__(self, pool: Pool | Connection, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
         self._names: dict[str, str] = {}

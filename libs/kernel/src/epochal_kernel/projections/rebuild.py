@@ -168,7 +168,7 @@ async def catch_up(
     For what a fork was copied with. The consumer, its reactors and its listeners begin beyond it,
     so nothing that the past asked for is done again. Of several processes one does it.
     """
-    async with pool.acquire() as connection:
+    async with elsewhere(pool) as connection:
         live = await live_generation(connection, model.service)
         assert live is not None
         with adapting():
@@ -181,7 +181,6 @@ async def catch_up(
                 ):
                     yield position
             finally:
-                await set_search_path(connection, "public")
                 await connection.execute(
                     "SELECT pg_advisory_unlock(hashtext($1))", f"{model.service}.past"
                 )

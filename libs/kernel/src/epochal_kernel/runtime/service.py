@@ -241,11 +241,12 @@ async def _bring_up_to_date(pool: Pool, model: ReadModel, package: str) -> None:
                 for name in await migrate(connection, owner, source):
                     _log.info("service.migrated", owner=owner, name=name)
             await prepare(connection, model)
-        async for position in upgrade(pool, model, EventCodec(Subjects(pool, SystemClock()))):
+        codec = EventCodec(Subjects(pool, SystemClock()))
+        async for position in upgrade(pool, model, codec):
             _log.info("service.rebuilding", schema=model.schema, position=position)
         fork = await read_fork(pool)
         if fork is not None:
-            async for position in catch_up(pool, model, EventCodec(), fork.position):
+            async for position in catch_up(pool, model, codec, fork.position):
                 _log.info("service.replaying_the_past", schema=model.schema, position=position)
 
 

@@ -14,7 +14,7 @@ CREATE INDEX subject_erased ON log.subject (erased_at) WHERE erased_at IS NOT NU
 -- Services whose read models were made again without the name.
 CREATE TABLE log.forgotten (
     service      text        NOT NULL,
-    pseudonym    text        NOT NULL REFERENCES log.subject,
+    pseudonym    text        NOT NULL,
     forgotten_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (service, pseudonym)
 );
