@@ -23,14 +23,16 @@ _SQL = load_sql("epochal_embedded.sandboxes", "copying.sql")
 Told = Callable[[int], None]
 
 
-async def copy_log(source: Source, target: Connection, told: Told, *, names: bool = True) -> None:
+async def copy_log(
+    source: Source, target: Connection, told: Told, *, without: Sequence[str] = ()
+) -> None:
     """Copy the log up to the source's position into a fresh one, byte by byte.
 
     Args:
         source: what is copied.
         target: connection to a database with an empty log.
         told: called with the position reached.
-        names: whether people keep their names and keys; without, they are as erased.
+        without: tables of the log that are left empty.
     """
     after = 0
     while after < source.position:
@@ -53,13 +55,15 @@ async def copy_log(source: Source, target: Connection, told: Told, *, names: boo
         ("log", "command", command),
     )
     for table in await source.connection.fetch(_SOURCE["other_tables"]):
-        columns = tuple(table["columns"])
-        query = f"SELECT {', '.join(map(quoted, columns))} FROM log.{quoted(table['name'])}"
-        if not names and table["name"] == "subject":
-            query, columns = _SQL["nobody"], ("pseudonym", "created_at", "erased_at")
-        elif not names and table["name"] == "forgotten":
-            continue
-        await copy_rows(source.connection, query, (), target, ("log", table["name"], columns))
+        if table["name"] not in without:
+            names = ", ".join(quoted(column) for column in table["columns"])
+            await copy_rows(
+                source.connection,
+                f"SELECT {names} FROM log.{quoted(table['name'])}",
+                (),
+                target,
+                ("log", table["name"], tuple(table["columns"])),
+            )
     await target.execute(_SQL["streams"])
     await target.execute(_SQL["head"])
 

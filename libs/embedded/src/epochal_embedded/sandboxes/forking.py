@@ -39,6 +39,8 @@ _SQL = load_sql("epochal_embedded.sandboxes", "forking.sql")
 #: Of the log's size: what the copy needs at its largest, with the write-ahead log beside it.
 _SPACE = 2.0
 _SPARE_BYTES = 512 * 1024**2
+#: Keys and names of people, without which what they are called reads as erased.
+_NAMES = ("subject", "forgotten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ async def _fill(
             source,
             target,
             lambda at: told("events", at, source.position),
-            names=wanted.names,
+            without=() if wanted.names else _NAMES,
         )
         failpoint("fork.log_copied")
         await prove(target, known, lambda at: told("proof", at, source.position))

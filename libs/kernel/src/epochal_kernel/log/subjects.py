@@ -19,7 +19,6 @@ from typing import Final, Protocol
 import asyncpg
 
 from epochal_kernel.clock import Clock
-from epochal_kernel.errors import LogCorrupted
 from epochal_kernel.log.personal import ANONYMOUS, is_person
 from epochal_kernel.postgres import Connection, Pool, adapting
 
@@ -100,8 +99,7 @@ class Subjects:
     async def names(self, pseudonyms: Collection[str]) -> Mapping[str, str]:
         """Return the name of each; of one who was erased the pseudonym itself.
 
-        Raises:
-            LogCorrupted: the log has a pseudonym that nobody was ever given.
+        So too of one who is not known here: a log may be copied or restored without names.
         """
         self._forget_in_time()
         found = {one: self._names[one] for one in pseudonyms if one in self._names}
@@ -109,11 +107,9 @@ class Subjects:
         if missing:
             with adapting():
                 rows = await self._pool.fetch(_BY_PSEUDONYM, missing)
-            for pseudonym, name in rows:
-                found[pseudonym] = self._names[pseudonym] = name or pseudonym
-        unknown = [one for one in missing if one not in found]
-        if unknown:
-            raise LogCorrupted(f"{unknown[0]} is in the log, but not in log.subject")
+            known = {pseudonym: name for pseudonym, name in rows if name is not None}
+            for pseudonym in missing:
+                found[pseudonym] = self._names[pseudonym] = known.get(pseudonym, pseudonym)
         return found
 
     async def pseudonyms(self, users: Iterable[str]) -> Mapping[str, str]:

@@ -22,6 +22,3 @@ SELECT to_regclass('log.fork') IS NOT NULL
 -- marks --
 SELECT number, fork_id, position, chain, source, origin, checkpoint, verifiers, forked_at
   FROM log.fork WHERE position <= $1 ORDER BY number
-
--- nobody --
-SELECT pseudonym, created_at, coalesce(erased_at, clock_timestamp()) AS erased_at FROM log.subject
