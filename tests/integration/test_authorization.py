@@ -122,6 +122,8 @@ def request_for(method: AnyMethod, world: World) -> Message:
         "CreateToken": pb.CreateTokenRequest(parent=world.org),
         "ListTokens": pb.ListTokensRequest(parent=world.org),
         "RevokeToken": pb.RevokeTokenRequest(name=f"{world.org}/tokens/{uid}"),
+        "EraseSubject": pb.EraseSubjectRequest(user="users/nobody-at-all", reason="a test"),
+        "GetErasure": pb.GetErasureRequest(name=f"erasures/anon-{'a' * 26}"),
         "CreateRun": pb.CreateRunRequest(
             parent=project, tracked=pb.TrackedRun(), validate_only=True
         ),
