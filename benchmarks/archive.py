@@ -20,6 +20,7 @@ from epochal_kernel.log.appender import Appender
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.log.reader import LogReader
+from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Pool, connect
 from epochal_kernel.projections.batch import apply_batch
@@ -155,9 +156,10 @@ async def _ingest(pool: Pool, batches: list[pb.TelemetryBatch], today: date) -> 
 async def _project(pool: Pool) -> None:
     """The view as the log is now, without a consumer."""
     records = await LogReader(pool).page(Position(0))
-    codec = EventCodec()
+    codec = EventCodec(Subjects(pool, SystemClock()))
+    events = [await codec.decode(one) for one in records]
     async with pool.acquire() as connection, connection.transaction():
-        await apply_batch(connection, READ_MODEL, [codec.decode(one) for one in records])
+        await apply_batch(connection, READ_MODEL, events)
 
 
 @asynccontextmanager
@@ -172,10 +174,11 @@ async def _tables(url: str) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def _ledger(pool: Pool) -> AsyncIterator[Ledger]:
-    appender = Appender(pool, LogSignal(), SystemIds(), SystemClock())
+    subjects = Subjects(pool, SystemClock())
+    appender = Appender(pool, LogSignal(), SystemIds(), SystemClock(), subjects)
     appending = asyncio.create_task(appender.run())
     try:
-        yield Ledger(pool, appender, EventCodec())
+        yield Ledger(pool, appender, EventCodec(subjects))
     finally:
         appender.close()
         await appending
