@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import epochal
 import epochal_proto.v1 as pb
 import pytest
 from command_line import CommandLine
+from epochal import config
 from epochal.client import Client
 from epochal.errors import FailedPrecondition
+from epochal_embedded import control
+from epochal_embedded.errors import NotRunning
+from epochal_embedded.home import Home
+from epochal_embedded.sandboxes.databases import server_of
+from epochal_embedded.supervisor import lock_home
 from epochal_proto.v1.services import (
     ArchiveService,
+    AuditService,
     ProjectService,
     RetentionService,
     RunService,
@@ -30,6 +44,25 @@ from platform_world import Platform
 
 POINTS = 300
 TWENTY_DAYS_US = 20 * 86_400_000_000
+
+
+def up(home: Home) -> Platform:
+    control.start(home)
+    control.wait_ready(home, lambda _: None)
+    connection = config.read(home.client)
+    assert connection is not None
+    return Platform(home, connection, connection.url)
+
+
+def events_up_to(admin: Client, position: int) -> list[pb.AuditEvent]:
+    found: list[pb.AuditEvent] = []
+    request = pb.ListEventsRequest(parent="orgs/default", page_size=1_000)
+    while True:
+        page = admin.call(AuditService.LIST_EVENTS, request)
+        found += page.events
+        if not page.next_page_token or found[-1].position >= position:
+            return [one for one in found if one.position <= position]
+        request.page_token = page.next_page_token
 
 
 def archived_run(admin: Client) -> str:
@@ -169,6 +202,71 @@ async def test_what_the_sdk_sends_is_archived_as_it_came(
 @pytest.fixture
 def cli(platform: Platform, tmp_path: Path) -> CommandLine:
     return CommandLine(platform, tmp_path)
+
+
+async def test_a_platform_is_made_of_what_is_archived_of_another(
+    platform: Platform,
+    admin: Client,
+    cli: CommandLine,
+    restored_home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = archived_run(admin)
+    await until(lambda: gone(admin, run), 60, what="points archived and deleted")
+    (newest,) = [
+        one
+        for one in admin.call(ArchiveService.LIST_ARCHIVE, pb.ListArchiveRequest(run=run)).objects
+    ]
+    place = Path(unquote(urlsplit(os.environ["EPOCHAL_AUDIT_ARCHIVE"]).path))
+
+    def size() -> int:
+        manifest = place / "archive.json"
+        found = int(json.loads(manifest.read_text())["size"]) if manifest.exists() else 0
+        return found if found >= newest.position else 0
+
+    await until(size, 60, what="the log archived")
+    verdict = cli.json("audit", "verify", "--archive", str(place))
+    assert verdict["holds"]
+    assert verdict["size"] >= newest.position
+    lock = lock_home(restored_home)
+    async with server_of(restored_home) as url:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "epochal_lineage.restoring", place.as_uri()),
+            *("--key", verdict["key"]),
+            env={**os.environ, "EPOCHAL_DATABASE_URL": url},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        told, _ = await process.communicate()
+        assert process.returncode == 0
+    lock.release()
+    restored = int(told.split()[0])
+    assert restored >= verdict["size"]
+    monkeypatch.setenv("EPOCHAL_OBJECT_STORE_URL", platform.home.objects.as_uri())
+    with up(restored_home).client() as other:
+        assert events_up_to(other, restored) == events_up_to(admin, restored)
+        assert gone(other, run), "the view knows that it is archived"
+        request = pb.RestoreArchiveRequest(run=run)
+        *_, last = other.stream(ArchiveService.RESTORE_ARCHIVE, request)
+        assert last.points == POINTS
+        assert list(series(other, run).values) == [step / 7 for step in range(POINTS)]
+        proved = list(other.stream(AuditService.VERIFY_LOG, pb.VerifyLogRequest()))[-1]
+        assert proved.intact
+        later = events_up_to(other, 10**9)[-1]
+        assert later.type.endswith("TelemetryRestored"), "it goes on by itself"
+        assert later.position > restored
+    manifest = json.loads((place / "archive.json").read_text())
+    assert "/fork/" not in manifest["origin"], "it does not write into the other's archive"
+
+
+@pytest.fixture
+def restored_home() -> Iterator[Home]:
+    folder = Path(tempfile.mkdtemp(prefix="epochal-restored-"))
+    folder.chmod(0o711)
+    home = Home(folder / "home")
+    yield home
+    with contextlib.suppress(NotRunning):
+        control.stop(home, lambda _: None)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("given", [["--metrics-then", "archive"], ["--metrics", "9"]])

@@ -33,6 +33,7 @@ from tracker_world import PRODUCER, PROJECT, column, log_batch, points_batch
 BATCHES = 12
 ARCHIVE = pb.AT_EXPIRY_ARCHIVE
 SECOND = UUID("0193a000-0000-7000-8000-00000000000b")
+SUMMARY = ("metric", "last", "last_step", "last_time_us", "min", "max", "points")
 RESTORING = ["restore.before_commit"]
 
 
@@ -187,6 +188,46 @@ async def test_readers_are_told_where_archived_telemetry_is(world: ArchiveWorld)
     assert (len(answer.curves), list(answer.archived)) == (1, [])
     nothing = pb.GetMetricSeriesRequest(run=name, metric="loss", start_step=10_000)
     assert list((await tracking.get_metric_series(nothing, context())).steps) == []
+
+
+async def test_a_database_that_was_made_anew_from_the_log_gets_all_of_it_back(
+    world: ArchiveWorld,
+) -> None:
+    run, before = await archived(world)
+    name = f"{PROJECT}/runs/{run}"
+    tables = ("metric_summary", "batch", "producer_cursor", "archive_cursor")
+    queries = {
+        table: f"SELECT * FROM tracker.{table} WHERE run_id = $1 ORDER BY 2, 3" for table in tables
+    }
+    there = {table: await world.pool.fetch(queries[table], run) for table in tables}
+    for table in tables:
+        await world.pool.execute(f"DELETE FROM tracker.{table} WHERE run_id = $1", run)
+    runs = RunStore(world.pool)
+    lookup = RunLookup(runs, world.progress)
+    tracking = Tracking(world.ledger, lookup, TelemetryStore(world.pool), RunBells())
+    curves = Curves(lookup, runs, CurveStore(world.pool), world.progress, RunBells())
+    series = pb.GetMetricSeriesRequest(run=name, metric="loss")
+    drawn = pb.QuerySeriesRequest(parent=PROJECT, runs=[str(run)], metrics=["loss"])
+    with pytest.raises(FailedPrecondition, match="was archived on"):
+        await tracking.get_metric_series(series, context())
+    assert list((await curves.query_series(drawn, context())).archived) == [name]
+    objects = len(await world.told(pb.TelemetryArchived))
+    await world.sweep()
+    await restore(world, run)
+    assert await world.rows(run) == before
+    assert len((await tracking.get_metric_series(series, context())).steps) == 2 * 9 * 50
+    lines = await tracking.list_log_lines(pb.ListLogLinesRequest(run=name), context())
+    assert len(lines.lines) == 2 * 3
+    for table in tables:
+        made = await world.pool.fetch(queries[table], run)
+        if table == "metric_summary":
+            (now,), (then,) = made, there[table]
+            assert [now[key] for key in SUMMARY] == [then[key] for key in SUMMARY]
+        else:
+            assert made == there[table], table
+    await world.sweep(TODAY + timedelta(days=30))
+    assert await world.rows(run) == ([], [])
+    assert len(await world.told(pb.TelemetryArchived)) == objects
 
 
 async def test_objects_are_listed_in_pages_and_read_as_they_are_stored(

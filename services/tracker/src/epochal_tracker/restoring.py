@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import cast
 from uuid import UUID
@@ -91,6 +91,7 @@ class Restorer:
                 ]
                 done[key] = max(done[key], row.last_batch)
                 await restoring.put(
+                    [one.batch for one in parsed],
                     [chunk for one in parsed for chunk in one.chunks],
                     [one.log for one in parsed if one.log is not None],
                 )
@@ -98,6 +99,7 @@ class Restorer:
                 checked.points += sum(one.batch.points for one in parsed)
                 checked.log_lines += sum(one.batch.lines for one in parsed)
                 yield checked
+            await restoring.finish()
             failpoint("restore.before_commit")
 
     async def part(self, row: ArchiveRow) -> ArchivePart:
@@ -127,18 +129,25 @@ def until(now: datetime, days: int) -> date:
 
 
 def _parsed(part: ArchivePart, kind: int, today: date) -> list[Parsed]:
-    found = [
-        parse(
-            pb.TelemetryBatch(
-                run=part.run,
-                producer=part.producer,
-                batch=one.batch,
-                kind=cast("pb.TelemetryKind", kind),
-                payload=one.payload,
-            ).SerializeToString(),
-            today,
+    """Return the batches that a part holds as the sink would store them.
+
+    Raises:
+        DataLoss: the sink would not store one.
+    """
+    found: list[Parsed] = []
+    for one in part.batches:
+        if one.payload is None:
+            continue
+        message = pb.TelemetryBatch(
+            run=part.run,
+            producer=part.producer,
+            batch=one.batch,
+            kind=cast("pb.TelemetryKind", kind),
+            payload=one.payload,
         )
-        for one in part.batches
-        if one.payload is not None
-    ]
-    return [one for one in found if one is not None]
+        parsed = parse(message.SerializeToString(), today)
+        if parsed is None or parsed.refusal is not None:
+            raise DataLoss(f"batch {one.batch} of producer {part.producer} cannot be stored")
+        # What came is remembered by its own hash, be it altered since.
+        found.append(replace(parsed, batch=replace(parsed.batch, sha256=one.leaf)))
+    return found

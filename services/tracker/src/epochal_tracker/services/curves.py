@@ -68,8 +68,9 @@ class Curves:
             if one.tally.points:
                 drawn.append((run_id, metric, one))
         shown = {run_id for run_id, _, _ in drawn}
-        missing = [run for run in dict.fromkeys(one for one, _ in found) if run not in shown]
-        archived = await self._store.archived(missing) if missing else set()
+        missing = [run for run in wanted if run in runs and run not in shown]
+        having = {run_id for run_id, _ in found}
+        archived = await self._store.archived(missing, having) if missing else set()
         begins: dict[UUID, int] = {}
         if axis == pb.SERIES_AXIS_RELATIVE_TIME:
             for run_id, _, one in drawn:

@@ -106,10 +106,8 @@ class Tracking:
             size,
         )
         found = len(page.points.steps) or skip
-        if not found and not await self._store.knows(row.run_id, request.metric):
-            raise NotFound(f"{request.run} has no metric {request.metric!r}", resource=request.run)
-        if not found and (at := await self._store.points_archived(row.run_id, request.metric)):
-            raise archived(f"{request.metric!r} of {request.run}", row.run_id, at)
+        if not found:
+            await self._explain_nothing(row.run_id, request)
         return pb.MetricSeries(
             metric=request.metric,
             steps=page.points.steps.tolist(),
@@ -117,6 +115,20 @@ class Tracking:
             values=page.points.values.tolist(),
             next_page_token=pack(str(skip + size)) if page.more else "",
         )
+
+    async def _explain_nothing(self, run_id: UUID, request: pb.GetMetricSeriesRequest) -> None:
+        """Say why a series has no points, unless it only has none in the range.
+
+        Raises:
+            NotFound: the run never had it.
+            FailedPrecondition: it is archived.
+        """
+        at = await self._store.points_archived(run_id, request.metric)
+        known = await self._store.knows(run_id, request.metric)
+        if at is not None and (known or not await self._store.has_summaries(run_id)):
+            raise archived(f"{request.metric!r} of {request.run}", run_id, at)
+        if not known:
+            raise NotFound(f"{request.run} has no metric {request.metric!r}", resource=request.run)
 
     async def list_log_lines(
         self, request: pb.ListLogLinesRequest, context: CallContext

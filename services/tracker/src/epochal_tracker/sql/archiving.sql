@@ -67,3 +67,34 @@ DELETE FROM tracker.log_chunk WHERE run_id = $1 AND producer = $2 AND batch <= $
 
 -- ensure_day --
 SELECT tracker.ensure_old_day($1)
+
+-- missing_cursor --
+-- In a database that was made anew from the log nothing of a producer is known. Where it is known, a
+-- gap in what came stays one: its producer may still send what is missing.
+INSERT INTO tracker.producer_cursor (run_id, producer, batch) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+
+-- missing_batches --
+INSERT INTO tracker.batch (run_id, producer, batch, kind, points, lines, sha256)
+SELECT $1, $2, b.batch, $3, b.points, b.lines, b.sha256
+  FROM unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[])
+       AS b (batch, points, lines, sha256)
+ON CONFLICT DO NOTHING
+
+-- missing_summaries --
+-- PostgreSQL orders NaN above every number: it is left out, unless there is nothing else.
+WITH newest AS (
+    SELECT DISTINCT ON (metric) metric, last, last_step, last_time_us
+      FROM tracker.metric_chunk WHERE run_id = $1
+     ORDER BY metric, last_step DESC, last_time_us DESC
+), folded AS (
+    SELECT metric, min(nullif(min, 'NaN')) AS least, max(nullif(max, 'NaN')) AS greatest,
+           sum(points)::bigint AS points
+      FROM tracker.metric_chunk WHERE run_id = $1 GROUP BY metric
+)
+INSERT INTO tracker.metric_summary
+       (run_id, metric, last, last_step, last_time_us, min, max, points)
+SELECT $1, metric, last, last_step, last_time_us, coalesce(least, 'NaN'),
+       coalesce(greatest, 'NaN'), points
+  FROM newest JOIN folded USING (metric)
+ON CONFLICT DO NOTHING

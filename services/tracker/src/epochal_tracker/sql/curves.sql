@@ -7,7 +7,12 @@ SELECT s.run_id, s.metric
  ORDER BY w.place, s.metric LIMIT $4
 
 -- archived --
-SELECT DISTINCT run_id FROM archive WHERE run_id = ANY($1) AND kind = 1
+-- Of some runs those that points are archived of: with a series that was asked for, or without any,
+-- as in a database that was made anew from the log.
+SELECT DISTINCT a.run_id FROM archive a
+ WHERE a.run_id = ANY($1) AND a.kind = 1
+   AND (a.run_id = ANY($2)
+        OR NOT EXISTS (SELECT FROM tracker.metric_summary s WHERE s.run_id = a.run_id))
 
 -- outlines --
 SELECT first_step, last_step, first_time_us, last_time_us, points, last, min, max,

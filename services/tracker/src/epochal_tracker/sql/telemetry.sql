@@ -32,6 +32,9 @@ SELECT metric, last, last_step, min, max, points, last_time_us
 -- knows --
 SELECT EXISTS (SELECT FROM tracker.metric_summary WHERE run_id = $1 AND metric = $2)
 
+-- has_summaries --
+SELECT EXISTS (SELECT FROM tracker.metric_summary WHERE run_id = $1)
+
 -- summaries_of_runs --
 SELECT run_id, metric, last, last_step, min, max, points, last_time_us
   FROM tracker.metric_summary

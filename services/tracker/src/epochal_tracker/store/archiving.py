@@ -14,7 +14,7 @@ from epochal_kernel.errors import FailedPrecondition
 from epochal_kernel.postgres import Connection, Pool, adapting, load_sql
 
 from epochal_tracker.archive_rows import ArchiveRow
-from epochal_tracker.store.ingest import ChunkRow, LogRow
+from epochal_tracker.store.ingest import ChunkRow, LogRow, NewBatch
 
 _SQL = load_sql("epochal_tracker", "archiving.sql")
 _CHUNK_COLUMNS = [field.name for field in fields(ChunkRow)]
@@ -187,11 +187,26 @@ class Restoring:
         """Delete what is still there of what comes back, which may be joined."""
         name = "drop_points" if kind == pb.TELEMETRY_KIND_POINTS else "drop_lines"
         await self._connection.execute(_SQL[name], self._run_id, producer, through, timeout=_LONG_S)
-        # In a database that was made anew from the log nothing knows yet that it is archived.
+        # In a database that was made anew from the log nothing knows yet that it is archived, nor
+        # that it ever came.
         await self._connection.execute(_SQL["advance"], self._run_id, producer, kind, through)
+        await self._connection.execute(_SQL["missing_cursor"], self._run_id, producer, through)
 
-    async def put(self, chunks: Sequence[ChunkRow], logs: Sequence[LogRow]) -> None:
-        """Store rows."""
+    async def put(
+        self, batches: Sequence[NewBatch], chunks: Sequence[ChunkRow], logs: Sequence[LogRow]
+    ) -> None:
+        """Store rows, and the hashes of batches where they are not known."""
+        if batches:
+            await self._connection.execute(
+                _SQL["missing_batches"],
+                self._run_id,
+                batches[0].producer,
+                batches[0].kind,
+                [one.batch for one in batches],
+                [one.points for one in batches],
+                [one.lines for one in batches],
+                [one.sha256 for one in batches],
+            )
         for day in sorted({chunk.day for chunk in chunks}):
             await self._connection.execute(_SQL["ensure_day"], day)
         if chunks:
@@ -210,6 +225,10 @@ class Restoring:
                 records=[astuple(row) for row in logs],
                 timeout=_LONG_S,
             )
+
+    async def finish(self) -> None:
+        """Make summaries of the metrics that have none."""
+        await self._connection.execute(_SQL["missing_summaries"], self._run_id, timeout=_LONG_S)
 
 
 def _column(

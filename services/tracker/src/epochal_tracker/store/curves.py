@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -128,10 +128,15 @@ class CurveStore:
             )
         return [(row[0], row[1]) for row in rows]
 
-    async def archived(self, run_ids: Sequence[UUID]) -> set[UUID]:
-        """Return those of the runs that points are archived of."""
+    async def archived(self, run_ids: Sequence[UUID], having: Collection[UUID]) -> set[UUID]:
+        """Return those of the runs, which show nothing, that points are archived of.
+
+        Args:
+            run_ids: of which nothing is shown.
+            having: runs with a series that is asked for.
+        """
         with adapting():
-            rows = await self._pool.fetch(_SQL["archived"], list(run_ids))
+            rows = await self._pool.fetch(_SQL["archived"], list(run_ids), list(having))
         return {row[0] for row in rows}
 
     @asynccontextmanager

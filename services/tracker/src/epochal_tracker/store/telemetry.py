@@ -151,6 +151,11 @@ class TelemetryStore:
         with adapting():
             return bool(await self._pool.fetchval(_SQL["knows"], run_id, metric))
 
+    async def has_summaries(self, run_id: UUID) -> bool:
+        """Return whether a run has any metric; not in a database made anew from the log."""
+        with adapting():
+            return bool(await self._pool.fetchval(_SQL["has_summaries"], run_id))
+
     async def summaries_of(self, run_ids: Sequence[UUID]) -> dict[UUID, list[SummaryRow]]:
         """Return all series of several runs."""
         with adapting():
