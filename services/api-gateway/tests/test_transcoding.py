@@ -14,6 +14,7 @@ from epochal_proto.method import AnyMethod
 from epochal_proto.v1.services import (
     METHODS,
     AccessService,
+    ArchiveService,
     AuditService,
     LineageService,
     ProjectService,
@@ -57,6 +58,12 @@ def test_a_variable_inside_a_field_is_found() -> None:
     found = matched(ProjectService.UPDATE_PROJECT, "/v1/orgs/a/projects/b")
     assert found == {"project__name": "orgs/a/projects/b"}
     assert only(ProjectService.UPDATE_PROJECT).variables == ("project.name",)
+
+
+def test_a_variable_may_have_digits_in_its_name() -> None:
+    path = f"/v1/orgs/o/projects/p/runs/r/archive/{'a' * 64}:read"
+    found = matched(ArchiveService.READ_ARCHIVE, path)
+    assert found == {"run": "orgs/o/projects/p/runs/r", "sha256": "a" * 64}
 
 
 def test_dots_and_other_signs_of_templates_stand_for_themselves() -> None:

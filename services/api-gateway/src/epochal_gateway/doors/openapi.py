@@ -11,9 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from epochal_gateway.doors.comments import comments
 from epochal_gateway.doors.schemas import Schema, Schemas
-from epochal_gateway.doors.templates import Binding, bindings
-
-_VARIABLE = re.compile(r"\{([a-z_.]+)(?:=([^}]*))?\}")
+from epochal_gateway.doors.templates import VARIABLE, Binding, bindings
 
 _PROBLEM: Final[Schema] = {
     "type": "object",
@@ -101,7 +99,7 @@ def _path(binding: Binding) -> tuple[str, list[Schema]]:
             segments.append(f"{{{previous}}}")
         return "/".join(segments)
 
-    return _VARIABLE.sub(spell, binding.template), parameters
+    return VARIABLE.sub(spell, binding.template), parameters
 
 
 def _operation(

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from epochal_proto.method import AnyMethod
 from google.api import annotations_pb2, http_pb2
 
-_VARIABLE = re.compile(r"\{([a-z_.]+)(?:=([^}]*))?\}")
+#: A variable: the path of a field, and what it matches.
+VARIABLE = re.compile(r"\{([a-z][a-z0-9_.]*)(?:=([^}]*))?\}")
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ def _binding(method: AnyMethod, verb: str, rule: http_pb2.HttpRule) -> Binding:
         template,
         re.compile(_regex(template)),
         rule.body,
-        tuple(match.group(1) for match in _VARIABLE.finditer(template)),
+        tuple(match.group(1) for match in VARIABLE.finditer(template)),
     )
 
 
 def _regex(template: str) -> str:
     parts: list[str] = []
     end = 0
-    for match in _VARIABLE.finditer(template):
+    for match in VARIABLE.finditer(template):
         parts.append(re.escape(template[end : match.start()]))
         name = match.group(1).replace(".", "__")
         segments = (match.group(2) or "*").split("/")
