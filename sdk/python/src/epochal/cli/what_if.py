@@ -26,7 +26,7 @@ from epochal.errors import InvalidArgument
 _COLUMNS: Final = [
     Column[pb.DifferingDecision]("POSITION", lambda one: str(one.position), right=True),
     Column[pb.DifferingDecision]("WHEN", lambda one: when(one.time)),
-    Column[pb.DifferingDecision]("PROMOTION", lambda one: one.promotion.split("/models/")[-1]),
+    Column[pb.DifferingDecision]("PROMOTION", lambda one: _short(one.promotion)),
     Column[pb.DifferingDecision]("WAS", lambda one: _word(one.before)),
     Column[pb.DifferingDecision]("WOULD BE", lambda one: _word(one.after), "bold"),
     Column[pb.DifferingDecision](
@@ -67,6 +67,11 @@ def what_if(
         return
     show_list(found.differing, _COLUMNS, output, "no decision would differ")
     errors_console().print(f"{found.differ} of {found.examined} would differ", highlight=False)
+
+
+def _short(promotion: str) -> str:
+    resource, _, number = promotion.rpartition("/promotions/")
+    return f"{resource.rpartition('/')[2]}/{number}"
 
 
 def _word(state: pb.PromotionState) -> str:
