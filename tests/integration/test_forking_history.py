@@ -72,6 +72,7 @@ class Sandbox:
     made: dict[str, object]
     project: str
     running: str
+    tracked: str
     schedule: str
     heard: Receiver
 
@@ -162,6 +163,8 @@ async def sandbox(platform: Platform, folder: Path) -> AsyncIterator[Sandbox]:
             RunService.CREATE_RUN, pb.CreateRunRequest(parent=project, tracked=pb.TrackedRun())
         ).name
         admin.call(TrackingService.SET_TAGS, pb.SetTagsRequest(run=tracked, tags={"of": "fork"}))
+        points = [pb.MetricPoint(metric="loss", value=1 / (1 + n), step=n) for n in range(50)]
+        admin.call(TrackingService.LOG_METRICS, pb.LogMetricsRequest(run=tracked, points=points))
         admin.call(
             RegistryService.CREATE_MODEL,
             pb.CreateModelRequest(parent=project, model_id="digits", description="reads digits"),
@@ -173,10 +176,10 @@ async def sandbox(platform: Platform, folder: Path) -> AsyncIterator[Sandbox]:
     try:
         made = command(
             *("audit", "fork", "--home", str(platform.home.root), "--to", str(home.root)),
-            *("--objects", "link", "-o", "json"),
+            *("--objects", "link", "--telemetry", "-o", "json"),
         )
         fork = up(home)
-        yield Sandbox(platform, fork, json.loads(made), project, running, schedule, heard)
+        yield Sandbox(platform, fork, json.loads(made), project, running, tracked, schedule, heard)
     finally:
         down(home)
         with platform.client() as admin:
@@ -203,13 +206,17 @@ async def test_nothing_that_the_past_asked_for_is_done_in_a_fork(sandbox: Sandbo
         kinds = {event.type.removeprefix("epochal.v1.") for event in after}
         assert kinds == {"TokenIssued", "RunCreated", "RunQueued"}, after
         assert {event.resource for event in after if "Run" in event.type} == {mine}
-        # Whatever was heard, the source has told.
-        attempted = told() | {
-            event.resource
-            for event in events_after(source, 0)
-            if event.type.endswith("DeliveryAttempted")
-        }
-        assert set(sandbox.heard.deliveries) <= attempted
+        # Whatever was heard, the source has told; its log says so just after.
+        heard = set(sandbox.heard.deliveries)
+
+        def attempted() -> set[str]:
+            return {
+                event.resource
+                for event in events_after(source, 0)
+                if event.type.endswith("DeliveryAttempted")
+            }
+
+        await until(lambda: heard <= attempted(), 30)
         explained = fork.call(RunService.EXPLAIN_RUN, pb.ExplainRunRequest(name=sandbox.running))
         assert "stays here as it was" in explained.summary
         explained = fork.call(RunService.EXPLAIN_RUN, pb.ExplainRunRequest(name=mine))
@@ -224,8 +231,13 @@ def test_a_fork_reads_as_its_source_read_at_that_position(sandbox: Sandbox) -> N
         assert run.status == pb.RUN_STATUS_RUNNING, "as it was, though no process of ours runs it"
         there = run_of(source, sandbox.running)
         for one in (run, there):
-            one.ClearField("metrics")  # telemetry is beside the log
+            one.ClearField("metrics")  # of a process that goes on being measured
         assert run == there
+        assert run_of(fork, sandbox.tracked) == run_of(source, sandbox.tracked)
+        series = pb.GetMetricSeriesRequest(run=sandbox.tracked, metric="loss")
+        curve = fork.call(TrackingService.GET_METRIC_SERIES, series)
+        assert len(curve.steps) == 50
+        assert curve == source.call(TrackingService.GET_METRIC_SERIES, series)
         model = pb.GetModelRequest(name=f"{sandbox.project}/models/digits")
         assert fork.call(RegistryService.GET_MODEL, model) == source.call(
             RegistryService.GET_MODEL, model

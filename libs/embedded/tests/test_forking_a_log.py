@@ -286,6 +286,10 @@ async def test_what_cannot_be_forked_is_said_before_anything_is_made(
         await fork(Wanted(database_url=nowhere), home, untold)
     with pytest.raises(NoSource, match="cannot be opened"):
         await fork(Wanted(database_url="postgresql://x@127.0.0.1:1/x"), home, untold)
+    with pytest.raises(NoSource, match="no telemetry"):
+        await forked(world, home, telemetry=True)
+    with pytest.raises(NoSource, match="leave out --until"):
+        await forked(world, home, telemetry=True, until=Position(2))
     with pytest.raises(NoSource, match="--objects-from"):
         await forked(world, home, objects=Objects.copy)
     async with world.pool.acquire() as connection:

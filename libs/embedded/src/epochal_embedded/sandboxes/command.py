@@ -56,6 +56,9 @@ def fork(
             "--views/--without-views", help="Copy read models, for `epochal audit compare`."
         ),
     ] = True,
+    telemetry: Annotated[
+        bool, typer.Option(help="Copy metrics, output and spans too; of all the log only.")
+    ] = False,
     names: Annotated[
         bool,
         typer.Option(
@@ -76,7 +79,7 @@ def fork(
 
         epochal audit fork --to ./march --until 2026-03-31T23:59
 
-        epochal audit fork --to ./sandbox --objects link
+        epochal audit fork --to ./sandbox --objects link --telemetry
 
         epochal audit fork --to ./sandbox --from-database postgresql://reader:PASSWORD@db/epochal
     """
@@ -96,6 +99,7 @@ def fork(
                 objects=objects,
                 objects_folder=objects_from,
                 views=views,
+                telemetry=telemetry,
                 names=names,
             )
             forked = _run(fork_history(wanted, target, told))

@@ -31,6 +31,7 @@ from epochal_embedded.sandboxes.mark import ForkMark, read_mark
 from epochal_embedded.sandboxes.objects import Objects, Taken, measure, take
 from epochal_embedded.sandboxes.proving import prove
 from epochal_embedded.sandboxes.sources import NoSource, Signed, Source, signed, snapshot
+from epochal_embedded.sandboxes.telemetry import copy_telemetry, telemetry_bytes
 from epochal_embedded.sandboxes.views import View, copy_views
 from epochal_embedded.supervisor import lock_home
 
@@ -54,6 +55,7 @@ class Wanted:
         objects: what becomes of the artifacts.
         objects_folder: where they are, when they are not in `home`.
         views: whether the read models are copied too, to be compared with.
+        telemetry: whether points, output and spans are copied.
         names: whether the keys of people's names are; without, read models are not copied either.
     """
 
@@ -63,6 +65,7 @@ class Wanted:
     objects: Objects = Objects.none
     objects_folder: Path | None = None
     views: bool = True
+    telemetry: bool = False
     names: bool = True
 
 
@@ -97,7 +100,10 @@ async def fork(wanted: Wanted, home: Home, told: Told) -> Forked:
             url = await stack.enter_async_context(database_of(wanted.home))
         source = await stack.enter_async_context(snapshot(url, wanted.until))
         objects = _objects_of(wanted)
-        _assert_space(home, source, measure(objects) if objects else Taken(), wanted.objects)
+        beside = await telemetry_bytes(source) if wanted.telemetry else 0
+        if objects is not None and wanted.objects is Objects.copy:
+            beside += measure(objects).size_bytes
+        _assert_space(home, source, beside)
         lock = lock_home(home)
         stack.callback(lock.release)
         mark = ForkMark(complete=False, fork_id=str(uuid4()), source=source.place)
@@ -140,6 +146,8 @@ async def _fill(
         if wanted.views and wanted.names:  # read models have the names in them
             told("read models", 0, 0)
             views = await copy_views(source, target)
+        if wanted.telemetry:
+            await copy_telemetry(source, target, lambda at, of: told("telemetry", at, of))
         # The mark comes last of the database: no service may find a log that is half a fork's.
         fork = await _mark(mark, source, known, target)
         await target.execute(_SQL["settle"])
@@ -186,11 +194,9 @@ def _assert_free(home: Home) -> bool:
     return False
 
 
-def _assert_space(home: Home, source: Source, objects: Taken, how: Objects) -> None:
+def _assert_space(home: Home, source: Source, beside_bytes: int) -> None:
     share = source.position / max(1, source.head)
-    needed = int(source.size_bytes * share * _SPACE) + _SPARE_BYTES
-    if how is Objects.copy:
-        needed += objects.size_bytes
+    needed = int(source.size_bytes * share * _SPACE) + beside_bytes + _SPARE_BYTES
     place = home.root
     while not place.exists():
         place = place.parent

@@ -48,7 +48,7 @@ async def run(settings: MonitorSettings) -> None:
 
 
 def _build(kernel: Kernel, settings: MonitorSettings) -> Parts:
-    store = MonitorStore(kernel.pool)
+    store = MonitorStore(kernel.pool, kernel.past)
     proposer = Proposer(kernel.ledger, kernel.ids)
     log = LogReader(kernel.pool)
     monitor = Monitor(store, proposer, log, kernel.progress, kernel.clock)

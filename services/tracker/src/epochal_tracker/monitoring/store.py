@@ -44,8 +44,15 @@ class Cursor:
 class MonitorStore:
     """Queries of the monitor."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, past: int = 0) -> None:
+        """Prepare.
+
+        Args:
+            pool: of the database.
+            past: position up to which a fork's history is another platform's, 0 for none.
+        """
         self._pool = pool
+        self._past = past
 
     async def watched(self, run_ids: Iterable[UUID]) -> dict[UUID, Watched]:
         """Return some runs with their rules."""
@@ -59,9 +66,12 @@ class MonitorStore:
         return found
 
     async def cursors(self, since: datetime) -> list[Cursor]:
-        """Return how far the producers are of runs that are live or ended after a time."""
+        """Return how far the producers are of runs that are live or ended after a time.
+
+        Not those of runs that a fork was copied with: they were judged where they ran.
+        """
         with adapting():
-            rows = await self._pool.fetch(_SQL["cursors"], since)
+            rows = await self._pool.fetch(_SQL["cursors"], since, self._past)
         return [Cursor(*row) for row in rows]
 
     async def alerts(

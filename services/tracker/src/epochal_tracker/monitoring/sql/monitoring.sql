@@ -19,4 +19,7 @@ SELECT batch, metric, points, last_step, last_time_us, min, max, last, vals
 
 -- cursors --
 SELECT p.run_id, p.producer, p.batch FROM watched w JOIN tracker.producer_cursor p USING (run_id)
- WHERE w.end_time IS NULL OR w.end_time > $1
+ WHERE (w.end_time IS NULL OR w.end_time > $1)
+   -- Of a fork's past nothing is judged again.
+   AND ($2::bigint = 0 OR EXISTS (SELECT FROM log.event e WHERE e.category = 'run' AND e.stream_id = w.run_id
+                             AND e.position > $2))
