@@ -33,6 +33,7 @@ def platform() -> Iterator[Platform]:
     os.environ["EPOCHAL_RETENTION_EVERY_S"] = "1"
     # One of them makes a platform of what is archived of this one's log.
     os.environ["EPOCHAL_AUDIT_ARCHIVE"] = (folder / "log-archive").as_uri()
+    os.environ["EPOCHAL_AUDIT_ARCHIVE_NAMES"] = (folder / "names").as_uri()
     os.environ["EPOCHAL_AUDIT_ARCHIVE_S"] = "2"
     # Tests of proofs wait for a checkpoint.
     os.environ["EPOCHAL_AUDIT_SEAL_S"] = "1"

@@ -22,11 +22,12 @@ from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import DataLoss, FailedPrecondition, InvalidArgument, Unavailable
 from epochal_kernel.log.forks import read_fork
 from epochal_kernel.log.reader import verify as verify_chain
+from epochal_kernel.log.subjects import Subjects, erase
 from epochal_kernel.postgres import Pool, connect
 from epochal_lineage.domain.segments import ordered, record_of, row_of, segment_name
 from epochal_lineage.domain.tlog.notes import Signer
 from epochal_lineage.restoring import main, restore
-from epochal_lineage.sealing.archiving import LogArchiver
+from epochal_lineage.sealing.archiving import LogArchiver, NameArchiver
 from epochal_lineage.sealing.places import Bucket, archive_places
 from sealing_world import SealingWorld, opened
 
@@ -263,6 +264,41 @@ async def test_a_new_database_is_made_from_the_archive_and_goes_on(
     assert (last.bad, last.checked) == (None, 700)
     with pytest.raises(FailedPrecondition, match="restore into a new one"):
         await restore(fresh, Bucket(world.folder.as_uri()))
+
+
+async def test_names_of_people_are_kept_apart_and_gone_with_the_next_round(
+    world: SealingWorld, fresh: Pool, tmp_path: Path
+) -> None:
+    subjects = Subjects(world.pool, SystemClock())
+    stored = await subjects.pseudonyms(["users/ann", "users/bob"])
+    await sealed(world, 5)
+    await archiver(world).step()
+    names = Bucket((tmp_path / "names").as_uri())
+    keeper = NameArchiver(world.pool, names, SystemClock(), 1)
+    await keeper.step()
+    async with world.pool.acquire() as connection:
+        await erase(connection, stored["users/bob"])
+    assert b"users/bob" in (tmp_path / "names/names.jsonl").read_bytes()
+    await keeper.step()
+    kept = (tmp_path / "names/names.jsonl").read_bytes()
+    assert b"users/bob" not in kept
+    assert b"users/ann" in kept
+    place = Bucket(world.folder.as_uri())
+    for damaged in (kept.replace(b"users/ann", b"users/eve"), b"{}\n"):
+        (tmp_path / "names/names.jsonl").write_bytes(damaged)
+        with pytest.raises(DataLoss, match=r"line 1 of names\.jsonl"):
+            await restore(fresh, place, "", names)
+    (tmp_path / "names/names.jsonl").write_bytes(kept)
+    await restore(fresh, place, "", names)
+    query = "SELECT * FROM log.subject ORDER BY pseudonym"
+    assert await fresh.fetch(query) == await world.pool.fetch(query)
+    there = await Subjects(fresh, SystemClock()).names(stored.values())
+    assert there == {
+        stored["users/ann"]: "users/ann",
+        stored["users/bob"]: stored["users/bob"],
+    }
+    await NameArchiver(fresh, names, SystemClock(), 1).step()
+    assert (tmp_path / "names/names.jsonl").read_bytes() == kept
 
 
 async def test_a_place_with_another_log_is_left_alone(world: SealingWorld) -> None:

@@ -29,7 +29,7 @@ from epochal_proto.v1.services import (
 
 from epochal_lineage.openlineage.emitting import Emitter
 from epochal_lineage.projections import READ_MODEL
-from epochal_lineage.sealing.archiving import LogArchiver
+from epochal_lineage.sealing.archiving import LogArchiver, NameArchiver
 from epochal_lineage.sealing.keyring import Keyring, forked_origin, witnesses
 from epochal_lineage.sealing.places import Bucket, archive_places, checkpoint_places
 from epochal_lineage.sealing.publishing import CheckpointPublisher, TilePublisher
@@ -146,7 +146,20 @@ def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
     if kernel.may(Act.PUBLISH) and (places := checkpoint_places(settings.audit_publish)):
         every_s = settings.audit_publish_s
         work.append(CheckpointPublisher(store, places, kernel.clock, every_s).run)
-    for place in archive_places(settings.audit_archive) if kernel.may(Act.PUBLISH) else ():
+    work += _archive(kernel, settings, store)
+    leader = Leader(kernel.pool, kernel.clock, "epochal.sealer")
+    return [lambda: leader.run(lambda: _all(work))]
+
+
+def _archive(kernel: Kernel, settings: LineageSettings, store: SealStore) -> list[Background]:
+    """Return the work that keeps the sealed log, and names of people, in places outside."""
+    if not kernel.may(Act.PUBLISH):
+        return []
+    work: list[Background] = [
+        NameArchiver(kernel.pool, place, kernel.clock, settings.audit_archive_s).run
+        for place in archive_places(settings.audit_archive_names)
+    ]
+    for place in archive_places(settings.audit_archive):
         archiver = LogArchiver(
             kernel.pool,
             store,
@@ -156,8 +169,7 @@ def _seal(kernel: Kernel, settings: LineageSettings) -> list[Background]:
             segment_events=settings.audit_archive_events,
         )
         work.append(archiver.run)
-    leader = Leader(kernel.pool, kernel.clock, "epochal.sealer")
-    return [lambda: leader.run(lambda: _all(work))]
+    return work
 
 
 def _emit(kernel: Kernel, settings: LineageSettings) -> list[Background]:

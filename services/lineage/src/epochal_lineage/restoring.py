@@ -1,6 +1,7 @@
-"""Restoring the log from its archive into an empty database, and proving it while it is loaded.
+r"""Restoring the log from its archive into an empty database, and proving it while it is loaded.
 
-    EPOCHAL_DATABASE_URL=... epochal-restore-log s3://bucket/log [--key VERIFIER_KEY]
+    EPOCHAL_DATABASE_URL=... epochal-restore-log s3://bucket/log --names s3://other/names \
+        [--key VERIFIER_KEY]
 
 The log is marked as a fork of what was archived (`log.fork`): up to there services replay with
 projectors alone, so nothing that the past asked for is done again, and what the restored platform
@@ -31,6 +32,8 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Connection, Pool, adapting, connect, load_sql
 
+from epochal_lineage.domain.naming import NAMES
+from epochal_lineage.domain.naming import read as read_names
 from epochal_lineage.domain.segments import ARCHIVE, MANIFEST, Segment, ordered, read
 from epochal_lineage.domain.tlog.growing import Frontier
 from epochal_lineage.domain.tlog.hashing import leaf_hash
@@ -125,14 +128,21 @@ async def segments(place: Bucket, archive: Archive) -> AsyncIterator[Segment]:
         raise DataLoss(f"the segment that begins with position {frontier.size + 1} is missing")
 
 
-async def restore(pool: Pool, place: Bucket, key: str = "") -> Archive:
+async def restore(pool: Pool, place: Bucket, key: str = "", names: Bucket | None = None) -> Archive:
     """Load an archive into an empty log, all or nothing.
+
+    Args:
+        pool: of the new database.
+        place: the archive.
+        key: verifier key to trust.
+        names: where names of people are; without them people stay pseudonyms.
 
     Raises:
         FailedPrecondition: the database has a log with events.
         DataLoss: the archive does not hold; nothing was loaded.
     """
     archive = await opened(place, key)
+    people = read_names(await names.get(NAMES)) if names is not None else []
     with adapting():
         async with pool.acquire() as connection:
             await migrate(connection, "log", "epochal_kernel.log")
@@ -144,6 +154,14 @@ async def restore(pool: Pool, place: Bucket, key: str = "") -> Archive:
                         reason="LOG_NOT_EMPTY",
                     )
                 await _load(connection, place, archive)
+                await connection.execute(
+                    _SQL["add_names"],
+                    [one.pseudonym for one in people],
+                    [one.name for one in people],
+                    [one.key for one in people],
+                    [one.created_at for one in people],
+                    [one.erased_at for one in people],
+                )
     return archive
 
 
@@ -198,9 +216,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("place", help="file:///folder, s3://bucket/prefix, gs://..., az://...")
     parser.add_argument("--key", default="", help="verifier key that you trust")
+    parser.add_argument(
+        "--names", default="", help="where names of people are; without them nobody has a role"
+    )
     options = parser.parse_args(arguments)
     try:
-        archive = asyncio.run(_run(options.place, options.key))
+        archive = asyncio.run(_run(options.place, options.key, options.names))
     except EpochalError as error:
         print(f"nothing was restored: {error.message}", file=sys.stderr)
         return 1
@@ -212,12 +233,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(place: str, key: str) -> Archive:
+async def _run(place: str, key: str, names: str) -> Archive:
     url = os.environ.get("EPOCHAL_DATABASE_URL", "")
     if not url:
         raise InvalidArgument("set EPOCHAL_DATABASE_URL to the new database")
     async with await connect(url, name="epochal-restore-log", max_size=2) as pool:
-        return await restore(pool, Bucket(place), key)
+        return await restore(pool, Bucket(place), key, Bucket(names) if names else None)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,11 @@ class LineageSettings(ServiceSettings):
         description="Where the sealed log is archived whole, to be restored from: file://, s3://, "
         "gs:// or az://, several with spaces between; it is as secret as the database",
     )
+    audit_archive_names: str = Field(
+        default="",
+        description="Where names of people are kept for a restore, apart from the log; a place "
+        "that keeps no versions, or erasing somebody does not reach it. Empty: nowhere",
+    )
     audit_archive_s: float = Field(default=3_600.0, gt=0, description="Archive there every")
     audit_archive_events: int = Field(
         default=20_000, ge=1, le=200_000, description="Events in a segment at the most"

@@ -20,6 +20,7 @@ from epochal_kernel.log.chain import GENESIS
 from epochal_kernel.log.reader import LogReader
 from epochal_kernel.postgres import Pool
 
+from epochal_lineage.domain import naming
 from epochal_lineage.domain.segments import ARCHIVE, MANIFEST, segment_name, written
 from epochal_lineage.domain.tlog.hashing import HASH_BYTES, leaf_hash
 from epochal_lineage.domain.tlog.tiles import WIDTH, TileId
@@ -33,6 +34,39 @@ GZIP: Final = "application/gzip"
 NOTE: Final = "text/plain; charset=utf-8"
 
 _log = structlog.get_logger(__name__)
+
+
+class NameArchiver:
+    """Keeps a place of its own level with the names that pseudonyms stand for.
+
+    The file is replaced each time: who was erased is gone from it with the next.
+    """
+
+    def __init__(self, pool: Pool, place: Place, clock: Clock, every_s: float) -> None:
+        self._archive = LogArchiveStore(pool)
+        self._place = place
+        self._clock = clock
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Archive for ever, on schedule; what fails is tried again soon."""
+        while True:
+            pause_s = self._every_s
+            try:
+                await self.step()
+            except EpochalError as error:
+                _log.warning("archiving.waits", place=self._place.name, error=error.message)
+                pause_s = min(PAUSE_S, self._every_s)
+            await self._clock.sleep(pause_s)
+
+    async def step(self) -> None:
+        """Replace the file.
+
+        Raises:
+            Unavailable: the place or the database does not answer.
+        """
+        data = naming.written(await self._archive.names())
+        await self._place.put(naming.NAMES, data, "application/jsonl")
 
 
 class Shelf(Place, Protocol):

@@ -21,3 +21,10 @@ SELECT category, stream_id, max(version) FROM log.event GROUP BY category, strea
 UPDATE log.head h SET position = e.position, chain = e.chain
   FROM (SELECT position, chain FROM log.event ORDER BY position DESC LIMIT 1) e
  WHERE h.log_id = 1
+
+-- names --
+SELECT pseudonym, name, key, created_at, erased_at FROM log.subject ORDER BY created_at, pseudonym
+
+-- add_names --
+INSERT INTO log.subject (pseudonym, name, key, created_at, erased_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[], $5::timestamptz[])

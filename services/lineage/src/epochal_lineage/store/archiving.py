@@ -7,6 +7,8 @@ from typing import Final
 
 from epochal_kernel.postgres import Pool, adapting, load_sql
 
+from epochal_lineage.domain.naming import PersonName
+
 _SQL: Final = load_sql("epochal_lineage", "archiving.sql")
 
 
@@ -29,6 +31,12 @@ class LogArchiveStore:
         with adapting():
             row = await self._pool.fetchrow(_SQL["reached"], place)
         return Reached(*row) if row else Reached()
+
+    async def names(self) -> list[PersonName]:
+        """Return whom every pseudonym of the log stands for."""
+        with adapting():
+            rows = await self._pool.fetch(_SQL["names"])
+        return [PersonName(*row) for row in rows]
 
     async def note(self, place: str, reached: Reached) -> None:
         """Remember how far a place is now."""
