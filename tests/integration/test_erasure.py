@@ -63,6 +63,10 @@ def org(platform: Platform, person: str) -> Iterator[tuple[str, Client]]:
                 parent=project, search_id="bad", search=pb.SavedSearch(filter="status: failed")
             ),
         )
+        theirs.call(
+            AccessService.CREATE_TOKEN,
+            pb.CreateTokenRequest(parent=name, display_name=f"{person}'s laptop"),
+        )
         yield name, theirs
 
 
@@ -117,7 +121,7 @@ async def test_an_erased_person_is_nowhere_in_the_database_and_every_proof_holds
     )
     assert told["pending"] == []
     assert set(told["forgottenBy"]) == {
-        "gateway", "scheduler", "tracker", "monitor", "lineage", "notifier",
+        "log", "gateway", "scheduler", "tracker", "monitor", "lineage", "notifier",
     }  # fmt: skip
     assert await rows_with(platform.database_url, person) == []
 
@@ -146,7 +150,7 @@ def test_erasing_twice_is_once_and_by_pseudonym_too(
         user=f"users/{person}", reason="request 18", request_id=str(uuid4())
     )
     first = admin.call(AccessService.ERASE_SUBJECT, request)
-    assert (first.revoked_tokens, first.removed_memberships) == (1, 1)
+    assert (first.revoked_tokens, first.removed_memberships) == (2, 1)
     again = admin.call(
         AccessService.ERASE_SUBJECT, pb.EraseSubjectRequest(user=first.pseudonym, reason="again")
     )

@@ -121,8 +121,13 @@ async def test_a_service_forgets_who_was_erased_and_then_says_so(
         finally:
             task.cancel()
             await asyncio.wait({task})
+    hashes = await world.pool.fetch(
+        "SELECT request_sha256 FROM log.command ORDER BY first_position"
+    )
+    # The first named bob, the second is his erasure; the third has nothing to do with him.
+    assert [row[0] == bytes(32) for row in hashes] == [False, False, True]
     done = await world.pool.fetch("SELECT service, pseudonym FROM log.forgotten")
-    assert [tuple(row) for row in done] == [("toy", bob)]
+    assert sorted(tuple(row) for row in done) == [("log", bob), ("toy", bob)]
     left = await world.pool.fetch("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'toy_rm%'")
     assert [row[0] for row in left] == ["toy_rm_1"]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
+from google.protobuf.message import Message
 
 from epochal_kernel.cancelling import check_cancelled
 from epochal_kernel.clock import Clock
@@ -29,7 +30,8 @@ from epochal_kernel.failpoints import failpoint
 from epochal_kernel.ids import Ids, Position, Version
 from epochal_kernel.log.commands import Appended, Command, Stream
 from epochal_kernel.log.events import category_of
-from epochal_kernel.log.personal import renamed, users_in
+from epochal_kernel.log.personal import renamed, reworded, texts_in, users_in
+from epochal_kernel.log.sealed_texts import seal
 from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Pool, adapting
 from epochal_kernel.signals import LogSignal
@@ -175,11 +177,12 @@ class Appender:
         payloads: list[bytes] = []
         resources: list[str] = []
         for number, pending in enumerate(batch, start=1):
-            for event, event_id in zip(pending.command.events, pending.event_ids, strict=True):
+            command = pending.command
+            for event, event_id in zip(command.events, pending.event_ids, strict=True):
                 numbers.append(number)
                 event_ids.append(event_id)
                 types.append(event.payload.DESCRIPTOR.full_name)
-                payload = renamed(event.payload, names)
+                payload = await self._hidden(event.payload, command.context.actor, names)
                 payloads.append(payload.SerializeToString(deterministic=True))
                 resources.append(event.resource)
         with adapting():
@@ -213,6 +216,15 @@ class Appender:
             for event in command.events:
                 people.update(users_in(event.payload))
         return await self._subjects.pseudonyms(people)
+
+    async def _hidden(self, payload: Message, actor: str, names: Mapping[str, str]) -> Message:
+        """The payload as it is stored: people by pseudonym, the actor's own words sealed."""
+        texts = set(texts_in(payload)) if actor in names else ()
+        if texts:
+            key = await self._subjects.key(names[actor])
+            if key is not None:
+                payload = reworded(payload, {one: seal(one, names[actor], key) for one in texts})
+        return renamed(payload, names)
 
     def _answer(self, batch: list[_Pending], rows: Sequence[asyncpg.Record]) -> None:
         highest = 0

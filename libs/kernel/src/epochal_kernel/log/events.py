@@ -18,7 +18,15 @@ from google.protobuf.message import DecodeError, Message
 
 from epochal_kernel.errors import DataLoss
 from epochal_kernel.ids import Position, Version
-from epochal_kernel.log.personal import ANONYMOUS, is_pseudonym, renamed, users_in
+from epochal_kernel.log.personal import (
+    ANONYMOUS,
+    is_pseudonym,
+    renamed,
+    reworded,
+    texts_in,
+    users_in,
+)
+from epochal_kernel.log.sealed_texts import SEALED, opened, writer_of
 from epochal_kernel.log.subjects import Names
 from epochal_kernel.log.upcasting import Upcasters
 
@@ -123,13 +131,14 @@ class Event:
     recorded_at: datetime
 
 
-_MARK = ANONYMOUS.encode()
+_PSEUDONYM = ANONYMOUS.encode()
+_SEALED = SEALED.encode()
 
 
 class EventCodec:
     """Turns records into events: picks the type, parses, upcasts, names people by their names.
 
-    With None for names people stay pseudonyms: for what looks at no people.
+    With None for names people stay pseudonyms, and their words sealed: for what looks at neither.
 
     Raises:
         UndecodableEvent: unknown type or bytes that do not parse. Deterministic: a consumer parks
@@ -183,12 +192,19 @@ class EventCodec:
                 f"event {position} ({type_name}) does not parse: {error}"
             ) from error
         message = self._upcasters.upcast(message)
-        if _MARK in payload:
-            return renamed(
-                message,
-                {user: await self._revealed(user) for user in set(users_in(message))},
-            )
+        if _PSEUDONYM in payload:
+            users = set(users_in(message))
+            message = renamed(message, {user: await self._revealed(user) for user in users})
+        if _SEALED in payload:
+            texts = set(texts_in(message))
+            message = reworded(message, {text: await self._opened(text) for text in texts})
         return message
+
+    async def _opened(self, text: str) -> str:
+        writer = writer_of(text)
+        if self._names is None or writer is None:
+            return text
+        return opened(text, await self._names.key(writer))
 
     async def _revealed(self, user: str) -> str:
         if self._names is None or not is_pseudonym(user):

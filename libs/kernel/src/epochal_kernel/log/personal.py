@@ -1,7 +1,7 @@
-"""Where an event names people, and the same event with other names in their place.
+"""What an event says of people, and the same event with other words in those places.
 
-proto/ marks the fields, `[(personal) = PERSONAL_USER]`. Of what they hold only "users/..." is a
-person; roles, services and runs stay as they are.
+proto/ marks the fields: `PERSONAL_USER` for who, of which only "users/..." is a person (roles,
+services and runs stay as they are), and `PERSONAL_TEXT` for what somebody wrote.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PSEUDONYM: Final = re.compile(r"users/anon-[a-z2-7]{26}")
 
 
 class _Field(NamedTuple):
-    """A field that holds names, or messages that do."""
+    """A field that holds words of one kind, or messages that do."""
 
     name: str
     repeated: bool
@@ -44,56 +44,76 @@ def is_pseudonym(name: str) -> bool:
 
 def users_in(message: Message) -> Iterator[str]:
     """Yield every name of a person, own or pseudonym, that a message holds in a marked field."""
-    yield from _users(message, _fields(message.DESCRIPTOR))
+    for value in _values(message, _fields(message.DESCRIPTOR, pb.PERSONAL_USER)):
+        if value.startswith(USER):
+            yield value
+
+
+def texts_in(message: Message) -> Iterator[str]:
+    """Yield every text, not empty, that a message holds in a field for a person's own words."""
+    for value in _values(message, _fields(message.DESCRIPTOR, pb.PERSONAL_TEXT)):
+        if value:
+            yield value
 
 
 def renamed(message: Message, names: Mapping[str, str]) -> Message:
     """Return the message with names replaced, itself when it holds none of them."""
-    fields = _fields(message.DESCRIPTOR)
-    if not fields or not any(user in names for user in _users(message, fields)):
+    return _replaced(message, pb.PERSONAL_USER, names)
+
+
+def reworded(message: Message, texts: Mapping[str, str]) -> Message:
+    """Return the message with people's own words replaced, itself when it holds none of them."""
+    return _replaced(message, pb.PERSONAL_TEXT, texts)
+
+
+def _replaced(message: Message, kind: pb.Personal, words: Mapping[str, str]) -> Message:
+    fields = _fields(message.DESCRIPTOR, kind)
+    if not fields or not any(value in words for value in _values(message, fields)):
         return message
     copy = type(message)()
     copy.CopyFrom(message)
-    _rename(copy, fields, names)
+    _replace(copy, fields, words)
     return copy
 
 
-def _users(message: Message, fields: tuple[_Field, ...]) -> Iterator[str]:
+def _values(message: Message, fields: tuple[_Field, ...]) -> Iterator[str]:
     for field in fields:
         held = getattr(message, field.name)
         if field.inside:
             if field.repeated:
                 for one in held:
-                    yield from _users(one, field.inside)
+                    yield from _values(one, field.inside)
             elif message.HasField(field.name):
-                yield from _users(held, field.inside)
-        else:
-            for value in held if field.repeated else (held,):
-                if value.startswith(USER):
-                    yield value
-
-
-def _rename(message: Message, fields: tuple[_Field, ...], names: Mapping[str, str]) -> None:
-    for field in fields:
-        held = getattr(message, field.name)
-        if field.inside:
-            if field.repeated:
-                for one in held:
-                    _rename(one, field.inside, names)
-            elif message.HasField(field.name):
-                _rename(held, field.inside, names)
+                yield from _values(held, field.inside)
         elif field.repeated:
-            held[:] = [names.get(value, value) for value in held]
-        elif held in names:
-            setattr(message, field.name, names[held])
+            yield from held
+        else:
+            yield held
+
+
+def _replace(message: Message, fields: tuple[_Field, ...], words: Mapping[str, str]) -> None:
+    for field in fields:
+        held = getattr(message, field.name)
+        if field.inside:
+            if field.repeated:
+                for one in held:
+                    _replace(one, field.inside, words)
+            elif message.HasField(field.name):
+                _replace(held, field.inside, words)
+        elif field.repeated:
+            held[:] = [words.get(value, value) for value in held]
+        elif held in words:
+            setattr(message, field.name, words[held])
 
 
 @cache
-def _fields(descriptor: Descriptor) -> tuple[_Field, ...]:
-    return _marked(descriptor, ())
+def _fields(descriptor: Descriptor, kind: pb.Personal) -> tuple[_Field, ...]:
+    return _marked(descriptor, kind, ())
 
 
-def _marked(descriptor: Descriptor, outside: tuple[str, ...]) -> tuple[_Field, ...]:
+def _marked(
+    descriptor: Descriptor, kind: pb.Personal, outside: tuple[str, ...]
+) -> tuple[_Field, ...]:
     """The marked fields of a message and of those in it; a message within itself ends there."""
     if descriptor.full_name in outside or descriptor.GetOptions().map_entry:
         return ()
@@ -101,8 +121,8 @@ def _marked(descriptor: Descriptor, outside: tuple[str, ...]) -> tuple[_Field, .
     found: list[_Field] = []
     for field in descriptor.fields:
         if field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type is not None:
-            if inside := _marked(field.message_type, outside):
+            if inside := _marked(field.message_type, kind, outside):
                 found.append(_Field(field.name, field.is_repeated, inside))
-        elif field.GetOptions().Extensions[pb.personal] == pb.PERSONAL_USER:
+        elif field.GetOptions().Extensions[pb.personal] == kind:
             found.append(_Field(field.name, field.is_repeated, ()))
     return tuple(found)

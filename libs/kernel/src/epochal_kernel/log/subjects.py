@@ -25,8 +25,10 @@ from epochal_kernel.postgres import Connection, Pool, adapting
 #: Seconds for which a name is believed without asking whether it was erased meanwhile.
 BELIEVED_S: Final = 5.0
 
-_BY_NAME: Final = "SELECT name, pseudonym FROM log.subject WHERE name = ANY($1::text[])"
-_BY_PSEUDONYM: Final = "SELECT pseudonym, name FROM log.subject WHERE pseudonym = ANY($1::text[])"
+_BY_NAME: Final = "SELECT pseudonym, name, key FROM log.subject WHERE name = ANY($1::text[])"
+_BY_PSEUDONYM: Final = (
+    "SELECT pseudonym, name, key FROM log.subject WHERE pseudonym = ANY($1::text[])"
+)
 _INSERT: Final = (
     "INSERT INTO log.subject (pseudonym, name, key) "
     "SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING"
@@ -45,14 +47,6 @@ _ALL_ERASED: Final = (
 _ERASE: Final = (
     "UPDATE log.subject SET name = NULL, key = NULL, erased_at = clock_timestamp() "
     "WHERE pseudonym = $1 AND erased_at IS NULL"
-)
-
-
-# A remembered request is the hash of all it said: who knows the rest could try names against it.
-_BLUR: Final = (
-    "UPDATE log.command c SET request_sha256 = sha256(uuid_send(gen_random_uuid())) "
-    "FROM log.event e WHERE e.position = c.first_position AND (e.actor = $1 "
-    "OR e.category = 'access' AND position(convert_to($1, 'UTF8') IN e.payload) > 0)"
 )
 
 
@@ -76,6 +70,10 @@ class Names(Protocol):
         """Return the name of each; of one who was erased the pseudonym itself."""
         ...
 
+    async def key(self, pseudonym: str) -> bytes | None:
+        """Return somebody's key, None when they were erased."""
+        ...
+
 
 class Subjects:
     """The people that the log names, for one process; implements `Names`.
@@ -88,6 +86,7 @@ class Subjects:
         self._pool = pool
         self._clock = clock
         self._names: dict[str, str] = {}
+        self._keys: dict[str, bytes | None] = {}
         self._pseudonyms: dict[str, str] = {}
         self._believed_until = float("-inf")
 
@@ -107,10 +106,21 @@ class Subjects:
         if missing:
             with adapting():
                 rows = await self._pool.fetch(_BY_PSEUDONYM, missing)
-            known = {pseudonym: name for pseudonym, name in rows if name is not None}
+            for pseudonym, name, key in rows:
+                self._learn(pseudonym, name, key)
+                found[pseudonym] = name or pseudonym
             for pseudonym in missing:
-                found[pseudonym] = self._names[pseudonym] = known.get(pseudonym, pseudonym)
+                if pseudonym not in found:
+                    self._learn(pseudonym, None, None)
+                    found[pseudonym] = pseudonym
         return found
+
+    async def key(self, pseudonym: str) -> bytes | None:
+        """Return somebody's key, None when they were erased or are not known here."""
+        self._forget_in_time()
+        if pseudonym not in self._keys:
+            await self.names([pseudonym])
+        return self._keys.get(pseudonym)
 
     async def pseudonyms(self, users: Iterable[str]) -> Mapping[str, str]:
         """Return what to store in place of each person's name; who is new gets a pseudonym."""
@@ -151,9 +161,16 @@ class Subjects:
         if missing:
             with adapting():
                 rows = await self._pool.fetch(_BY_NAME, missing)
-            for name, pseudonym in rows:
-                found[name] = self._pseudonyms[name] = pseudonym
+            for pseudonym, name, key in rows:
+                self._learn(pseudonym, name, key)
+                found[name] = pseudonym
         return found
+
+    def _learn(self, pseudonym: str, name: str | None, key: bytes | None) -> None:
+        self._names[pseudonym] = name or pseudonym
+        self._keys[pseudonym] = key
+        if name is not None:
+            self._pseudonyms[name] = pseudonym
 
     def forget(self) -> None:
         """Ask again for every name from now on."""
@@ -163,6 +180,7 @@ class Subjects:
         now = self._clock.monotonic()
         if now >= self._believed_until:
             self._names.clear()
+            self._keys.clear()
             self._pseudonyms.clear()
             self._believed_until = now + BELIEVED_S
 
@@ -171,7 +189,6 @@ async def erase(connection: Connection, pseudonym: str) -> None:
     """Take a person's name and key away for good; doing it twice is once."""
     with adapting():
         await connection.execute(_ERASE, pseudonym)
-        await connection.execute(_BLUR, pseudonym)
 
 
 def _erased(row: asyncpg.Record) -> ErasedSubject:

@@ -25,11 +25,24 @@ from epochal_kernel.projections.rebuild import renew
 
 POLL_S: Final = 10.0
 
+#: Stands for the log itself among the services that have forgotten.
+LOG: Final = "log"
+
+#: Seconds that one statement over the whole log may take.
+PATIENCE_S: Final = 3_600
+
 _log = structlog.get_logger(__name__)
 
 _ERASED = (
     "SELECT s.pseudonym, f.service IS NULL FROM log.subject s LEFT JOIN log.forgotten f "
     "ON f.pseudonym = s.pseudonym AND f.service = $1 WHERE s.erased_at IS NOT NULL"
+)
+# A remembered request is the hash of all it said: who knows the rest could try names against it.
+_BLUR = (
+    "UPDATE log.command c SET request_sha256 = sha256(uuid_send(gen_random_uuid())) "
+    "FROM log.event e WHERE e.position = c.first_position AND (e.actor = ANY($1) "
+    "OR e.category = 'access' AND EXISTS (SELECT FROM unnest($1::text[]) AS one "
+    "WHERE position(convert_to(one, 'UTF8') IN e.payload) > 0))"
 )
 _DONE = (
     "INSERT INTO log.forgotten (service, pseudonym) SELECT $1, unnest($2::text[]) "
@@ -108,9 +121,23 @@ class Forgetting:
                 ):
                     return
                 _log.info("forgetting.begins", subjects=len(pseudonyms))
+                await self._blur(pseudonyms)
                 if await renew(self._pool, self._model, self._codec):
                     await connection.execute(_DONE, self._model.service, pseudonyms)
                     _log.info("forgetting.done", subjects=len(pseudonyms))
+
+    async def _blur(self, pseudonyms: list[str]) -> None:
+        """Make remembered requests of and about them say nothing, once for all services."""
+        with adapting():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(
+                    "SELECT pg_advisory_xact_lock(hashtext('log.forgetting'))", timeout=PATIENCE_S
+                )
+                done = await connection.fetch(_ERASED, LOG)
+                fresh = [row[0] for row in done if row[1] and row[0] in pseudonyms]
+                if fresh:
+                    await connection.execute(_BLUR, fresh, timeout=PATIENCE_S)
+                    await connection.execute(_DONE, LOG, fresh)
 
     async def _erased(self) -> tuple[frozenset[str], frozenset[str]]:
         """All who were erased, and those of them whom this service has not forgotten yet."""

@@ -19,6 +19,7 @@ from epochal_kernel.log.ledger import Ledger
 from epochal_kernel.log.personal import is_pseudonym
 from epochal_kernel.log.subjects import ErasedSubject, Subjects, erase
 from epochal_kernel.postgres import Connection
+from epochal_kernel.projections.forgetting import LOG
 from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 
@@ -27,8 +28,8 @@ from epochal_gateway.domain import erasure, organization, tokens
 from epochal_gateway.identity.directory import Directory
 from epochal_gateway.projections import MemberRow, TokenRow
 
-#: Services with a read model, which may hold names.
-SERVICES: Final = ("gateway", "scheduler", "tracker", "monitor", "lineage", "notifier")
+#: Where names may be: the requests that the log remembers, and services with a read model.
+PLACES: Final = (LOG, "gateway", "scheduler", "tracker", "monitor", "lineage", "notifier")
 
 
 class EraseReactor:
@@ -188,7 +189,7 @@ def _message(row: ErasedSubject) -> pb.Erasure:
         name=row.pseudonym.replace("users/", "erasures/", 1),
         pseudonym=row.pseudonym,
         forgotten_by=sorted(row.forgotten_by),
-        pending=[one for one in SERVICES if one not in row.forgotten_by],
+        pending=[one for one in PLACES if one not in row.forgotten_by],
     )
     found.erase_time.FromDatetime(row.erased_at)
     return found
