@@ -437,6 +437,17 @@ def test_a_policy_is_asked_of_every_door_and_says_where_it_belongs(house: House)
         ),
     )
     assert name in [one.promotion for one in replayed.differing]
+    followed = house.call(
+        "cy",
+        PromotionService.REPLAY_DECISIONS,
+        pb.ReplayDecisionsRequest(
+            parent=house.org,
+            text="components: {stages: {Staging: {gates: {approvals: [{}]}}}}",
+            carry_on=True,
+        ),
+    )
+    (holder,) = [one for one in followed.holders if one.resource == component]
+    assert (holder.stage, holder.was, holder.would_be) == ("Staging", version, "")
 
 
 def test_the_command_line_speaks_of_datasets_and_components_as_of_models(
