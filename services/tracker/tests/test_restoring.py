@@ -181,8 +181,22 @@ async def test_readers_are_told_where_archived_telemetry_is(world: ArchiveWorld)
         )
     answer = await curves.query_series(drawn, context())
     assert (list(answer.curves), list(answer.archived)) == ([], [name])
+    # It goes on: what is new is drawn, and that the rest is elsewhere is told all the same.
+    third = UUID("0193a000-0000-7000-8000-00000000000c")
+    news = [(9_000 + n, ago_us(0), 1.0) for n in range(3)]
+    await world.ingest(points_batch(1, [column("loss", news)], run=run, producer=third))
+    answer = await curves.query_series(drawn, context())
+    assert [one.points for one in answer.curves] == [3]
+    assert list(answer.archived) == [name]
+    drawn.start_step = 9_000
+    answer = await curves.query_series(drawn, context())
+    assert ([one.points for one in answer.curves], list(answer.archived)) == ([3], [])
+    drawn.ClearField("start_step")
+    drawn.metrics.append("never")
+    assert list((await curves.query_series(drawn, context())).archived) == []
+    drawn.ClearField("metrics")
     await restore(world, run)
-    assert len((await tracking.get_metric_series(series, context())).steps) == 2 * 9 * 50
+    assert len((await tracking.get_metric_series(series, context())).steps) == 2 * 9 * 50 + 3
     assert len((await tracking.list_log_lines(lines, context())).lines) == 2 * 3
     answer = await curves.query_series(drawn, context())
     assert (len(answer.curves), list(answer.archived)) == (1, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from uuid import UUID
 
 import epochal_proto.v1 as pb
@@ -62,15 +62,21 @@ class Curves:
             thinning=request.thinning or pb.THINNING_MINMAX,
             axis=axis,
         )
+        # Before the points: what comes meanwhile must not look as if it were missing.
+        there = {
+            run: await self._store.grown(run, pattern_of(request.metrics))
+            for run in await self._store.archived(runs)
+        }
         drawn: list[tuple[UUID, str, Drawn]] = []
         for run_id, metric in found[:MOST_SERIES]:
             one = await self._reader.draw(run_id, metric, question)
             if one.tally.points:
                 drawn.append((run_id, metric, one))
-        shown = {run_id for run_id, _, _ in drawn}
-        missing = [run for run in wanted if run in runs and run not in shown]
-        having = {run_id for run_id, _ in found}
-        archived = await self._store.archived(missing, having) if missing else set()
+        archived = [
+            run
+            for run in wanted
+            if run in there and await self._lacks(run, there[run], question, drawn)
+        ]
         begins: dict[UUID, int] = {}
         if axis == pb.SERIES_AXIS_RELATIVE_TIME:
             for run_id, _, one in drawn:
@@ -82,8 +88,31 @@ class Curves:
                 for run_id, metric, one in drawn
             ],
             more=len(found) > MOST_SERIES,
-            archived=[f"{request.parent}/runs/{run}" for run in missing if run in archived],
+            archived=[f"{request.parent}/runs/{run}" for run in archived],
         )
+
+    async def _lacks(
+        self,
+        run_id: UUID,
+        totals: Mapping[str, int],
+        question: Question,
+        drawn: Sequence[tuple[UUID, str, Drawn]],
+    ) -> bool:
+        """Whether points of an archived run are missing from what is drawn of it.
+
+        Args:
+            run_id: of a run that points are archived of.
+            totals: points that were ever logged of the metrics asked for.
+            question: with steps left out, that some are missing cannot be told.
+            drawn: all that is drawn.
+        """
+        if not totals:
+            # In a database that was made anew from the log it has no summary of any metric.
+            return not await self._store.grown(run_id, pattern_of(()))
+        here = {metric: one.tally.points for run, metric, one in drawn if run == run_id}
+        if (question.start, question.end) != (MIN_STEP, MAX_STEP):
+            return not here
+        return any(here.get(metric, 0) < points for metric, points in totals.items())
 
     async def tail_metrics(
         self, request: pb.TailMetricsRequest, context: CallContext

@@ -7,12 +7,7 @@ SELECT s.run_id, s.metric
  ORDER BY w.place, s.metric LIMIT $4
 
 -- archived --
--- Of some runs those that points are archived of: with a series that was asked for, or without any,
--- as in a database that was made anew from the log.
-SELECT DISTINCT a.run_id FROM archive a
- WHERE a.run_id = ANY($1) AND a.kind = 1
-   AND (a.run_id = ANY($2)
-        OR NOT EXISTS (SELECT FROM tracker.metric_summary s WHERE s.run_id = a.run_id))
+SELECT DISTINCT run_id FROM archive WHERE run_id = ANY($1) AND kind = 1
 
 -- outlines --
 SELECT first_step, last_step, first_time_us, last_time_us, points, last, min, max,
@@ -51,15 +46,17 @@ SELECT m.metric, m.producer, m.batch, m.part, m.points, m.first_step, m.last_ste
 -- loose --
 -- Where points are archived, only those of runs of which all is: the archive is of batches as they
 -- came, and what is joined can no longer be told apart.
+-- LATERAL, so that what is found of a run is remembered for all its series.
 SELECT s.run_id, s.metric FROM tracker.metric_summary s
- WHERE s.loose >= 64 AND NOT EXISTS (
-       SELECT FROM run r
+  LEFT JOIN LATERAL (
+       SELECT true AS waits FROM run r
          JOIN retention k ON k.project = r.project
                          AND (k.metrics_archived OR k.system_metrics_archived)
          JOIN tracker.producer_cursor c ON c.run_id = r.run_id
          LEFT JOIN tracker.archive_cursor a
            ON a.run_id = c.run_id AND a.producer = c.producer AND a.kind = 1
-        WHERE r.run_id = s.run_id AND coalesce(a.batch, 0) < c.batch)
+        WHERE r.run_id = s.run_id AND coalesce(a.batch, 0) < c.batch LIMIT 1) AS g ON true
+ WHERE s.loose >= 64 AND g.waits IS NULL
  ORDER BY s.loose DESC LIMIT $1
 
 -- lock_series --

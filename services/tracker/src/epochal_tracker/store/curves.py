@@ -128,15 +128,10 @@ class CurveStore:
             )
         return [(row[0], row[1]) for row in rows]
 
-    async def archived(self, run_ids: Sequence[UUID], having: Collection[UUID]) -> set[UUID]:
-        """Return those of the runs, which show nothing, that points are archived of.
-
-        Args:
-            run_ids: of which nothing is shown.
-            having: runs with a series that is asked for.
-        """
+    async def archived(self, run_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of the runs that points are archived of, be they here still or again."""
         with adapting():
-            rows = await self._pool.fetch(_SQL["archived"], list(run_ids), list(having))
+            rows = await self._pool.fetch(_SQL["archived"], list(run_ids))
         return {row[0] for row in rows}
 
     @asynccontextmanager
