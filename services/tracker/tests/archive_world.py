@@ -80,9 +80,9 @@ class ArchiveWorld:
     def objects(self) -> ArchiveObjects:
         return ArchiveObjects(self.folder.as_uri())
 
-    def archiver(self) -> Archiver:
+    def archiver(self, most: int = 500) -> Archiver:
         teller = Teller(self.ledger, SystemIds())
-        return Archiver(ArchiveStore(self.pool), self.objects, teller, FULL_BYTES)
+        return Archiver(ArchiveStore(self.pool), self.objects, teller, FULL_BYTES, most)
 
     def keeper(self) -> Keeper:
         clock = SystemClock()

@@ -23,6 +23,7 @@ from epochal_tracker.objects import object_name
 from epochal_tracker.restoring import Restorer
 from epochal_tracker.store.archiving import ArchiveStore
 from epochal_tracker.store.joining import NEWEST, JoinStore
+from epochal_tracker.store.keeping import RetentionStore
 from tracker_world import PROJECT, column, log_batch, points_batch
 
 ARCHIVING = [
@@ -234,6 +235,27 @@ async def test_hashes_that_are_not_those_sealed_stop_archive_and_deletion(
     assert await world.rows(other) == ([], []), "others go on"
     told = await world.told(pb.TelemetryArchived)
     assert {one.run for one in told} == {f"{PROJECT}/runs/{other}"}
+
+
+async def test_a_project_with_much_to_archive_lets_others_have_their_turn(
+    world: ArchiveWorld,
+) -> None:
+    await archiving(world)
+    runs = [await logged_run(world) for _ in range(3)]
+    for run in runs:
+        await world.seal(run, BATCHES)
+    # One of them can never be archived: it is passed, and not tried for ever.
+    await world.pool.execute(
+        "UPDATE tracker.batch SET sha256 = $2 WHERE run_id = $1 AND batch = 1", runs[0], bytes(32)
+    )
+    archiver = world.archiver(most=1)
+    kept = await RetentionStore(world.pool).retention(PROJECT)
+    archived: list[set[str]] = []
+    for more in (True, True, False):
+        assert await archiver.archive(kept, TODAY) is more
+        archived.append({one.run[-36:] for one in await world.told(pb.TelemetryArchived)})
+    assert [len(one) for one in archived] == [1, 2, 2]
+    assert archived[-1] == {str(run) for run in runs[1:]}
 
 
 async def test_a_refused_batch_is_in_the_archive_by_its_hash(world: ArchiveWorld) -> None:

@@ -36,6 +36,8 @@ FULL_BYTES = 8 * 1024 * 1024
 FULL_BATCHES = 8_192
 #: Producers that are looked up at a time.
 TOGETHER = 100
+#: Producers of a project and kind that are archived before others have their turn.
+MOST = 500
 _LAST = 2**62
 FOR_EVER = 36_500
 KINDS = {pb.TELEMETRY_KIND_POINTS: "points", pb.TELEMETRY_KIND_LOGS: "logs"}
@@ -75,31 +77,31 @@ class Archiver:
         objects: ArchiveObjects,
         teller: Teller,
         full_bytes: int = FULL_BYTES,
+        most: int = MOST,
     ) -> None:
         self._store = store
         self._objects = objects
         self._teller = teller
         self._full_bytes = full_bytes
+        self._most = most
 
-    async def archive(self, retention: RetentionRow, today: date) -> None:
-        """Archive what is due of a project.
+    async def archive(self, retention: RetentionRow, today: date) -> bool:
+        """Archive what is due of a project; return whether there is more.
 
         Raises:
             EpochalError: some may be archived; calling again is safe.
         """
+        more = False
         if retention.archives_points:
             days = [d for d in (retention.metrics_days, retention.system_metrics_days) if d] or [
                 FOR_EVER
             ]
-            await self._kind(
-                retention.project, pb.TELEMETRY_KIND_POINTS, today - timedelta(days=min(days))
-            )
+            before = today - timedelta(days=min(days))
+            more |= await self._kind(retention.project, pb.TELEMETRY_KIND_POINTS, before)
         if retention.logs_archived:
-            await self._kind(
-                retention.project,
-                pb.TELEMETRY_KIND_LOGS,
-                today - timedelta(days=retention.logs_days),
-            )
+            before = today - timedelta(days=retention.logs_days)
+            more |= await self._kind(retention.project, pb.TELEMETRY_KIND_LOGS, before)
+        return more
 
     async def forget_purged(self) -> None:
         """Tell that the archives of purged runs are gone; the bytes go with all dead objects.
@@ -113,16 +115,21 @@ class Archiver:
             key = f"archive/{run_id}/purged/{digests[0].hex()}/{len(digests)}"
             await self._teller.tell(key, run_id, run, [event])
 
-    async def _kind(self, project: str, kind: pb.TelemetryKind, before: date) -> None:
-        refused: set[UUID] = set()
-        while True:
-            found = await self._store.due(project, kind, before, TOGETHER + len(refused))
-            fresh = [one for one in found if one.producer not in refused]
+    async def _kind(self, project: str, kind: pb.TelemetryKind, before: date) -> bool:
+        refused: set[tuple[UUID, UUID]] = set()
+        done = 0
+        while done < self._most:
+            together = min(TOGETHER, self._most - done)
+            found = await self._store.due(project, kind, before, together + len(refused))
+            fresh = [one for one in found if (one.run_id, one.producer) not in refused]
             for one in fresh:
-                if not await self._producer(project, kind, one):
-                    refused.add(one.producer)
-            if len(found) < TOGETHER:
-                return
+                if await self._producer(project, kind, one):
+                    done += 1
+                else:  # it must not keep the others out, now or at the next call
+                    refused.add((one.run_id, one.producer))
+            if len(fresh) < together:
+                return False
+        return True
 
     async def _producer(self, project: str, kind: pb.TelemetryKind, due: Due) -> bool:
         """Archive a producer; False when its hashes are not those that were sealed."""

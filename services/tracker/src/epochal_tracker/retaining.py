@@ -87,15 +87,16 @@ class Keeper:
         while True:
             pause_s = self._every_s
             try:
-                await self.sweep(self._clock.now().date())
+                if await self.sweep(self._clock.now().date()):
+                    pause_s = 0.0
                 await self.delete_objects()
             except (Unavailable, DeadlineExceeded, ResourceExhausted, Internal) as error:
                 _log.warning("keeper.waits", error=error.message)
                 pause_s = RETRY_S
             await self._clock.sleep(pause_s)
 
-    async def sweep(self, today: date) -> None:
-        """Delete what is older than projects keep.
+    async def sweep(self, today: date) -> bool:
+        """Delete what is older than projects keep; return whether there is more to archive.
 
         Raises:
             EpochalError: some may be deleted; calling again is safe.
@@ -103,9 +104,9 @@ class Keeper:
         for run_id in await self._store.unpurged():
             await self._store.purge(run_id)
         retentions = await self._store.retentions()
-        await self._archive(retentions, today)
+        more = await self._archive(retentions, today)
         if not retentions:
-            return
+            return False
         for day in await self._store.old_days(today - timedelta(days=1)):
             expired = await self._store.expired(day, today)
             for one in expired:
@@ -117,17 +118,20 @@ class Keeper:
                 await self._store.drop_expired(day, today)
         for retention in retentions:
             await self._sweep_runs(retention, today)
+        return more
 
-    async def _archive(self, retentions: Sequence[RetentionRow], today: date) -> None:
+    async def _archive(self, retentions: Sequence[RetentionRow], today: date) -> bool:
         """Archive what is due; what cannot be now is deleted by nobody, and tried again."""
+        more = False
         if self._archiver is None:
-            return
+            return more
         await self._archiver.forget_purged()
         for retention in retentions:
             try:
-                await self._archiver.archive(retention, today)
+                more |= await self._archiver.archive(retention, today)
             except EpochalError as error:
                 _log.warning("archiver.waits", project=retention.project, error=error.message)
+        return more
 
     async def delete_objects(self) -> None:
         """Have the bytes of deleted artifacts deleted, unless another artifact has the same.
