@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +14,8 @@ import epochal_proto.v1 as pb
 import httpx
 import pytest
 from command_line import CommandLine
-from epochal import errors
+from epochal import aio_models, errors, models
+from epochal.aio import AsyncClient
 from epochal.client import Client
 from epochal_proto.method import Request, Response, UnaryMethod
 from epochal_proto.v1.services import (
@@ -498,3 +500,23 @@ def test_the_command_line_speaks_of_datasets_and_components_as_of_models(
         assert cli.json(*words, "--as-of", "1", *there) == []
     assert cli.json("components", "ls", "--as-of", "1") == []
     cli("datasets", "show", "told", "--as-of", "1", *there, code=1)
+
+
+def test_programs_promote_anything_by_the_same_calls_in_either_style(house: House) -> None:
+    component, dataset = house.component("called", "v1"), house.dataset("called", "7", 200)
+    given = models.promote(house.people["ann"], component, stage="Staging", reason="try")
+    assert given.state == pb.PROMOTION_STATE_COMPLETED
+    with pytest.raises(errors.InvalidArgument, match="only models have aliases"):
+        models.promote(house.people["ann"], component, alias="champion")
+
+    async def asked() -> tuple[pb.Promotion, pb.Promotion]:
+        connection = replace(house.platform.connection, token=house.tokens["ann"])
+        async with AsyncClient(connection) as client:
+            await aio_models.promote(client, dataset, stage="Staging")
+            shown = await aio_models.promote(client, dataset, stage="Production", dry_run=True)
+            wish = await aio_models.promote(client, component, stage="Production", reason="now")
+            return shown, await aio_models.reject(client, wish.name, "not yet")
+
+    shown, rejected = asyncio.run(asked())
+    assert shown.state == pb.PROMOTION_STATE_REFUSED
+    assert (rejected.state, rejected.rejection) == (pb.PROMOTION_STATE_REJECTED, "not yet")

@@ -8,7 +8,7 @@
         files = models.download(client, version, "./champion", verify_with=["release.pub"])
 
 All of it is `Client.call` with the messages of the contract; these are the calls with more to them
-than one message.
+than one message. `epochal.aio_models` has them for asyncio.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 import epochal_proto.v1 as pb
 from epochal_proto.v1.services import ModelCardService, PromotionService, RegistryService
 
+from epochal import promotion_requests
 from epochal.artifacts import ArtifactDoor, Progress
 from epochal.client import Client
 from epochal.errors import InvalidArgument, NotFound
@@ -39,9 +40,9 @@ def promote(
 
     Args:
         client: Of the platform.
-        version: Full name of a version.
+        version: Full name of a version of a model, or of a dataset or a component.
         stage: The stage it shall have, or
-        alias: the alias.
+        alias: the alias; only models have any.
         reason: Why; an emergency needs one.
         dry_run: Only say what each gate would.
         emergency: Do not wait for gates; somebody else must review it.
@@ -49,15 +50,8 @@ def promote(
     Raises:
         EpochalError: It may not be asked for, or the platform is away.
     """
-    request = pb.PromoteModelVersionRequest(
-        name=version,
-        stage=stage,
-        alias=alias,
-        reason=reason,
-        validate_only=dry_run,
-        emergency=emergency,
-    )
-    return client.call(PromotionService.PROMOTE_MODEL_VERSION, request)
+    method, request = promotion_requests.promote(version, stage, alias, reason, dry_run, emergency)
+    return client.call(method, request)
 
 
 def approve(client: Client, promotion: str, comment: str = "") -> pb.Promotion:
@@ -83,13 +77,13 @@ def reject(client: Client, promotion: str, reason: str) -> pb.Promotion:
 def roll_back(
     client: Client, model: str, reason: str, *, stage: str = "", alias: str = ""
 ) -> pb.Promotion:
-    """Give a place back to the version that had it before.
+    """Give a place of a model, dataset or component back to the version that had it before.
 
     Raises:
         EpochalError: Nobody had it before, or the platform is away.
     """
-    request = pb.RollbackModelRequest(name=model, stage=stage, alias=alias, reason=reason)
-    return client.call(PromotionService.ROLLBACK_MODEL, request)
+    method, request = promotion_requests.roll_back(model, reason, stage, alias)
+    return client.call(method, request)
 
 
 def card(client: Client, version: str, as_of: pb.Moment | None = None) -> str:

@@ -13,6 +13,7 @@ import epochal_proto.v1 as pb
 import typer
 from epochal_proto.v1.services import PromotionService, StageService
 
+from epochal import models
 from epochal.cli.model_names import ReasonOption
 from epochal.cli.output import Column, Output, show_list, when
 from epochal.cli.past import AsOfOption, moment
@@ -158,14 +159,14 @@ def _ask(app: typer.Typer, kind: Kind) -> None:
         output: OutputOption = Output.table,
     ) -> None:
         with session(project) as opened:
-            request = pb.PromoteVersionRequest(
-                name=kind.of_version(opened, version),
+            done = models.promote(
+                opened.client,
+                kind.of_version(opened, version),
                 stage=stage,
                 reason=reason,
-                validate_only=dry_run,
+                dry_run=dry_run,
                 emergency=emergency,
             )
-            done = opened.client.call(StageService.PROMOTE_VERSION, request)
         show_promotion(done, output)
         if not dry_run:
             end_by(done, kind.word)
@@ -185,10 +186,9 @@ def _ask(app: typer.Typer, kind: Kind) -> None:
         output: OutputOption = Output.table,
     ) -> None:
         with session(project) as opened:
-            request = pb.RollbackStageRequest(
-                name=kind.of_resource(opened, name), stage=stage, reason=reason
+            done = models.roll_back(
+                opened.client, kind.of_resource(opened, name), reason, stage=stage
             )
-            done = opened.client.call(StageService.ROLLBACK_STAGE, request)
         show_promotion(done, output)
 
 
@@ -207,10 +207,7 @@ def _answer(app: typer.Typer, kind: Kind) -> None:
         output: OutputOption = Output.table,
     ) -> None:
         with session(project) as opened:
-            request = pb.ApprovePromotionRequest(
-                name=kind.promotion(opened, promotion), comment=comment
-            )
-            done = opened.client.call(PromotionService.APPROVE_PROMOTION, request)
+            done = models.approve(opened.client, kind.promotion(opened, promotion), comment)
         show_promotion(done, output)
 
     @app.command(
@@ -227,10 +224,7 @@ def _answer(app: typer.Typer, kind: Kind) -> None:
         output: OutputOption = Output.table,
     ) -> None:
         with session(project) as opened:
-            request = pb.RejectPromotionRequest(
-                name=kind.promotion(opened, promotion), reason=reason
-            )
-            done = opened.client.call(PromotionService.REJECT_PROMOTION, request)
+            done = models.reject(opened.client, kind.promotion(opened, promotion), reason)
         show_promotion(done, output)
 
     @app.command(
