@@ -12,11 +12,18 @@ import epochal_proto.v1 as pb
 import pytest
 from command_line import CommandLine
 from epochal.client import Client
-from epochal.errors import FailedPrecondition, NotFound, PermissionDenied, Unauthenticated
+from epochal.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+)
 from epochal_proto.v1.services import (
     AccessService,
     AuditService,
     ProjectService,
+    ProofService,
     RegistryService,
     SearchService,
 )
@@ -183,6 +190,37 @@ def test_an_erasure_that_would_leave_nobody_in_charge_does_nothing(
             AccessService.ERASE_SUBJECT,
             pb.EraseSubjectRequest(user="users/admin", reason="request 20"),
         )
+
+
+async def test_an_owner_is_not_demoted_by_their_pseudonym(
+    platform: Platform, admin: Client, person: str
+) -> None:
+    name = admin.call(
+        AccessService.CREATE_ORGANIZATION,
+        pb.CreateOrganizationRequest(org_id=f"rank-{uuid4().hex[:8]}"),
+    ).name
+    user = f"users/{person}"
+    admin.call(
+        AccessService.SET_MEMBER, pb.SetMemberRequest(parent=name, user=user, role=pb.ROLE_ADMIN)
+    )
+    secret = admin.call(
+        AccessService.CREATE_TOKEN, pb.CreateTokenRequest(parent=name, user=user)
+    ).secret
+
+    def actors_as_stored() -> list[str]:
+        exported = admin.stream(ProofService.EXPORT_RECORDS, pb.ExportRecordsRequest(parent=name))
+        return [one.event.actor for page in exported for one in page.records if one.event.actor]
+
+    owner = (await until(actors_as_stored, 70, what="a checkpoint"))[0]
+    with platform.client(secret) as theirs:
+        for user in (owner, "users/admin"):
+            with pytest.raises((InvalidArgument, PermissionDenied)):
+                theirs.call(
+                    AccessService.SET_MEMBER,
+                    pb.SetMemberRequest(parent=name, user=user, role=pb.ROLE_VIEWER),
+                )
+    members = admin.call(AccessService.LIST_MEMBERS, pb.ListMembersRequest(parent=name)).members
+    assert {one.user: one.role for one in members}["users/admin"] == pb.ROLE_OWNER
 
 
 def test_only_administrators_of_the_platform_erase_or_see_erasures(

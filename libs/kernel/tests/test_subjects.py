@@ -10,6 +10,7 @@ from uuid import uuid4
 import epochal_proto.v1 as pb
 import pytest
 from epochal_kernel.clock import SystemClock
+from epochal_kernel.errors import InvalidArgument
 from epochal_kernel.log.commands import Command, NewEvent, Stream
 from epochal_kernel.log.events import EventCodec
 from epochal_kernel.log.personal import is_person, is_pseudonym, renamed, users_in
@@ -181,6 +182,16 @@ async def test_a_pseudonym_may_be_named_again_and_is_nobody_new(world: LogWorld)
     await erased(world, bob)
     await added(world, bob)
     assert await world.pool.fetchval("SELECT count(*) FROM log.subject") == 2
+
+
+async def test_nobody_is_named_by_the_pseudonym_of_somebody_who_has_a_name(
+    world: LogWorld,
+) -> None:
+    """Else a role could be given to an owner as if they had none."""
+    await added(world, "users/bob")
+    with pytest.raises(InvalidArgument, match="somebody who has a name"):
+        await added(world, await pseudonym_of(world, "users/bob"))
+    assert len(await world.reader.page(0)) == 1  # type: ignore[arg-type]  # positions are numbers
 
 
 async def test_a_log_without_names_reads_as_if_all_were_erased(world: LogWorld) -> None:

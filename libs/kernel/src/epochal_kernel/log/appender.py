@@ -30,7 +30,7 @@ from epochal_kernel.failpoints import failpoint
 from epochal_kernel.ids import Ids, Position, Version
 from epochal_kernel.log.commands import Appended, Command, Stream
 from epochal_kernel.log.events import category_of
-from epochal_kernel.log.personal import renamed, reworded, texts_in, users_in
+from epochal_kernel.log.personal import is_pseudonym, renamed, reworded, texts_in, users_in
 from epochal_kernel.log.sealed_texts import seal
 from epochal_kernel.log.subjects import Subjects
 from epochal_kernel.postgres import Pool, adapting
@@ -51,6 +51,7 @@ _APPEND = (
 class _Pending:
     command: Command
     event_ids: list[UUID]
+    people: set[str]
     answer: asyncio.Future[Appended]
 
 
@@ -77,18 +78,23 @@ class Appender:
         Raises:
             VersionConflict: the stream is not at the expected version.
             CommandMismatch: the command_id was used for another request.
+            InvalidArgument: somebody is named by their pseudonym who has a name.
             ResourceExhausted: too many commands wait, or the disk is full.
             Unavailable: PostgreSQL does not answer; the outcome is not known.
         """
         if not command.events:
             raise ValueError("a command needs at least one event")
+        people = {command.context.actor}
         for event in command.events:
+            people.update(users_in(event.payload))
             category = category_of(type(event.payload))
             if category != command.stream.category:
                 raise ValueError(
                     f"{event.payload.DESCRIPTOR.full_name} belongs to {category}, "
                     f"not to {command.stream.category}"
                 )
+        if any(map(is_pseudonym, people)):
+            await self._subjects.refuse_living(people)
         if self._closing:
             raise Unavailable("this service is shutting down", reason="DRAINING")
         if len(self._queue) >= QUEUE:
@@ -97,7 +103,7 @@ class Appender:
             )
         answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         event_ids = [self._ids.uuid7() for _ in command.events]
-        self._queue.append(_Pending(command, event_ids, answer))
+        self._queue.append(_Pending(command, event_ids, people, answer))
         self._wake.set()
         return await answer
 
@@ -170,7 +176,8 @@ class Appender:
     async def _append_once(self, batch: list[_Pending]) -> Sequence[asyncpg.Record]:
         commands = [pending.command for pending in batch]
         contexts = [command.context for command in commands]
-        names = await self._names(commands)
+        people = set[str]().union(*(pending.people for pending in batch))
+        names = await self._subjects.pseudonyms(people)
         numbers: list[int] = []
         event_ids: list[UUID] = []
         types: list[str] = []
@@ -208,14 +215,6 @@ class Appender:
                 failpoint("append.before_commit")
         failpoint("append.after_commit")
         return rows
-
-    async def _names(self, commands: Sequence[Command]) -> Mapping[str, str]:
-        """What is stored in place of the people that the commands name."""
-        people = {command.context.actor for command in commands}
-        for command in commands:
-            for event in command.events:
-                people.update(users_in(event.payload))
-        return await self._subjects.pseudonyms(people)
 
     async def _hidden(self, payload: Message, actor: str, names: Mapping[str, str]) -> Message:
         """The payload as it is stored: people by pseudonym, the actor's own words sealed."""

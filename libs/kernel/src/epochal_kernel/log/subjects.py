@@ -19,7 +19,8 @@ from typing import Final, Protocol
 import asyncpg
 
 from epochal_kernel.clock import Clock
-from epochal_kernel.log.personal import ANONYMOUS, is_person
+from epochal_kernel.errors import InvalidArgument, Violation
+from epochal_kernel.log.personal import ANONYMOUS, is_person, is_pseudonym
 from epochal_kernel.postgres import Connection, Pool, adapting
 
 #: Seconds for which a name is believed without asking whether it was erased meanwhile.
@@ -134,6 +135,25 @@ class Subjects:
                 await self._pool.execute(_INSERT, made, missing, keys)
             found |= await self._known_pseudonyms(missing)
         return found
+
+    async def refuse_living(self, users: Iterable[str]) -> None:
+        """Refuse pseudonyms of people who have a name.
+
+        Else the same person could be named in two ways, and what is known of the one, such as a
+        role, would not be asked of the other. Who was erased has no other name than this.
+
+        Raises:
+            InvalidArgument: one of the names is such a pseudonym.
+        """
+        pseudonyms = [user for user in users if is_pseudonym(user)]
+        self.forget()  # whom it knows may have been erased a moment ago
+        for pseudonym, name in (await self.names(pseudonyms)).items():
+            if name != pseudonym:
+                raise InvalidArgument(
+                    f"{pseudonym} is what events store for somebody who has a name",
+                    reason="IS_A_PSEUDONYM",
+                    violations=[Violation("user", "pseudonym", "use the name of that person")],
+                )
 
     async def stored_as(self, user: str) -> list[str]:
         """Return all that a person may be called in stored events, for queries over them.
