@@ -284,10 +284,19 @@ async def test_names_of_people_are_kept_apart_and_gone_with_the_next_round(
     assert b"users/bob" not in kept
     assert b"users/ann" in kept
     place = Bucket(world.folder.as_uri())
-    for damaged in (kept.replace(b"users/ann", b"users/eve"), b"{}\n"):
+    head, _, _ = kept.partition(b"\n")
+    for damaged in (kept.replace(b"users/ann", b"users/eve"), head + b"\n{}\n"):
         (tmp_path / "names/names.jsonl").write_bytes(damaged)
-        with pytest.raises(DataLoss, match=r"line 1 of names\.jsonl"):
+        with pytest.raises(DataLoss, match=r"line [23] of names\.jsonl"):
             await restore(fresh, place, "", names)
+    (tmp_path / "names/names.jsonl").write_bytes(b'{"origin": "log.example.com/other"}\n')
+    with pytest.raises(InvalidArgument, match="has the names of the log"):
+        await restore(fresh, place, "", names)
+    with pytest.raises(FailedPrecondition, match="EPOCHAL_AUDIT_ARCHIVE_NAMES another place"):
+        await keeper.step()
+    (tmp_path / "names/names.jsonl").write_bytes(b"")
+    with pytest.raises(DataLoss, match="does not say which log"):
+        await restore(fresh, place, "", names)
     (tmp_path / "names/names.jsonl").write_bytes(kept)
     await restore(fresh, place, "", names)
     query = "SELECT * FROM log.subject ORDER BY pseudonym"
@@ -297,7 +306,7 @@ async def test_names_of_people_are_kept_apart_and_gone_with_the_next_round(
         stored["users/ann"]: "users/ann",
         stored["users/bob"]: stored["users/bob"],
     }
-    await NameArchiver(fresh, names, SystemClock(), 1).step()
+    await keeper.step()
     assert (tmp_path / "names/names.jsonl").read_bytes() == kept
 
 

@@ -32,7 +32,7 @@ from epochal_kernel.log.reader import LogReader
 from epochal_kernel.migrations import migrate
 from epochal_kernel.postgres import Connection, Pool, adapting, connect, load_sql
 
-from epochal_lineage.domain.naming import NAMES
+from epochal_lineage.domain.naming import NAMES, PersonName, origin_of
 from epochal_lineage.domain.naming import read as read_names
 from epochal_lineage.domain.segments import ARCHIVE, MANIFEST, Segment, ordered, read
 from epochal_lineage.domain.tlog.growing import Frontier
@@ -142,7 +142,7 @@ async def restore(pool: Pool, place: Bucket, key: str = "", names: Bucket | None
         DataLoss: the archive does not hold; nothing was loaded.
     """
     archive = await opened(place, key)
-    people = read_names(await names.get(NAMES)) if names is not None else []
+    people = await _people(names, archive) if names is not None else []
     with adapting():
         async with pool.acquire() as connection:
             await migrate(connection, "log", "epochal_kernel.log")
@@ -163,6 +163,15 @@ async def restore(pool: Pool, place: Bucket, key: str = "", names: Bucket | None
                     [one.erased_at for one in people],
                 )
     return archive
+
+
+async def _people(names: Bucket, archive: Archive) -> list[PersonName]:
+    data = await names.get(NAMES)
+    if (origin := origin_of(data)) != archive.origin:
+        raise InvalidArgument(
+            f"{names.name} has the names of the log {origin}, the archive is of {archive.origin}"
+        )
+    return read_names(data)
 
 
 async def _load(connection: Connection, place: Bucket, archive: Archive) -> None:

@@ -1,8 +1,8 @@
 """Names of people, kept apart from the archived log so that they can be erased from there, too.
 
-`names.jsonl`, a line a person: pseudonym, name and key in hexadecimal (both null once erased), and
-when each was made and erased, ISO 8601. A pseudonym is the HMAC of the name under the key, so that
-a name which is not the one that was recorded is found.
+`names.jsonl`: a line with the name of the log, then a line a person: pseudonym, name and key in
+hexadecimal (both null once erased), and when each was made and erased, ISO 8601. A pseudonym is the
+HMAC of the name under the key, so that a name which is not the one that was recorded is found.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ class PersonName:
     erased_at: datetime | None
 
 
-def written(people: Iterable[PersonName]) -> bytes:
-    """Return the file."""
-    return b"".join(
+def written(origin: str, people: Iterable[PersonName]) -> bytes:
+    """Return the file of the log that is called `origin`."""
+    head = json.dumps({"origin": origin}).encode() + b"\n"
+    return head + b"".join(
         json.dumps(
             {
                 "pseudonym": one.pseudonym,
@@ -51,14 +52,26 @@ def written(people: Iterable[PersonName]) -> bytes:
     )
 
 
+def origin_of(data: bytes) -> str:
+    """Return the name of the log that a file is of.
+
+    Raises:
+        DataLoss: it does not say.
+    """
+    try:
+        return str(json.loads(data.partition(b"\n")[0])["origin"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataLoss(f"{NAMES} does not say which log it is of: {error}") from error
+
+
 def read(data: bytes) -> list[PersonName]:
-    """Return what the file says.
+    """Return whom the file names.
 
     Raises:
         DataLoss: a line does not read, or a name is not the one its pseudonym was made of.
     """
     found: list[PersonName] = []
-    for number, line in enumerate(data.splitlines(), start=1):
+    for number, line in enumerate(data.splitlines()[1:], start=2):
         try:
             row = json.loads(line)
             one = PersonName(

@@ -36,14 +36,27 @@ NOTE: Final = "text/plain; charset=utf-8"
 _log = structlog.get_logger(__name__)
 
 
+class Shelf(Place, Protocol):
+    """A place that a file can be read from again."""
+
+    async def get(self, path: str) -> bytes:
+        """Read one file.
+
+        Raises:
+            DataLoss: it is not there.
+        """
+        ...
+
+
 class NameArchiver:
     """Keeps a place of its own level with the names that pseudonyms stand for.
 
     The file is replaced each time: who was erased is gone from it with the next.
     """
 
-    def __init__(self, pool: Pool, place: Place, clock: Clock, every_s: float) -> None:
+    def __init__(self, pool: Pool, place: Shelf, clock: Clock, every_s: float) -> None:
         self._archive = LogArchiveStore(pool)
+        self._store = SealStore(pool)
         self._place = place
         self._clock = clock
         self._every_s = every_s
@@ -63,22 +76,20 @@ class NameArchiver:
         """Replace the file.
 
         Raises:
+            FailedPrecondition: the place has the names of another log.
             Unavailable: the place or the database does not answer.
         """
-        data = naming.written(await self._archive.names())
+        origin = await self._store.known_origin()
+        if not origin:
+            return
+        try:
+            there = naming.origin_of(await self._place.get(naming.NAMES))
+        except DataLoss:
+            there = origin  # nothing is there, or nothing that anybody could use
+        if there != origin:
+            raise _taken(self._place, there, origin, "EPOCHAL_AUDIT_ARCHIVE_NAMES")
+        data = naming.written(origin, await self._archive.names())
         await self._place.put(naming.NAMES, data, "application/jsonl")
-
-
-class Shelf(Place, Protocol):
-    """A place that a file can be read from again."""
-
-    async def get(self, path: str) -> bytes:
-        """Read one file.
-
-        Raises:
-            DataLoss: it is not there.
-        """
-        ...
 
 
 class LogArchiver:
@@ -149,11 +160,7 @@ class LogArchiver:
         except (ValueError, KeyError, TypeError) as error:
             raise DataLoss(f"{self._place.name}/{MANIFEST} cannot be read: {error}") from error
         if there != origin:
-            raise FailedPrecondition(
-                f"{self._place.name} has the archive of the log {there}, this one is {origin}: "
-                "give EPOCHAL_AUDIT_ARCHIVE another place",
-                reason="PLACE_TAKEN",
-            )
+            raise _taken(self._place, there, origin, "EPOCHAL_AUDIT_ARCHIVE")
 
     async def _segment(self, before: int, through: int) -> None:
         records = await self._reader.page(Position(before), through - before)
@@ -194,3 +201,11 @@ class LogArchiver:
         }
         data = json.dumps(manifest, indent=2).encode() + b"\n"
         await self._place.put(MANIFEST, data, "application/json")
+
+
+def _taken(place: Place, there: str, ours: str, setting: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{place.name} has the archive of the log {there}, this one is {ours}: give {setting} "
+        "another place",
+        reason="PLACE_TAKEN",
+    )
