@@ -6,11 +6,11 @@ What is heavy is imported inside the commands: every other command of the CLI lo
 from __future__ import annotations
 
 import json
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from epochal_embedded.terminal import HomeOption, Output, errors_console, failed, home_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,24 +19,6 @@ if TYPE_CHECKING:
     from epochal_embedded.state import PlatformReport
 
 EXIT_NOT_RUNNING = 3
-
-
-class Output(StrEnum):
-    """How a result is printed."""
-
-    table = "table"
-    json = "json"
-
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        envvar="EPOCHAL_HOME",
-        help="Data folder. Default: ~/.local/share/epochal, for root /var/lib/epochal.",
-        show_default=False,
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +52,7 @@ def up(
         epochal up --foreground
     """
     place = home_of(home)
-    err = _console()
+    err = errors_console()
     if foreground:
         _up_in_foreground(place, err)
         return
@@ -103,7 +85,7 @@ def down(
     from epochal_embedded.errors import EmbeddedError, NotRunning
 
     place = home_of(home)
-    err = _console()
+    err = errors_console()
     progress = _Progress(err, before=control.observe(place))
     try:
         with progress:
@@ -112,7 +94,7 @@ def down(
         err.print(str(error))
         return
     except EmbeddedError as error:
-        raise _fail(err, error) from None
+        raise failed(err, error) from None
     except KeyboardInterrupt:
         err.print("Stopped waiting. The platform goes on stopping; `epochal status` shows it.")
         raise typer.Exit(130) from None
@@ -140,7 +122,7 @@ def status(
     if output is Output.json:
         print(json.dumps(_as_json(place, report), indent=2))
     elif report is None:
-        _console().print(f"No platform runs in {place.root}. Start it with `epochal up`.")
+        errors_console().print(f"No platform runs in {place.root}. Start it with `epochal up`.")
     else:
         _print_table(report, _banner(place))
     if report is None:
@@ -158,14 +140,14 @@ def start_and_wait(place: Home) -> tuple[bool, PlatformReport]:
     from epochal_embedded import control
     from epochal_embedded.errors import EmbeddedError
 
-    err = _console()
+    err = errors_console()
     progress = _Progress(err)
     try:
         fresh = control.start(place)
         with progress:
             return fresh, control.wait_ready(place, progress.show)
     except EmbeddedError as error:
-        raise _fail(err, error) from None
+        raise failed(err, error) from None
     except KeyboardInterrupt:
         err.print(
             "Stopped waiting. The platform goes on starting: `epochal status` shows it, "
@@ -228,7 +210,7 @@ def _up_in_foreground(place: Home, err: Console) -> None:
         finally:
             lock.release()
     except EmbeddedError as error:
-        raise _fail(err, error) from None
+        raise failed(err, error) from None
     err.print(f"Everything is stopped. All data is kept in {place.root}.")
 
 
@@ -327,23 +309,3 @@ def _fork_as_json(place: Home) -> dict[str, object]:
         "complete": mark.complete,
     }
     return {"fork": fields}
-
-
-def home_of(given: Path | None) -> Home:
-    """Return the data folder: as given, or the default one."""
-    from epochal.config import home as default_home
-
-    from epochal_embedded.home import Home
-
-    return Home((given or default_home()).expanduser().absolute())
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
-
-
-def _fail(err: Console, error: Exception) -> typer.Exit:
-    err.print(str(error), style="red", markup=False)
-    return typer.Exit(1)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from epochal_embedded.cli import HomeOption, home_of, start_and_wait
+from epochal_embedded.cli import start_and_wait
+from epochal_embedded.terminal import HomeOption, home_of
 
 
 def register(app: typer.Typer) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from epochal.cli.audit import app as audit
 
-from epochal_embedded.cli import HomeOption, Output
 from epochal_embedded.sandboxes.objects import Objects
+from epochal_embedded.terminal import HomeOption, Output, errors_console, failed, home_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -83,7 +83,6 @@ def fork(
 
         epochal audit fork --to ./sandbox --from-database postgresql://reader:PASSWORD@db/epochal
     """
-    from epochal_embedded.cli import home_of
     from epochal_embedded.errors import EmbeddedError
     from epochal_embedded.home import Home
     from epochal_embedded.sandboxes.forking import Wanted
@@ -104,11 +103,12 @@ def fork(
             )
             forked = _run(fork_history(wanted, target, told))
         except EmbeddedError as error:
-            raise _failed(str(error)) from None
+            raise failed(errors_console(), str(error)) from None
         except KeyboardInterrupt:
-            raise _failed(
+            raise failed(
+                errors_console(),
                 f"Stopped. {target.root} says that it is not complete; the same command begins "
-                "it again."
+                "it again.",
             ) from None
     _show_fork(forked, output)
 
@@ -129,7 +129,6 @@ def compare(
 
         epochal audit compare --home ./sandbox -o json
     """
-    from epochal_embedded.cli import home_of
     from epochal_embedded.errors import EmbeddedError
     from epochal_embedded.sandboxes.comparing import compare as compare_views
     from epochal_embedded.sandboxes.databases import database_of
@@ -149,7 +148,7 @@ def compare(
         try:
             found = _run(compared())
         except EmbeddedError as error:
-            raise _failed(str(error)) from None
+            raise failed(errors_console(), str(error)) from None
     _show_comparison(found, output)
     if not all(one.equal for one in found):
         raise typer.Exit(1)
@@ -219,7 +218,6 @@ def _told() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show_fork(forked: Forked, output: Output) -> None:
-    from epochal_embedded.cli import _console
 
     mark = forked.fork
     if output is Output.json:
@@ -240,7 +238,7 @@ def _show_fork(forked: Forked, output: Output) -> None:
         }
         print(json.dumps(fields, indent=2))
         return
-    console = _console()
+    console = errors_console()
     console.print(
         f"Forked {mark.position} events of {mark.source} into {forked.home.root}.", markup=False
     )
@@ -289,10 +287,3 @@ def _show_comparison(found: list[TableComparison], output: Output) -> None:
 
 def _count(rows: int | None) -> str:
     return "no table" if rows is None else f"{rows} rows"
-
-
-def _failed(message: str) -> typer.Exit:
-    from epochal_embedded.cli import _console
-
-    _console().print(message, style="red", markup=False)
-    return typer.Exit(1)
