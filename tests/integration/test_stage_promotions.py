@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -31,6 +32,7 @@ from epochal_proto.v1.services import (
     RunService,
     StageService,
 )
+from epochal_scheduler.run_tokens import mint_run_token
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from platform_world import Platform
@@ -520,3 +522,23 @@ def test_programs_promote_anything_by_the_same_calls_in_either_style(house: Hous
     shown, rejected = asyncio.run(asked())
     assert shown.state == pb.PROMOTION_STATE_REFUSED
     assert (rejected.state, rejected.rejection) == (pb.PROMOTION_STATE_REJECTED, "not yet")
+
+
+def test_whoever_starts_a_run_that_asks_does_not_approve_what_it_asked_for(house: House) -> None:
+    version = house.dataset("automatic", "6", 200, by="cy")
+    house.check(version, 100)
+    house.promote("cy", version, "Staging")
+    run = house.call(
+        "bea",
+        RunService.CREATE_RUN,
+        pb.CreateRunRequest(parent=house.project, tracked=pb.TrackedRun()),
+    ).name
+    key = json.loads((house.platform.home.root / "secrets.json").read_text())["run_token_secret"]
+    with house.platform.client(mint_run_token(key, run, 1, 2**33)) as job:
+        request = pb.PromoteVersionRequest(name=version, stage="Production")
+        wish = job.call(StageService.PROMOTE_VERSION, request)
+    assert wish.state == pb.PROMOTION_STATE_OPEN, wish
+    assert wish.requester.startswith("runs/")
+    with pytest.raises(errors.PermissionDenied, match="somebody else"):
+        house.approve("bea", wish.name)
+    assert house.approve("ann", wish.name).state == pb.PROMOTION_STATE_COMPLETED

@@ -99,7 +99,7 @@ def _build(kernel: Kernel, settings: LineageSettings) -> Parts:
     _bind_graph(kernel, store)
     moments = Moments(HistoryStore(kernel.pool), kernel.progress)
     known = DatasetStore(kernel.pool)
-    _bind_datasets(server, Datasets(kernel.ledger, known, moments, kernel.progress, kernel.clock))
+    _bind_datasets(server, Datasets(kernel.ledger, known, moments, kernel.clock))
     _bind_registry(kernel, store, logged, events)
     _bind_logged(server, LoggedModels(kernel.ledger, logged, store, kernel.progress))
     told = OpenLineage(kernel.appender, OpenLineageStore(kernel.pool), kernel.progress)

@@ -145,6 +145,14 @@ def owner_of(resource: str) -> str:
     return "/".join(resource.split("/")[:-2])
 
 
+def run_of(actor: str, owner: str) -> str:
+    """Return the full name of the run that acts; empty when a person does.
+
+    A run acts in its own project alone, and is called by its id: whoever started it is behind it.
+    """
+    return f"{owner}/{actor}" if actor.startswith("runs/") else ""
+
+
 def last_part(name: str) -> str:
     """Return what tells a version from others, out of its name."""
     return name.rpartition("/versions/")[2]

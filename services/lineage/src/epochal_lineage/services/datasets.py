@@ -9,7 +9,6 @@ from epochal_kernel import paging
 from epochal_kernel.clock import Clock
 from epochal_kernel.errors import NotFound
 from epochal_kernel.log.ledger import Ledger
-from epochal_kernel.projections.store import Progress
 from epochal_kernel.rpc.context import CallContext
 from google.protobuf.message import Message
 
@@ -42,13 +41,11 @@ class Datasets:
         ledger: Ledger,
         store: DatasetStore,
         moments: Moments,
-        progress: Progress,
         clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._moments = moments
-        self._progress = progress
         self._clock = clock
         self._validations = Validations()
 
@@ -116,7 +113,8 @@ class Datasets:
         self, request: pb.ValidateDatasetVersionRequest, context: CallContext
     ) -> pb.ValidateDatasetVersionResponse:
         """Hold rules against a version, and record what came of them."""
-        await self._progress.wait_for(context.min_position)
+        # A write: its caller names no position, and may have told of the version just now.
+        await self._moments.caught_up()
         row = await self._row(request.name)
         contents = row.known()
         results = check_rules(request.rules, contents, self._clock.now())

@@ -18,7 +18,7 @@ from epochal_proto.v1.services import TrackingService
 from epochal_lineage.domain.asking import Circumstances
 from epochal_lineage.domain.gates.policy import Place, Policy
 from epochal_lineage.domain.model import ModelAggregate, ModelState, version_number
-from epochal_lineage.domain.shelves import owner_of
+from epochal_lineage.domain.shelves import owner_of, run_of
 from epochal_lineage.domain.signing import SignatureRefused, fingerprint_of_pem, read_bundle, verify
 from epochal_lineage.services.deciding import Decisions
 from epochal_lineage.services.policies import Policies
@@ -91,7 +91,9 @@ class ModelDecisions(Decisions[ModelState, int]):
             metrics=metrics,
             validations=validations,
             signed_by=signed_by,
-            authors=() if place is None or version is None else await self._authors(state, version),
+            authors=()
+            if place is None or version is None
+            else await self._authors(resource, state, version, context.actor),
         )
 
     async def run_metrics(self, run: str, context: CallContext) -> dict[str, float]:
@@ -147,14 +149,18 @@ class ModelDecisions(Decisions[ModelState, int]):
             found += [fingerprint_of_pem(pem) for pem in keys if verify(signed, pem)]
         return sorted(set(found))
 
-    async def _authors(self, state: ModelState, version: int) -> Sequence[str]:
-        """Return who made a version: who registered it, and who started the runs it came by."""
+    async def _authors(
+        self, resource: str, state: ModelState, version: int, actor: str
+    ) -> Sequence[str]:
+        """Return who made a version: who registered it, and who started the runs it came by.
+
+        Whoever started a run that registers it, or that asks for a place, is behind that too.
+        """
         known = state.versions.get(version)
         if known is None:
             return ()
-        runs = {known.run} - {""}
-        if "runs/" in known.creator:
-            runs.add(known.creator)
+        owner = owner_of(resource)
+        runs = {known.run, run_of(known.creator, owner), run_of(actor, owner)} - {""}
         creators = await self._store.creators(runs) if runs else {}
         return sorted({known.creator, *creators.values()} - {""})
 

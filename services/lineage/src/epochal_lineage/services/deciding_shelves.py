@@ -17,7 +17,14 @@ from epochal_lineage.domain.asking import Circumstances
 from epochal_lineage.domain.dataset_metrics import dataset_metrics
 from epochal_lineage.domain.gates.policy import Policy
 from epochal_lineage.domain.promotions import place_key
-from epochal_lineage.domain.shelves import Shelf, ShelfAggregate, collection_of, last_part, owner_of
+from epochal_lineage.domain.shelves import (
+    Shelf,
+    ShelfAggregate,
+    collection_of,
+    last_part,
+    owner_of,
+    run_of,
+)
 from epochal_lineage.services.deciding import Decisions
 from epochal_lineage.services.policies import Policies
 from epochal_lineage.services.registry_messages import stream_of
@@ -105,7 +112,7 @@ class ShelfDecisions(Decisions[Shelf, str]):
             found,
             metrics={one: await self._metrics(resource, one, named) for one in versions},
             validations=await self._validations(about, place.validations),
-            authors=await self._authors(about),
+            authors=await self._authors(about, context.actor),
             checks=await self._checks(about) if place.checks else (),
         )
 
@@ -137,18 +144,20 @@ class ShelfDecisions(Decisions[Shelf, str]):
         row = await self._datasets.version(version)
         return pb.DatasetValidated.FromString(row.validated).results if row is not None else ()
 
-    async def _authors(self, version: str) -> Sequence[str]:
-        """Return who made a version: who registered it, or started the runs that told of it."""
-        if collection_of(version.partition("/versions/")[0]) == "components":
-            people = {await self._stages.component_creator(version)}
+    async def _authors(self, version: str, actor: str) -> Sequence[str]:
+        """Return who made a version: who registered it, or started the runs that told of it.
+
+        Whoever started a run that asks for a stage is behind that too.
+        """
+        resource = version.partition("/versions/")[0]
+        people, runs = set[str](), {run_of(actor, owner_of(resource))}
+        if collection_of(resource) == "components":
+            people.add(await self._stages.component_creator(version))
         else:
             row = await self._datasets.version(version)
-            runs = {row.run, row.maker} - {""} if row is not None else set()
-            people = set((await self._store.creators(runs)).values()) if runs else set()
-        # A run is no person: who started it is.
-        started = {one for one in people if "/runs/" in one}
-        if started:
-            people |= set((await self._store.creators(started)).values())
+            runs |= {row.run, row.maker} if row is not None else set()
+        runs.discard("")
+        people |= set((await self._store.creators(runs)).values()) if runs else set()
         return sorted(people - {""})
 
     async def _gone(self, resource: str, state: Shelf, stage: str) -> frozenset[str]:

@@ -31,6 +31,14 @@ class Moments:
         await self._progress.wait_for(context.min_position)
         return None
 
+    async def caught_up(self) -> None:
+        """Wait until the read model has all that is recorded now, whoever wrote it.
+
+        Raises:
+            Unavailable: it did not get there in time; retryable.
+        """
+        await self._progress.wait_for(await self._history.head())
+
     async def of(self, moment: pb.Moment, field: str, context: CallContext) -> int:
         """Return the position of the last event that counts; now is what the read model has.
 

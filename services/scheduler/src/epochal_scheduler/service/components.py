@@ -88,7 +88,8 @@ class ComponentServer:
     ) -> pb.Component:
         """Gives a stage to a version, or takes it away."""
         org, component, tag = component_key(request.name)
-        await self.progress.wait_for(context.min_position)
+        # A write: its caller names no position, and may have registered the version just now.
+        await self.progress.wait_for(await self.store.head())
         row = await self.store.component(org, component, tag)
         if row is None:
             raise NotFound(
@@ -141,7 +142,7 @@ class ComponentServer:
     ) -> pb.DeleteComponentResponse:
         """Removes a version, unless it has a stage."""
         org, component, tag = component_key(request.name)
-        await self.progress.wait_for(context.min_position)
+        await self.progress.wait_for(await self.store.head())
         stages = (await self.store.component_stages(org, [component])).get((component, tag))
         if stages:
             raise FailedPrecondition(
