@@ -16,9 +16,11 @@ import httpx
 from epochal.client import Client
 from epochal.config import Connection
 from epochal_proto.v1.services import (
+    ComponentService,
     PromotionService,
     RegistryService,
     RunService,
+    StageService,
     TrackingService,
 )
 
@@ -42,6 +44,9 @@ async def run(seconds: float) -> list[Row]:
             versions = _prepare(client, connection)
             took = _measure(lambda turn: _promote(client, versions[turn % 2]), seconds)
             rows.append(_row("promote with gates, gRPC", took))
+            staged = _prepare_components(client, connection)
+            took = _measure(lambda turn: _promote_component(client, staged[turn % 2]), seconds)
+            rows.append(_row("promote a component with gates, gRPC", took))
             took = _measure(lambda turn: _preview(client, versions[turn % 2]), seconds)
             rows.append(_row("preview of a promotion, gRPC", took))
         ours = _door(connection.url, seconds, connection.token)
@@ -86,6 +91,23 @@ def _prepare(client: Client, connection: Connection) -> list[str]:
     return names
 
 
+def _prepare_components(client: Client, connection: Connection) -> list[str]:
+    """Register two versions of a component, and the policy of their organisation."""
+    org = "/".join(connection.project.split("/")[:2])
+    text = f"components: {{stages: {{Production: {{from: [None, Production]}}}}}}\n{FREEZE}\n"
+    client.call(
+        PromotionService.SET_REGISTRY_POLICY,
+        pb.SetRegistryPolicyRequest(name=f"{org}/registryPolicy", text=text),
+    )
+    names: list[str] = []
+    for tag in ("v1", "v2"):
+        request = pb.RegisterComponentRequest(
+            parent=org, component_id=NAME, tag=tag, spec=b"kind: component\nname: raced\n"
+        )
+        names.append(client.call(ComponentService.REGISTER_COMPONENT, request).name)
+    return names
+
+
 def _prepare_mlflow(url: str) -> None:
     with httpx.Client(base_url=f"{url}/api/2.0/mlflow", timeout=30) as http:
         http.post("/registered-models/create", json={"name": NAME}).raise_for_status()
@@ -97,6 +119,12 @@ def _prepare_mlflow(url: str) -> None:
 def _promote(client: Client, version: str) -> None:
     request = pb.PromoteModelVersionRequest(name=version, alias="champion")
     done = client.call(PromotionService.PROMOTE_MODEL_VERSION, request)
+    assert done.state == pb.PROMOTION_STATE_COMPLETED, done
+
+
+def _promote_component(client: Client, version: str) -> None:
+    request = pb.PromoteVersionRequest(name=version, stage="Production")
+    done = client.call(StageService.PROMOTE_VERSION, request)
     assert done.state == pb.PROMOTION_STATE_COMPLETED, done
 
 
