@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -318,6 +319,15 @@ def test_stages_and_promotions_are_read_as_they_were(house: House) -> None:
     one.as_of.position = 1
     with pytest.raises(errors.NotFound):
         house.call("vic", ComponentService.GET_COMPONENT, one)
+    one.as_of.time.FromDatetime(datetime(2000, 1, 1, tzinfo=UTC))
+    with pytest.raises(errors.InvalidArgument, match="not both"):
+        house.call("vic", ComponentService.GET_COMPONENT, one)
+    one.as_of.position = 0
+    with pytest.raises(errors.NotFound):
+        house.call("vic", ComponentService.GET_COMPONENT, one)
+    one.as_of.time.FromDatetime(datetime(2100, 1, 1, tzinfo=UTC))
+    last = house.call("vic", ComponentService.GET_COMPONENT, one)
+    assert list(last.stages) == ["Production", "Staging"]
     state = house.call(
         "cy",
         HistoryService.GET_STATE,
