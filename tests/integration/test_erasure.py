@@ -156,7 +156,11 @@ def test_erasing_twice_is_once_and_by_pseudonym_too(
     request = pb.EraseSubjectRequest(
         user=f"users/{person}", reason="request 18", request_id=str(uuid4())
     )
+    dry = pb.EraseSubjectRequest(user=request.user, reason="request 18", validate_only=True)
+    would = admin.call(AccessService.ERASE_SUBJECT, dry)
+    assert (would.revoked_tokens, would.removed_memberships) == (2, 1)
     first = admin.call(AccessService.ERASE_SUBJECT, request)
+    assert first.pseudonym == would.pseudonym
     assert (first.revoked_tokens, first.removed_memberships) == (2, 1)
     again = admin.call(
         AccessService.ERASE_SUBJECT, pb.EraseSubjectRequest(user=first.pseudonym, reason="again")

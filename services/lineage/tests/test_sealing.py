@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -162,6 +163,18 @@ async def test_checkpoints_are_left_outside_under_their_size(
         assert latest == (tmp_path / name / "checkpoints/10").read_text()
 
 
+async def test_checkpoints_are_not_left_where_another_log_has_its_own(
+    world: SealingWorld, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoint").write_text("log.other.org/epochal\n5\n")
+    (place,) = checkpoint_places(f"file://{tmp_path}")
+    await world.append(5)
+    await world.sealer().seal_all()
+    with pytest.raises(FailedPrecondition, match=r"checkpoints of log[.]other[.]org/epochal"):
+        await CheckpointPublisher(world.store, [place], SystemClock(), 1).publish(place)
+    assert os.listdir(tmp_path) == ["checkpoint"]
+
+
 class _Mail:
     """Keeps what it is sent; refuses the first."""
 
@@ -232,6 +245,11 @@ def receiver() -> Iterator[Sent]:
             self.end_headers()
 
         do_PUT = do_POST
+
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

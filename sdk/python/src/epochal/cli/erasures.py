@@ -10,7 +10,16 @@ import typer
 from epochal_proto.v1.services import AccessService
 
 from epochal.cli.audit import app
-from epochal.cli.output import Column, Output, errors_console, show_list, show_one, when
+from epochal.cli.output import (
+    Column,
+    Output,
+    as_json,
+    errors_console,
+    print_json,
+    show_list,
+    show_one,
+    when,
+)
 from epochal.cli.session import LimitOption, OutputOption, Session, session
 from epochal.errors import Unavailable
 
@@ -31,6 +40,9 @@ def erase_subject(
         str, typer.Option(help="Why; kept for ever, so it must name nobody.", prompt=True)
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be taken away.")
+    ] = False,
     wait: Annotated[
         int, typer.Option(min=0, help="Seconds to wait until every service has forgotten.")
     ] = 600,
@@ -44,21 +56,28 @@ def erase_subject(
 
     For example:
 
+        epochal audit erase-subject alice --reason "request 4711" --dry-run
+
         epochal audit erase-subject alice --reason "request 4711"
 
         epochal audit erase-subject users/alice --reason "request 4711" --yes --wait 0 -o json
     """
     name = f"users/{user.removeprefix('users/')}"
-    if not yes:
+    if not yes and not dry_run:
         typer.confirm(f"Erase {name}? Nobody can undo it.", abort=True, err=True)
     with session() as opened:
-        request = pb.EraseSubjectRequest(user=name, reason=reason)
+        request = pb.EraseSubjectRequest(user=name, reason=reason, validate_only=dry_run)
         erasure = opened.client.call(AccessService.ERASE_SUBJECT, request)
+        taken = f"{erasure.revoked_tokens} tokens and {erasure.removed_memberships} memberships"
+        told = f"would be {erasure.pseudonym}" if dry_run else f"is {erasure.pseudonym} from now on"
         errors_console().print(
-            f"{name} is {erasure.pseudonym} from now on; {erasure.revoked_tokens} tokens and "
-            f"{erasure.removed_memberships} memberships were taken away",
+            f"{name} {told}; {taken} {'would be' if dry_run else 'were'} taken away",
             highlight=False,
         )
+        if dry_run:
+            if output is Output.json:
+                print_json(as_json(erasure))
+            return
         show_one(_awaited(opened, erasure, wait), _FIELDS, output)
 
 

@@ -72,6 +72,14 @@ class Erasing:
         pseudonym = await self._pseudonym(user)
         memberships = self._removable(user)
         issued = [row for row in self._directory.tokens_of(user) if not row.revoked]
+        if request.validate_only:
+            return pb.Erasure(
+                name=_name(pseudonym),
+                pseudonym=pseudonym,
+                pending=PLACES,
+                revoked_tokens=len(issued),
+                removed_memberships=len(memberships),
+            )
         command = context.command(request, request.request_id)
         for row in issued:
             await self._revoke(row, command)
@@ -170,7 +178,7 @@ class Erasing:
     async def _erasure(self, pseudonym: str) -> pb.Erasure:
         row = await self._subjects.erasure(pseudonym)
         if row is None:
-            name = pseudonym.replace("users/", "erasures/", 1)
+            name = _name(pseudonym)
             raise NotFound(f"there is no {name}", resource=name)
         return _message(row)
 
@@ -184,9 +192,13 @@ def _step(command: CommandContext, resource: str) -> CommandContext:
     )
 
 
+def _name(pseudonym: str) -> str:
+    return pseudonym.replace("users/", "erasures/", 1)
+
+
 def _message(row: ErasedSubject) -> pb.Erasure:
     found = pb.Erasure(
-        name=row.pseudonym.replace("users/", "erasures/", 1),
+        name=_name(row.pseudonym),
         pseudonym=row.pseudonym,
         forgotten_by=sorted(row.forgotten_by),
         pending=[one for one in PLACES if one not in row.forgotten_by],

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 from epochal_kernel.clock import Clock
-from epochal_kernel.errors import DataLoss, EpochalError
+from epochal_kernel.errors import DataLoss, EpochalError, FailedPrecondition
 from epochal_kernel.failpoints import failpoint
 from epochal_kernel.ids import Position
 from epochal_kernel.log.chain import leaf
@@ -27,6 +27,7 @@ from epochal_lineage.domain.tlog.tiles import (
     tile_path,
     tiles_between,
 )
+from epochal_lineage.sealing.places import Bucket
 from epochal_lineage.store.sealing import Seal, SealStore
 
 PAUSE_S: Final = 1.0
@@ -135,15 +136,33 @@ class CheckpointPublisher:
         """Bring one place level with the newest seal.
 
         Raises:
+            FailedPrecondition: the place has the checkpoints of another log.
             Unavailable: the place or the database does not answer.
         """
         seal = await self._store.last()
         if seal is None or await self._store.published(place.name) >= seal.size:
             return
+        if isinstance(place, Bucket):
+            await _assert_ours(place, seal)
         note = (await whole_note(self._store, seal)).encode()
         await place.put(f"checkpoints/{seal.size}", note, "text/plain; charset=utf-8")
         await place.put("checkpoint", note, "text/plain; charset=utf-8")
         await self._store.note_published(place.name, seal.size)
+
+
+async def _assert_ours(place: Bucket, seal: Seal) -> None:
+    """Refuse a place with another log, such as a fork's source: two would prove neither."""
+    try:
+        note = await place.get("checkpoint")
+    except DataLoss:
+        return  # nothing is there yet
+    there, ours = note.partition(b"\n")[0].decode(errors="replace"), seal.note.partition("\n")[0]
+    if there != ours:
+        raise FailedPrecondition(
+            f"{place.name} has checkpoints of {there}, this is {ours}: name a place of its own "
+            "in EPOCHAL_AUDIT_PUBLISH",
+            reason="PLACE_TAKEN",
+        )
 
 
 async def whole_note(store: SealStore, seal: Seal) -> str:
