@@ -13,7 +13,7 @@ from epochal_kernel.clock import SystemClock
 from epochal_kernel.errors import InvalidArgument
 from epochal_kernel.log.commands import Command, NewEvent, Stream
 from epochal_kernel.log.events import EventCodec
-from epochal_kernel.log.personal import is_person, is_pseudonym, renamed, users_in
+from epochal_kernel.log.personal import is_person, is_pseudonym, put_names, renamed, users_in
 from epochal_kernel.log.reader import verify
 from epochal_kernel.log.subjects import BELIEVED_S, Subjects, erase
 from epochal_proto.v1.events import EVENTS
@@ -82,6 +82,9 @@ def test_names_in_every_type_of_event_can_be_replaced_and_put_back(name: str) ->
     assert event.SerializeToString(deterministic=True) == before
     assert set(users_in(hidden)) == ({"users/anon-x"} if b"users/" in before else set())
     assert renamed(hidden, {"users/anon-x": "users/alice"}) == event
+    assert put_names(hidden, lambda _: None) == set(users_in(hidden))
+    assert put_names(hidden, {"users/anon-x": "users/alice"}.get) == set()
+    assert hidden == event
 
 
 def test_what_names_no_person_is_not_copied() -> None:

@@ -18,14 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from epochal_kernel.errors import DataLoss
 from epochal_kernel.ids import Position, Version
-from epochal_kernel.log.personal import (
-    ANONYMOUS,
-    is_pseudonym,
-    renamed,
-    reworded,
-    texts_in,
-    users_in,
-)
+from epochal_kernel.log.personal import ANONYMOUS, put_names, reworded, texts_in
 from epochal_kernel.log.sealed_texts import SEALED, opened, writer_of
 from epochal_kernel.log.subjects import Names
 from epochal_kernel.log.upcasting import Upcasters
@@ -158,8 +151,9 @@ class EventCodec:
     async def decode(self, record: EventRecord) -> Event:
         """Decode one record."""
         actor = record.actor
-        if actor.startswith(ANONYMOUS):
-            actor = await self._revealed(actor)
+        if self._names is not None and actor.startswith(ANONYMOUS):
+            known = self._names.known(actor)
+            actor = known if known is not None else (await self._names.names([actor]))[actor]
         return Event(
             record.position,
             record.event_id,
@@ -192,9 +186,12 @@ class EventCodec:
                 f"event {position} ({type_name}) does not parse: {error}"
             ) from error
         message = self._upcasters.upcast(message)
+        if self._names is None:
+            return message
         if _PSEUDONYM in payload:
-            users = set(users_in(message))
-            message = renamed(message, {user: await self._revealed(user) for user in users})
+            missing = put_names(message, self._names.known)
+            if missing:
+                put_names(message, (await self._names.names(missing)).get)
         if _SEALED in payload:
             texts = set(texts_in(message))
             message = reworded(message, {text: await self._opened(text) for text in texts})
@@ -205,12 +202,6 @@ class EventCodec:
         if self._names is None or writer is None:
             return text
         return opened(text, await self._names.key(writer))
-
-    async def _revealed(self, user: str) -> str:
-        if self._names is None or not is_pseudonym(user):
-            return user
-        known = self._names.known(user)
-        return known if known is not None else (await self._names.names([user]))[user]
 
 
 def category_of(kind: type[Message]) -> str:

@@ -7,7 +7,7 @@ services and runs stay as they are), and `PERSONAL_TEXT` for what somebody wrote
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -64,6 +64,49 @@ def renamed(message: Message, names: Mapping[str, str]) -> Message:
 def reworded(message: Message, texts: Mapping[str, str]) -> Message:
     """Return the message with people's own words replaced, itself when it holds none of them."""
     return _replaced(message, pb.PERSONAL_TEXT, texts)
+
+
+def put_names(message: Message, known: Callable[[str], str | None]) -> set[str]:
+    """Put people's names in the place of pseudonyms, in the message itself.
+
+    Args:
+        message: one that nobody else holds.
+        known: gives a name, or None for a pseudonym that it does not know.
+
+    Returns:
+        The pseudonyms that are not known.
+    """
+    missing: set[str] = set()
+    _put(message, _fields(message.DESCRIPTOR, pb.PERSONAL_USER), known, missing)
+    return missing
+
+
+def _put(
+    message: Message,
+    fields: tuple[_Field, ...],
+    known: Callable[[str], str | None],
+    missing: set[str],
+) -> None:
+    for field in fields:
+        held = getattr(message, field.name)
+        if field.inside:
+            if field.repeated:
+                for one in held:
+                    _put(one, field.inside, known, missing)
+            elif message.HasField(field.name):
+                _put(held, field.inside, known, missing)
+        elif field.repeated:
+            for place, value in enumerate(held):
+                if value.startswith(ANONYMOUS):
+                    if (name := known(value)) is None:
+                        missing.add(value)
+                    else:
+                        held[place] = name
+        elif held.startswith(ANONYMOUS):
+            if (name := known(held)) is None:
+                missing.add(held)
+            else:
+                setattr(message, field.name, name)
 
 
 def _replaced(message: Message, kind: pb.Personal, words: Mapping[str, str]) -> Message:
