@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import structlog
@@ -63,14 +64,7 @@ class NameArchiver:
 
     async def run(self) -> None:
         """Archive for ever, on schedule; what fails is tried again soon."""
-        while True:
-            pause_s = self._every_s
-            try:
-                await self.step()
-            except EpochalError as error:
-                _log.warning("archiving.waits", place=self._place.name, error=error.message)
-                pause_s = min(PAUSE_S, self._every_s)
-            await self._clock.sleep(pause_s)
+        await _for_ever(self.step, self._place, self._clock, self._every_s)
 
     async def step(self) -> None:
         """Replace the file.
@@ -115,14 +109,7 @@ class LogArchiver:
 
     async def run(self) -> None:
         """Archive for ever, on schedule; what fails is tried again soon."""
-        while True:
-            pause_s = self._every_s
-            try:
-                await self.step()
-            except EpochalError as error:
-                _log.warning("archiving.waits", place=self._place.name, error=error.message)
-                pause_s = min(PAUSE_S, self._every_s)
-            await self._clock.sleep(pause_s)
+        await _for_ever(self.step, self._place, self._clock, self._every_s)
 
     async def step(self) -> None:
         """Bring the place level with the newest seal.
@@ -201,6 +188,19 @@ class LogArchiver:
         }
         data = json.dumps(manifest, indent=2).encode() + b"\n"
         await self._place.put(MANIFEST, data, "application/json")
+
+
+async def _for_ever(
+    step: Callable[[], Awaitable[None]], place: Place, clock: Clock, every_s: float
+) -> None:
+    while True:
+        pause_s = every_s
+        try:
+            await step()
+        except EpochalError as error:
+            _log.warning("archiving.waits", place=place.name, error=error.message)
+            pause_s = min(PAUSE_S, every_s)
+        await clock.sleep(pause_s)
 
 
 def _taken(place: Place, there: str, ours: str, setting: str) -> FailedPrecondition:
