@@ -1,10 +1,9 @@
 """A Faust application that counts, in a process of its own: what it read, by key and by window.
 
-    python counting.py URL APP_ID WORKER WORKERS [KILL_AFTER [HOLD]]
+    python counting.py URL APP_ID WORKER WORKERS [KILL_AFTER]
 
 Messages are numbers as text, keyed. It prints a line `READY`, then `SEEN KEY VALUE` for each, at
 its end (SIGTERM) its tables as JSON. After KILL_AFTER messages it kills itself, without a word.
-With `hold` its first commit lasts until another waits for it; it prints `COMMITTING` as it begins.
 """
 
 from __future__ import annotations
@@ -14,16 +13,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from datetime import timedelta
 
 import faust
-from faust.types import TP
 from faust_jetstream import configure
 
 url, app_id, worker, workers, *rest = sys.argv[1:]
 kill_after = int(rest[0]) if rest else 0
-hold = rest[1:] == ["hold"]
 
 app = faust.App(
     app_id,
@@ -66,34 +62,12 @@ async def announce() -> None:
     print("READY", flush=True)
 
 
-def hold_first_commit() -> None:
-    """Let the first commit last until another one waits for it."""
-    consumer = app.consumer
-    commit, wait = consumer._commit, consumer.maybe_wait_for_commit_to_finish
-    waited = asyncio.Event()
-
-    async def held(offsets: Mapping[TP, int]) -> bool:
-        if not waited.is_set():
-            print("COMMITTING", flush=True)
-            await waited.wait()
-        return await commit(offsets)
-
-    async def waiting() -> bool:
-        if consumer._commit_fut is not None:
-            waited.set()
-        return await wait()
-
-    consumer._commit, consumer.maybe_wait_for_commit_to_finish = held, waiting
-
-
 async def main() -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     app.finalize()
     await app.start()
-    if hold:
-        hold_first_commit()
     waiting = asyncio.create_task(stop.wait())
     crashed = asyncio.create_task(app.wait_until_stopped())
     await asyncio.wait({waiting, crashed}, return_when=asyncio.FIRST_COMPLETED)

@@ -49,24 +49,6 @@ async def test_a_worker_that_restarts_with_nothing_new_knows_what_it_knew(
         assert second.tables["totals"] == sums
 
 
-async def test_a_worker_that_stops_while_it_commits_commits_what_it_did_meanwhile(
-    nats_url: str, tmp_path: Path
-) -> None:
-    async with broker_at(nats_url) as broker:
-        sums = Counter(await send(broker, range(10)))
-        async with worker(nats_url, tmp_path, "commits", hold="hold") as first:
-            await first.until("COMMITTING")
-            sums += Counter(await send(broker, range(10, 60)))
-            await first.until_seen(60)
-            assert await first.end() == 0
-        async with worker(nats_url, tmp_path, "commits") as second:
-            sums += Counter(await send(broker, range(60, 90)))
-            await second.until_seen(30)
-            assert await second.end() == 0
-        assert min(value for _, value in second.seen) == 60
-        assert second.tables["totals"] == dict(sums)
-
-
 async def test_a_killed_worker_misses_nothing(nats_url: str, tmp_path: Path) -> None:
     async with broker_at(nats_url) as broker:
         await send(broker, range(300))

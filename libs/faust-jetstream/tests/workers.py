@@ -69,13 +69,7 @@ class Worker:
 
 @asynccontextmanager
 async def worker(
-    url: str,
-    folder: Path,
-    app_id: str,
-    number: int = 0,
-    of: int = 1,
-    kill_after: int = 0,
-    hold: str = "",
+    url: str, folder: Path, app_id: str, number: int = 0, of: int = 1, kill_after: int = 0
 ) -> AsyncIterator[Worker]:
     """Run a worker; it is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
@@ -86,7 +80,6 @@ async def worker(
         str(number),
         str(of),
         str(kill_after),
-        hold,
         env={**os.environ, "FAUST_DATADIR": str(folder)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

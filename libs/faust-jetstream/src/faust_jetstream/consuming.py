@@ -181,8 +181,6 @@ class Consumer(Base):
     async def on_stop(self) -> None:
         """Commit what is done, then stop reading."""
         await super().on_stop()
-        # A commit that was under way made the one above wait for it, and commit nothing itself.
-        await self.commit_and_end_transactions()
         await self._close(set(self._readers))
 
     @Service.task
